@@ -1,0 +1,213 @@
+"""Checks the composed configuration once, at the start, and turns bad input into one line and exit code 2.
+
+The allowed keys are learnt, not listed: a node with a ``_target_`` allows what the target's signature takes, any
+other node what the default YAML files hold. No room's fields are known here.
+"""
+
+import difflib
+import functools
+import importlib
+import inspect
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from simswap.errors import InputError
+
+CONF_DIR = str(Path(__file__).resolve().parents[2] / "conf")
+
+# Groups whose files change other groups' keys: they are what is checked, so they are no part of the reference.
+OVERLAY_GROUPS = ("experiment", "ablation")
+TRUSTED_TARGETS = ("simswap.", "lightning.")
+EXIT_BAD_INPUT = 2
+
+
+def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> None:
+    """Compose ``conf/<config_name>.yaml`` with the command line, check it, run ``job(cfg)`` and exit.
+
+    Exit codes: 0 done, 2 bad input or interrupted (one line on standard error, no stack trace). Other errors are
+    faults of the program and keep their stack trace.
+    """
+    complaints: list[str] = []
+
+    @functools.wraps(job)
+    def checked_job(cfg: DictConfig) -> float | None:
+        # The exit code is set outside: sys.exit in here would end a whole multirun.
+        try:
+            check(cfg, reference_for(config_name))
+            return job(cfg)
+        except InputError as error:
+            complaints.append(str(error))
+            print(f"error: {error}", file=sys.stderr)
+            return None
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
+    try:
+        hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
+    except KeyboardInterrupt:
+        print("error: interrupted; what was finished is kept, run the same command again to go on", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {explain_hydra(error)}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or 'output folder'}; check the path", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    sys.exit(EXIT_BAD_INPUT if complaints else 0)
+
+
+def reference_for(config_name: str) -> DictConfig:
+    """The default configuration with the same group choices, without overlays and single overrides.
+
+    Must be called inside a Hydra job.
+    """
+    choices = HydraConfig.get().runtime.choices
+    overrides = [
+        f"{group}={choice}"
+        for group, choice in choices.items()
+        if not group.startswith("hydra/") and group not in OVERLAY_GROUPS and choice not in (None, "null")
+    ]
+    return hydra.compose(config_name, overrides=overrides)
+
+
+def check(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise InputError for an unknown key, a wrong type or a missing value anywhere in ``cfg``.
+
+    ``reference`` is the same choice of groups without the user's changes: it holds the allowed keys and their types.
+    """
+    try:
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            raise InputError(f"{missing[0]} has no value: give it as {missing[0]}=…")
+        tree = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(explain_hydra(error)) from error
+    _check_node(tree, OmegaConf.to_container(reference, resolve=False), "")
+
+
+def _check_node(node: Any, reference: Any, path: str) -> None:
+    if not isinstance(node, dict):
+        return
+    target = node.get("_target_")
+    hints: dict[str, Any] = {}
+    if target is not None:
+        hints = _signature_types(target, path)
+        allowed: set[str] | None = {*hints, "_target_"}
+    elif isinstance(reference, dict):
+        allowed = set(reference)
+    else:
+        allowed = None  # a free mapping (its default is null): the room that takes it checks it
+    for key, value in node.items():
+        where = f"{path}.{key}" if path else str(key)
+        if allowed is not None and key not in allowed:
+            raise InputError(f"unknown key {where}{nearest(str(key), allowed)}")
+        known = reference.get(key) if isinstance(reference, dict) else None
+        _check_type(value, hints.get(str(key)), known, where)
+        if allowed is not None:
+            _check_node(value, known, where)
+
+
+def _signature_types(target: str, path: str) -> dict[str, Any]:
+    """Parameter names of a ``_target_`` with their types; only this package's and Lightning's are trusted."""
+    if not target.startswith(TRUSTED_TARGETS):
+        raise InputError(f"{path}._target_ is {target}: only names below {' and '.join(TRUSTED_TARGETS)} are allowed")
+    module, _, name = target.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"{path}._target_ names {target}, which is not there ({error})") from error
+    constructor = function.__init__ if inspect.isclass(function) else function
+    try:
+        hints = typing.get_type_hints(constructor)
+    except (NameError, TypeError):
+        hints = {}
+    return {name: hints.get(name) for name in inspect.signature(function).parameters}
+
+
+def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
+    """Compare with the signature's type where there is one, else with the type of the default."""
+    accepted = _plain_types(hint) if hint is not None else _plain_types(type(known)) if known is not None else None
+    if isinstance(known, str) and ("${" in known or known == "???") and hint is None:
+        return  # an interpolation says nothing of its type
+    if accepted is None:
+        return
+    if float in accepted:
+        accepted = (*accepted, int)
+    if isinstance(value, bool) and bool not in accepted and accepted:
+        raise InputError(f"{where} is {value}: it takes {_names(accepted)}")
+    if value is None and hint is None:
+        return
+    if not isinstance(value, accepted):
+        raise InputError(f"{where} is {value!r}: it takes {_names(accepted)}")
+
+
+def _plain_types(hint: Any) -> tuple[type, ...] | None:
+    """The scalar and container types of an annotation, or None where it cannot be judged."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        parts = [_plain_types(part) for part in typing.get_args(hint)]
+        return None if any(part is None for part in parts) else tuple(kind for part in parts if part for kind in part)
+    if origin is typing.Literal:
+        return tuple({type(value) for value in typing.get_args(hint)})
+    if hint in (int, float, bool, str, list, dict, type(None)):
+        return (hint,)
+    if origin in (list, dict):
+        return (origin,)
+    return None
+
+
+def _names(accepted: Iterable[type]) -> str:
+    return " or ".join(sorted({"null" if kind is type(None) else kind.__name__ for kind in accepted}))
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """``; did you mean …? valid here: …``, to end a complaint about an unknown name."""
+    options = sorted(str(option) for option in valid)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    guess = f"; did you mean {close[0]}?" if close else "."
+    return f"{guess} Valid here: {', '.join(options) or 'nothing'}"
+
+
+def explain_hydra(error: Exception) -> str:
+    """One line from one of Hydra's or OmegaConf's errors, with the nearest valid name where it lists some."""
+    text = str(error)
+    cause = str(error.__cause__ or "")
+    group = re.search(r"Could not find '([^']+)'\s+Available options in '([^']+)':\s+(.*?)(?:\nConfig search|\Z)", text, re.S)
+    if group:
+        name, folder, options = group.groups()
+        short = name.removeprefix(f"{folder}/")
+        return f"{folder}={short}: there is no such choice{nearest(short, options.split())}"
+    member = re.search(r"Could not override '([^']+)'", text)
+    if member:
+        return f"unknown key {member.group(1)}{_nearest_in_defaults(member.group(1), cause or text)}"
+    return " ".join(f"{text} {cause}".split())
+
+
+def _nearest_in_defaults(key: str, text: str) -> str:
+    """Look for the nearest key among all keys of the YAML files: the composed config is not there yet."""
+    keys: set[str] = set()
+    for file in Path(CONF_DIR).rglob("*.yaml"):
+        prefix = "" if file.parent == Path(CONF_DIR) else f"{file.parent.name}."
+        keys |= {f"{prefix}{name}" for name in _flat_keys(OmegaConf.to_container(OmegaConf.load(file)))}
+    close = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f" ({' '.join(text.split())})"
+
+
+def _flat_keys(node: Any, path: str = "") -> Iterable[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("defaults", "hydra"):
+                continue
+            yield f"{path}{key}"
+            yield from _flat_keys(value, f"{path}{key}.")

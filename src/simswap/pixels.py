@@ -1,0 +1,71 @@
+"""The only home of pixel ranges: how each is reached from uint8 and from the unit range, and back.
+
+Between rooms images are float [B, 3, H, W] RGB in the *unit* range [0, 1]. A network that wants another range maps
+inside. The generator's own range travels in its checkpoint by the names below.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from simswap.errors import InputError
+
+
+@dataclass(frozen=True)
+class PixelRange:
+    """``value = (unit - mean) / std`` per RGB channel; ``tanh``: whether a generator ends in Tanh for this range."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    tanh: bool
+
+
+RANGES = {
+    # [0, 1]: the generator ends in (tanh + 1) / 2, as the public weights of 2021 do
+    "unit": PixelRange((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), tanh=True),
+    # [-1, 1]: for 8-bit values this is exactly (x - 127.5) / 127.5, insightface's input
+    "symmetric": PixelRange((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), tanh=True),
+    # ImageNet's channel statistics, linear output, as the public weights of 2022
+    "imagenet": PixelRange((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), tanh=False),
+}
+
+
+def get_range(name: str) -> PixelRange:
+    """The range of that name; raises InputError for an unknown one."""
+    if name not in RANGES:
+        raise InputError(f"pixel range {name!r} is not known; choose one of {', '.join(RANGES)}")
+    return RANGES[name]
+
+
+def from_uint8(images: Tensor, name: str, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 [B, 3, H, W] → float in the named range."""
+    return to_range(images.to(dtype) / 255, name)
+
+
+def to_range(unit: Tensor, name: str) -> Tensor:
+    """Unit range [B, 3, H, W] → the named range."""
+    if name == "unit":
+        return unit
+    mean, std = _columns(name, unit)
+    return (unit - mean) / std
+
+
+def to_unit(images: Tensor, name: str) -> Tensor:
+    """The named range [B, 3, H, W] → unit range, not clamped (gradient passes)."""
+    if name == "unit":
+        return images
+    mean, std = _columns(name, images)
+    return images * std + mean
+
+
+def to_uint8(unit: Tensor) -> Tensor:
+    """Unit range [..., H, W] → uint8, rounded, clamped to [0, 255]."""
+    return (unit.detach().float() * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _columns(name: str, like: Tensor) -> tuple[Tensor, Tensor]:
+    pixel_range = get_range(name)
+    mean = torch.tensor(pixel_range.mean, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
+    std = torch.tensor(pixel_range.std, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
+    return mean, std
