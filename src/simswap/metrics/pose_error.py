@@ -1,0 +1,42 @@
+"""How far a swap's head pose is from its target's."""
+
+import torch
+from torch import Tensor
+
+from simswap.metrics.per_sample import PerSampleMetric
+
+AXES = ("yaw", "pitch", "roll")
+
+
+class PoseError(PerSampleMetric):
+    """Mean L2 distance in degrees between the (yaw, pitch, roll) of result and target, and each axis by itself.
+
+    The posture measure of SimSwap's Table 1 (Chen et al. 2020). Each axis' difference is taken the short way round
+    (359° and 1° are 2° apart). A sample whose pose is NaN on either side (no face found) counts as missed and stays
+    out of the means. ``values("pose")`` and ``values("yaw" | "pitch" | "roll")`` give every sample, NaN where missed.
+    """
+
+    higher_is_better = False
+
+    def __init__(self) -> None:
+        super().__init__(("pose", *AXES))
+
+    def update(self, results: Tensor, targets: Tensor) -> None:
+        """Add B pairs of poses, float [B, 3] (yaw, pitch, roll) in degrees. Raises ValueError for other shapes."""
+        if results.ndim != 2 or results.shape[1] != 3 or results.shape != targets.shape:
+            raise ValueError(f"two [B, 3] needed, got {list(results.shape)} and {list(targets.shape)}")
+        difference = results.double() - targets.double()
+        difference = (torch.remainder(difference + 180.0, 360.0) - 180.0).abs()  # [B, 3], 0..180
+        missed = ~torch.isfinite(difference).all(dim=1)
+        difference[missed] = torch.nan  # one missing axis makes the whole pose unknown
+        self.append(pose=difference.norm(dim=1), **{axis: difference[:, k] for k, axis in enumerate(AXES)})
+
+    def compute(self) -> dict[str, Tensor]:
+        """``pose_error_deg``, ``yaw_error_deg``, ``pitch_error_deg``, ``roll_error_deg``: means in degrees (NaN when
+        every sample was missed); ``missed`` and ``samples``: counts. All float64 []."""
+        pose = self.values("pose")
+        return {
+            **{f"{column}_error_deg": self.mean(column) for column in self.columns},
+            "missed": pose.isnan().sum().double(),
+            "samples": torch.tensor(float(len(pose)), dtype=torch.float64, device=pose.device),
+        }

@@ -1,0 +1,44 @@
+"""Metrics over two processes give what one process gives, also when one of them saw nothing."""
+
+import torch
+import torch.distributed
+import torch.multiprocessing
+
+from simswap.metrics.pose_error import PoseError
+from simswap.metrics.retrieval import IdentityRetrieval
+from simswap.metrics.similarity import IdentitySimilarity
+
+
+def _figures(rows: slice) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    gallery, persons = torch.randn(30, 6, generator=generator), torch.arange(30) // 3
+    person = torch.arange(10)
+    results = gallery[person * 3] + 0.7 * torch.randn(10, 6, generator=generator)
+    poses = torch.randn(2, 10, 3, generator=generator)
+    poses[0, 8] = torch.nan
+    retrieval, similarity, pose = IdentityRetrieval(), IdentitySimilarity(), PoseError()
+    retrieval.set_gallery(gallery, persons, torch.arange(30))
+    if len(person[rows]):
+        retrieval.update(results[rows], person[rows], person[rows] * 3)
+        similarity.update(results[rows], gallery[person * 3][rows])
+        pose.update(poses[0][rows], poses[1][rows])
+    return {**retrieval.compute(), "similarity": similarity.compute(), **pose.compute()}
+
+
+def _rank(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    uneven = _figures(slice(0, 7) if rank == 0 else slice(7, 10))
+    one_empty = _figures(slice(0, 10) if rank == 0 else slice(0, 0))
+    torch.save([uneven, one_empty], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_ranks_equal_one(tmp_path):
+    torch.multiprocessing.spawn(_rank, args=(str(tmp_path),), nprocs=2)
+    alone = _figures(slice(0, 10))
+    assert 0 < alone["top1"] < 1
+    assert alone["missed"] == 1
+    for rank in (0, 1):
+        for figures in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
+            torch.testing.assert_close(figures, alone, rtol=1e-12, atol=1e-12)
