@@ -1,0 +1,198 @@
+"""Where a face lies in a crop: templates, similarity fits, and the way from a crop to the recogniser's crop.
+
+A template names five points (left eye, right eye, nose, left and right mouth corner, as seen in the
+image) of a crop; ``simswap`` has five of them, one a view, and each face takes the one that fits best.
+Coordinates are OpenCV's: (x, y) with pixel centres at integers. A template scales with the crop by the
+plain factor size / base size, at every size (insightface's helper shifts x at multiples of 128; here
+one formula holds for all, so that crops of two sizes show the same face).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+FloatArray = npt.NDArray[np.float64]
+
+# Point errors are compared at this size, so that a threshold means the same for every template and crop.
+ERROR_SIZE = 112
+
+BASE_SIZES: dict[str, int] = {"arcface": 112, "simswap": 112, "ffhq": 512}
+
+# [V, 5, 2] at the base size. arcface: insightface's; simswap: the five views of the public 224 weights
+# and of VGGFace2-224 (left profile, left, frontal, right, right profile); ffhq: the 512 weights'.
+TEMPLATES: dict[str, FloatArray] = {
+    "arcface": np.array([[[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366],
+                          [41.5493, 92.3655], [70.7299, 92.2041]]]),
+    "simswap": np.array([
+        [[51.642, 50.115], [57.617, 49.990], [35.740, 69.007], [51.157, 89.050], [57.025, 89.702]],
+        [[45.031, 50.118], [65.568, 50.872], [39.677, 68.111], [45.177, 86.190], [64.246, 86.758]],
+        [[39.730, 51.138], [72.270, 51.138], [56.000, 68.493], [42.463, 87.010], [69.537, 87.010]],
+        [[46.845, 50.872], [67.382, 50.118], [72.737, 68.111], [48.167, 86.758], [67.236, 86.190]],
+        [[54.796, 49.990], [60.771, 50.115], [76.673, 69.007], [55.388, 89.702], [61.257, 89.050]],
+    ]),
+    "ffhq": np.array([[[192.98138, 239.94708], [318.90277, 240.1936], [256.63416, 314.01935],
+                       [201.26117, 371.41043], [313.08905, 371.15118]]]),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How one face is brought into a crop.
+
+    ``matrix`` [2, 3] maps image pixels to crop pixels; ``view`` is the template's view that fits best;
+    ``error`` is the mean distance of the five mapped points from the template's, in pixels at 112.
+    """
+
+    matrix: FloatArray
+    view: int
+    error: float
+
+
+def template_points(template: str, size: int, view: int = 0) -> FloatArray:
+    """The five points [5, 2] float64 of a template's view in a crop of ``size`` pixels.
+
+    Raises ValueError for a template that does not exist and IndexError for a view it does not have.
+    """
+    if template not in TEMPLATES:
+        raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
+    views = TEMPLATES[template]
+    if not 0 <= view < len(views):
+        raise IndexError(f"template {template!r} has views 0..{len(views) - 1}, not {view}")
+    return views[view] * (size / BASE_SIZES[template])
+
+
+def fit_similarity(points: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
+    """Least-squares similarity (rotation, one scale, shift; no reflection) that maps points to target.
+
+    Both [N, 2], N >= 2; returns float64 [2, 3]. With the points as complex numbers z -> w the fit
+    w = a z + b is linear: a = sum(conj(z - mean z) (w - mean w)) / sum |z - mean z|^2, which is the
+    planar case of Umeyama (1991) with the reflection excluded by construction.
+    Raises ValueError on wrong shapes, values that are not finite, and points that all coincide.
+    """
+    p, t = np.asarray(points, np.float64), np.asarray(target, np.float64)
+    if p.ndim != 2 or p.shape != t.shape or p.shape[1] != 2 or len(p) < 2:
+        raise ValueError(f"expected two arrays [N, 2] with N >= 2, got {p.shape} and {t.shape}")
+    if not (np.isfinite(p).all() and np.isfinite(t).all()):
+        raise ValueError("the points hold values that are not finite")
+    z, w = p[:, 0] + 1j * p[:, 1], t[:, 0] + 1j * t[:, 1]
+    z0, w0 = z - z.mean(), w - w.mean()
+    spread = float((np.abs(z0) ** 2).sum())
+    # Relative to the coordinates' own size: a sum of rounding errors is not a spread.
+    if spread <= 1e-12 * max(1.0, float(np.abs(z).max()) ** 2):
+        raise ValueError("the points coincide, so they fix no similarity")
+    a = complex((np.conj(z0) * w0).sum() / spread)
+    b = complex(w.mean() - a * z.mean())
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def apply(matrix: FloatArray, points: npt.ArrayLike) -> FloatArray:
+    """Points [..., 2] under an affine matrix [2, 3]."""
+    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def scale_of(matrix: FloatArray) -> float:
+    """Output pixels per input pixel of an affine matrix [2, 3] (square root of its area factor)."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def align(landmarks: npt.ArrayLike, template: str, size: int) -> Alignment:
+    """Fit landmarks [5, 2] (image pixels) to the template's best view in a crop of ``size`` pixels.
+
+    Raises ValueError where the landmarks do not fix a crop: wrong shape, not finite, coinciding, or a
+    scale so small that the five points carry no direction (the fit maps them all onto one crop point).
+    """
+    points = np.asarray(landmarks, np.float64)
+    if points.shape != (5, 2):
+        raise ValueError(f"expected five landmarks [5, 2], got {points.shape}")
+    best: Alignment | None = None
+    for view in range(len(TEMPLATES[template]) if template in TEMPLATES else 1):
+        target = template_points(template, size, view)
+        matrix = fit_similarity(points, target)
+        distance = np.linalg.norm(apply(matrix, points) - target, axis=1).mean()
+        error = float(distance) * ERROR_SIZE / size
+        if best is None or error < best.error:
+            best = Alignment(matrix, view, error)
+    assert best is not None
+    if scale_of(best.matrix) < 1e-6:
+        raise ValueError("the landmarks fit the template at no scale")
+    return best
+
+
+def shrink_factor(matrix: FloatArray) -> int:
+    """Whole factor by which an image is averaged before a bilinear warp, so that the warp does not alias.
+
+    1 while the warp keeps more than about 4/7 of the resolution: there bilinear taps still touch nearly
+    every pixel, and averaging would only blur.
+    """
+    return max(1, int(1.0 / scale_of(matrix) + 0.25))
+
+
+def after_shrinking(matrix: FloatArray, factor: int) -> FloatArray:
+    """The same warp for an image that was averaged over factor x factor blocks.
+
+    The centre of block i lies at input coordinate factor * i + (factor - 1) / 2.
+    """
+    linear = matrix[:, :2]
+    shift = matrix[:, 2] + linear.sum(axis=1) * (factor - 1) / 2
+    return np.column_stack([linear * factor, shift])
+
+
+def warp(image: npt.NDArray[np.uint8], matrix: FloatArray, size: int) -> npt.NDArray[np.uint8]:
+    """The crop uint8 [size, size, 3] of an image uint8 [H, W, 3] under ``matrix`` (image → crop).
+
+    Bilinear, black outside the image (as the recognisers were trained). Where the warp shrinks, the part
+    of the image that it reads is first averaged over whole blocks.
+    """
+    if image.ndim != 3 or image.dtype != np.uint8:
+        raise ValueError(f"expected uint8 [H, W, C], got {image.dtype} {image.shape}")
+    factor = shrink_factor(matrix)
+    if factor > 1:
+        image, matrix = _cut(image, matrix, size, factor)
+        height, width = image.shape[:2]
+        image = cv2.copyMakeBorder(image, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+        reduced = (image.shape[1] // factor, image.shape[0] // factor)
+        image = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        matrix = after_shrinking(matrix, factor)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _cut(
+    image: npt.NDArray[np.uint8], matrix: FloatArray, size: int, factor: int
+) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+    """The part of the image that the crop reads, and the matrix from there: a 12,000-px photo is not averaged whole."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) - 0.5
+    back = apply(cv2.invertAffineTransform(matrix), corners)  # type: ignore[arg-type]
+    height, width = image.shape[:2]
+    margin = 2 * factor
+    low = np.floor(back.min(0) - margin).astype(int)
+    high = np.ceil(back.max(0) + margin).astype(int) + 1
+    # At least one block stays, also where the crop lies beside the image.
+    x0, y0 = np.clip(low, 0, [max(width - factor, 0), max(height - factor, 0)])
+    x1, y1 = np.minimum(np.maximum(high, [x0 + factor, y0 + factor]), [width, height])
+    shift = apply(matrix, [x0, y0])
+    return image[y0:y1, x0:x1], np.column_stack([matrix[:, :2], shift])
+
+
+def crop_to_recogniser(template: str, view: int, crop_size: int, recogniser_size: int) -> FloatArray:
+    """The fixed warp [2, 3] from a crop of this template and view to an ``arcface`` crop for the recogniser.
+
+    It is the similarity between the two templates' points: where a face fits its template perfectly, the
+    recogniser sees exactly what aligning the photo for it would have given, up to resolution.
+    """
+    target = template_points("arcface", recogniser_size)
+    if template == "arcface":
+        scale = recogniser_size / crop_size
+        return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]])
+    return fit_similarity(template_points(template, crop_size, view), target)
+
+
+def recogniser_matrices(template: str, crop_size: int, recogniser_size: int) -> torch.Tensor:
+    """`crop_to_recogniser` of every view of a template: float32 [V, 2, 3]."""
+    if template not in TEMPLATES:
+        raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
+    views = range(len(TEMPLATES[template]))
+    matrices = [crop_to_recogniser(template, view, crop_size, recogniser_size) for view in views]
+    return torch.from_numpy(np.stack(matrices)).float()

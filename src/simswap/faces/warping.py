@@ -1,0 +1,80 @@
+"""Affine warps of image batches that gradients pass through: how a crop reaches the recogniser."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from simswap.faces.alignment import TEMPLATES, after_shrinking, crop_to_recogniser, shrink_factor
+
+
+def warp_batch(images: Tensor, matrices: Tensor, size: int) -> Tensor:
+    """Warp images [B, C, H, W] by matrices [B, 2, 3] to [B, C, size, size].
+
+    A matrix maps input pixels to output pixels, (x, y) with pixel centres at integers (OpenCV's
+    convention, as in `faces.alignment`). Bilinear; beyond the border the nearest pixel counts.
+    Differentiable with respect to the images; computed in float32 at least, whatever autocast says
+    (a bfloat16 grid would miss by whole pixels), and returned in the images' dtype.
+    Raises ValueError on other shapes.
+    """
+    if images.ndim != 4 or matrices.shape != (len(images), 2, 3):
+        raise ValueError(
+            f"expected images [B, C, H, W] and matrices [B, 2, 3], got {tuple(images.shape)} and "
+            f"{tuple(matrices.shape)}"
+        )
+    dtype = torch.promote_types(images.dtype, torch.float32)
+    height, width = images.shape[2:]
+    with torch.autocast(images.device.type, enabled=False):
+        m = matrices.to(images.device, dtype)
+        a, b, tx = m[:, 0].unbind(-1)
+        c, d, ty = m[:, 1].unbind(-1)
+        determinant = a * d - b * c
+        # The inverse of the linear part: grid_sample asks where each output pixel comes from.
+        inverse = torch.stack([d, -b, -c, a], -1).view(-1, 2, 2) / determinant.view(-1, 1, 1)
+        steps = torch.arange(size, device=images.device, dtype=dtype)
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        out = torch.stack([x, y], -1).view(1, -1, 2) - torch.stack([tx, ty], -1).view(-1, 1, 2)  # [B, size*size, 2]
+        source = torch.bmm(out, inverse.transpose(1, 2))
+        # Pixel centres at integers → grid_sample's [-1, 1] between the outer borders (align_corners=False).
+        extent = torch.tensor([width, height], device=images.device, dtype=dtype)
+        grid = ((2 * source + 1) / extent - 1).view(-1, size, size, 2)
+        warped = F.grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return warped.to(images.dtype)
+
+
+class RecogniserView(nn.Module):
+    """What the recogniser sees of a crop: the fixed, differentiable warp from its template to ``arcface``.
+
+    Where the recogniser's crop is much smaller, the crop is averaged over whole blocks first: a bilinear
+    warp alone would read one pixel in four at half size, and the identity loss would reach no other.
+    A crop that already is the recogniser's own is passed on as it is, bit for bit.
+    """
+
+    matrices: Tensor
+
+    def __init__(self, template: str, crop_size: int, recogniser_size: int) -> None:
+        """Raises ValueError for a template that does not exist or a size below 1."""
+        super().__init__()
+        if template not in TEMPLATES:
+            raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
+        if crop_size < 1 or recogniser_size < 1:
+            raise ValueError(f"sizes must be at least 1, got {crop_size} and {recogniser_size}")
+        self.template, self.crop_size, self.recogniser_size = template, crop_size, recogniser_size
+        views = range(len(TEMPLATES[template]))
+        warps = [crop_to_recogniser(template, view, crop_size, recogniser_size) for view in views]
+        self.is_identity = template == "arcface" and crop_size == recogniser_size
+        # One factor for a batch of mixed views: the mildest, so that no view is blurred.
+        self.factor = min(shrink_factor(matrix) for matrix in warps)
+        stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
+        # Not persistent: the template and the sizes travel in the checkpoint, and they say it all.
+        self.register_buffer("matrices", torch.from_numpy(stacked), persistent=False)
+
+    def forward(self, images: Tensor, view: Tensor) -> Tensor:
+        """Crops [B, 3, S, S] and their views int64 [B] → [B, 3, R, R] in the same range and dtype."""
+        if images.shape[-2:] != (self.crop_size, self.crop_size):
+            raise ValueError(f"expected crops of {self.crop_size} px, got {tuple(images.shape)}")
+        if self.is_identity:
+            return images
+        if self.factor > 1:
+            images = F.avg_pool2d(images, self.factor, ceil_mode=True)
+        return warp_batch(images, self.matrices[view], self.recogniser_size)
