@@ -183,7 +183,8 @@ def explain_hydra(error: Exception) -> str:
     """One line from one of Hydra's or OmegaConf's errors, with the nearest valid name where it lists some."""
     text = str(error)
     cause = str(error.__cause__ or "")
-    group = re.search(r"Could not find '([^']+)'\s+Available options in '([^']+)':\s+(.*?)(?:\nConfig search|\Z)", text, re.S)
+    pattern = r"Could not find '([^']+)'\s+Available options in '([^']+)':\s+(.*?)(?:\nConfig search|\Z)"
+    group = re.search(pattern, text, re.S)
     if group:
         name, folder, options = group.groups()
         short = name.removeprefix(f"{folder}/")

@@ -1,0 +1,1 @@
+"""The networks: generator and discriminators that train, recognisers and pose estimators that are frozen."""

@@ -1,0 +1,142 @@
+"""Patch discriminators on a pyramid of scales, which return every layer's features (SimSwap, section 3.4).
+
+Per scale, as in the public code: 4x4 convolutions with padding 1, stride 2 while the width doubles (64-128-256-512),
+then one of stride 1, then one of stride 1 to the patch logits; LeakyReLU 0.2; a norm from the second layer on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from simswap.errors import InputError
+from simswap.losses.objective import ScaleOutput
+
+FULL_LAYERS = 5
+NORMS = ("batch", "instance", "group", "none")
+
+
+def layer_sizes(size: int, layers: int) -> list[int]:
+    """Side of each intermediate layer's features and, last, of the logits; <= 0 where the picture is too small."""
+    sizes = []
+    for _ in range(layers - 1):
+        size = size // 2  # (size + 2 - 4) // 2 + 1
+        sizes.append(size)
+    return [*sizes, size - 1, size - 2]
+
+
+def half_size(size: int) -> int:
+    """Side after AvgPool(3, stride 2, padding 1)."""
+    return (size + 1) // 2
+
+
+def most_layers(image_size: int, scales: int) -> int:
+    """The most intermediate layers, up to the paper's five, that leave the smallest scale at least one patch."""
+    size = image_size
+    for _ in range(scales - 1):
+        size = half_size(size)
+    for layers in range(FULL_LAYERS, 1, -1):
+        if layer_sizes(size, layers)[-1] >= 1:
+            return layers
+    return 0
+
+
+class PatchDiscriminator(nn.Module):
+    """One scale: [B, 3, H, W] in the generator's range → features of every layer and logits [B, 1, h, w]."""
+
+    def __init__(self, width: int, layers: int, norm: str) -> None:
+        super().__init__()
+        channels = [min(width * 2**i, width * 8) for i in range(layers)]
+        self.layers = nn.ModuleList()
+        previous = 3
+        for i, c in enumerate(channels):
+            stride = 2 if i < layers - 1 else 1
+            norms = [] if i == 0 else _norm(c, norm)
+            self.layers.append(
+                nn.Sequential(nn.Conv2d(previous, c, 4, stride=stride, padding=1), *norms, nn.LeakyReLU(0.2))
+            )
+            previous = c
+        self.logits = nn.Conv2d(previous, 1, 4, padding=1)
+
+    def forward(self, x: Tensor) -> ScaleOutput:
+        features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        return ScaleOutput(features, self.logits(x))
+
+
+class Discriminators(nn.Module):
+    """The pyramid: scale k sees the image halved k times by AvgPool(3, stride 2, padding 1, pad not counted).
+
+    image_size: side of the pictures; it decides how many layers fit. layers: intermediate layers a scale, or null for
+    as many as the picture allows (the paper's five from 95 px up). norm: ``batch`` (the public code; the gradient
+    penalty then takes the networks in eval mode), ``instance``, ``group`` or ``none``.
+    Raises InputError for a picture too small for the layers, naming what fits.
+    """
+
+    def __init__(
+        self, image_size: int, width: int = 64, layers: int | None = None, norm: str = "batch", scales: int = 2
+    ) -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise InputError(f"discriminator.norm={norm}: choose one of {', '.join(NORMS)}")
+        if width < 1 or scales < 1:
+            raise InputError(f"discriminator.width={width}, discriminator.scales={scales}: both must be at least 1")
+        fitting = most_layers(image_size, scales)
+        self.layer_count = fitting if layers is None else layers
+        if not 2 <= self.layer_count <= fitting:
+            raise InputError(
+                f"discriminators with {self.layer_count} layers on {scales} scales do not fit pictures of {image_size} "
+                f"px: at most {fitting} do; set discriminator.layers, discriminator.scales or prepare larger crops"
+            )
+        self.norm = norm
+        self.scales = nn.ModuleList(PatchDiscriminator(width, self.layer_count, norm) for _ in range(scales))
+        self.halving = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] → each scale's own input, the full size first."""
+        inputs = [images]
+        while len(inputs) < len(self.scales):
+            inputs.append(self.halving(inputs[-1]))
+        return inputs
+
+    def forward(self, images: Tensor) -> list[ScaleOutput]:
+        return [scale(x) for scale, x in zip(self.scales, self.pyramid(images), strict=True)]
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """No gradient to the weights and no change of running statistics, while gradients pass to the input."""
+        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        self.requires_grad_(False)
+        for m in norms:
+            m.track_running_stats = False
+        try:
+            yield
+        finally:
+            self.requires_grad_(True)
+            for m in norms:
+                m.track_running_stats = True
+
+    @contextmanager
+    def uncoupled(self) -> Iterator[None]:
+        """Batch norm in eval mode: a per-sample gradient penalty is not defined while it couples samples."""
+        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        for m in norms:
+            m.eval()
+        try:
+            yield
+        finally:
+            for m in norms:
+                m.train()
+
+
+def _norm(channels: int, norm: str) -> list[nn.Module]:
+    if norm == "none":
+        return []
+    if norm == "batch":
+        return [nn.BatchNorm2d(channels)]
+    if norm == "instance":
+        return [nn.InstanceNorm2d(channels, affine=True)]
+    groups = next(g for g in (32, 16, 8, 4, 2, 1) if channels % g == 0)
+    return [nn.GroupNorm(groups, channels)]

@@ -1,0 +1,1 @@
+"""Phases of training, callbacks, optimisation: no maths of losses or networks."""
