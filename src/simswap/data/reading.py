@@ -1,0 +1,111 @@
+"""Image files in: any common type becomes uint8 RGB, or an error that says why not."""
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+Pixels = npt.NDArray[np.uint8]
+
+# What counts as an image when a folder is searched (compared in lower case).
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"})
+
+# 12,000 x 12,000 still fits; a larger picture takes half a gigabyte in every worker and is no photo of a face.
+LIMIT_PIXELS = 160_000_000
+
+_ORIENTATION_TAG = 0x0112
+_WHITE = (255, 255, 255, 255)
+
+
+class UnreadableImage(Exception):
+    """A file that gives no picture; ``reason`` says why, in a few words without the path."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def read_image(path: str | os.PathLike[str]) -> Pixels:
+    """The picture in a file as uint8 [H, W, 3] RGB, upright (EXIF orientation applied).
+
+    Grey, palette, CMYK and 16-bit pictures are converted; transparent ones are laid on white; of an
+    animation the first frame is taken. Raises UnreadableImage for a file that cannot be opened, is no
+    image, is cut off, or holds more than ``LIMIT_PIXELS`` pixels.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"cannot be opened: {error.strerror or error}") from error
+    return decode_image(data)
+
+
+def decode_image(data: bytes) -> Pixels:
+    """`read_image` for the bytes of a file."""
+    if not data:
+        raise UnreadableImage("empty file")
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limits are replaced by ours, which is checked before anything is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                width, height = image.size
+                if width * height > LIMIT_PIXELS:
+                    raise UnreadableImage(f"too large: {width} x {height} pixels")
+                fast = _decode_plain(image, data)
+                return fast if fast is not None else _convert(image)
+    except UnreadableImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage("too large to decode") from error
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableImage("no image") from error
+    except MemoryError as error:
+        raise UnreadableImage("not enough memory to decode it") from error
+    except Exception as error:  # broken bytes make Pillow's decoders raise nearly anything
+        raise UnreadableImage(f"broken: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _decode_plain(image: Image.Image, data: bytes) -> Pixels | None:
+    """OpenCV's faster decoder where it gives the same picture; None sends the file to Pillow.
+
+    OpenCV returns a cut-off JPEG with grey in place of the rest, so only files with their end marker go
+    this way.
+    """
+    if image.mode not in ("RGB", "L") or "transparency" in image.info:
+        return None
+    if image.format == "JPEG":
+        whole = data.rstrip(b"\0").endswith(b"\xff\xd9")
+    elif image.format == "PNG":
+        whole = b"IEND" in data[-12:]
+    else:
+        return None
+    if not whole or image.getexif().get(_ORIENTATION_TAG, 1) != 1:
+        return None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None or pixels.shape[:2] != (image.height, image.width):
+        return None
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)  # type: ignore[return-value]
+
+
+def _convert(image: Image.Image) -> Pixels:
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise UnreadableImage("floating-point pixels, whose range is not known")
+    if image.mode.startswith("I"):
+        # 16-bit grey: 65535 is white, and 65535 / 257 = 255.
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise UnreadableImage("32-bit pixels, whose range is not known")
+        grey = ((values + 128) // 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", opaque.size, _WHITE), opaque)
+    return np.array(image.convert("RGB"), dtype=np.uint8)
