@@ -8,11 +8,14 @@ one formula holds for all, so that crops of two sizes show the same face).
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -189,8 +192,10 @@ def crop_to_recogniser(template: str, view: int, crop_size: int, recogniser_size
     return fit_similarity(template_points(template, crop_size, view), target)
 
 
-def recogniser_matrices(template: str, crop_size: int, recogniser_size: int) -> torch.Tensor:
+def recogniser_matrices(template: str, crop_size: int, recogniser_size: int) -> "torch.Tensor":
     """`crop_to_recogniser` of every view of a template: float32 [V, 2, 3]."""
+    import torch  # here, so that prepare's worker processes start without it
+
     if template not in TEMPLATES:
         raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
     views = range(len(TEMPLATES[template]))

@@ -1,0 +1,172 @@
+"""The manifest of a prepared folder: one row an image, opened as columns so that millions of rows fit.
+
+    <root>/manifest.csv     the columns below, sorted by source
+    <root>/prepare.json     the settings that made the crops, and the counts
+    <root>/crops/<person>/<image>.png|jpg
+    <root>/attributes.csv   optional: NAME_ID and any columns, joined by `Manifest.name`
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from simswap.errors import InputError
+from simswap.faces.alignment import TEMPLATES
+
+MANIFEST_FILE, SETTINGS_FILE, ATTRIBUTES_FILE, CROPS_FOLDER = (
+    "manifest.csv",
+    "prepare.json",
+    "attributes.csv",
+    "crops",
+)
+LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 6) for axis in "xy"]
+COLUMNS = ["path", "person", "source", "status", "detail", "view", "score", *LANDMARK_COLUMNS]
+OK = "ok"
+
+_NEEDED = {
+    "path": pa.large_string(),
+    "person": pa.dictionary(pa.int32(), pa.string()),
+    "status": pa.dictionary(pa.int32(), pa.string()),
+    "view": pa.int8(),
+}
+
+
+class Manifest:
+    """The aligned crops of a prepared folder; skipped images are left out, so indices run over crops only.
+
+    ``root`` the folder; ``template``, ``crop_size`` and ``view_count`` of its crops; ``person_names`` sorted
+    names; ``person`` int32 [N] index into them; ``view`` int8 [N] the template's view of each crop.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        template: str,
+        crop_size: int,
+        person_names: list[str],
+        person: npt.NDArray[np.int32],
+        view: npt.NDArray[np.int8],
+        paths: pa.LargeStringArray,
+    ) -> None:
+        self.root, self.template, self.crop_size = root, template, crop_size
+        self.view_count = len(TEMPLATES[template])
+        self.person_names, self.person, self.view = person_names, person, view
+        self._paths = paths
+
+    @classmethod
+    def open(cls, root: str | Path) -> "Manifest":
+        """Open the folder that ``simswap-prepare`` wrote; raises InputError where it is none, or a broken one."""
+        root = Path(root)
+        template, crop_size = _read_settings(root)
+        table = _read_rows(root / MANIFEST_FILE)
+        table = table.filter(pc.equal(table["status"], OK)).combine_chunks()
+        if table.num_rows == 0:
+            raise InputError(f"{root / MANIFEST_FILE} lists no aligned crop; see its column status for the reasons")
+        codes, names = _sorted_codes(table["person"])
+        view = table["view"]
+        if view.null_count or pc.min(view).as_py() < 0 or pc.max(view).as_py() >= len(TEMPLATES[template]):
+            raise InputError(f"{root / MANIFEST_FILE} holds a view that template {template!r} does not have")
+        paths = table["path"].combine_chunks()
+        if isinstance(paths, pa.ChunkedArray):
+            paths = pa.concat_arrays(paths.chunks)
+        return cls(root, template, crop_size, names, codes, view.to_numpy().astype(np.int8), paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def path(self, row: int) -> Path:
+        """The crop's file. Raises InputError where the manifest points outside its own folder."""
+        relative = Path(self._paths[int(row)].as_py())
+        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+            raise InputError(f"{self.root / MANIFEST_FILE} names {str(relative)!r}, which is not inside {self.root}")
+        return self.root / relative
+
+    def name(self, row: int) -> str:
+        """``person/stem``, the NAME_ID of VGGFace2's tables."""
+        return str(self._names(self._paths.slice(int(row), 1))[0].as_py())
+
+    def attributes(self) -> pa.Table | None:
+        """The columns of attributes.csv in the manifest's order (null where it has no row), or None without one.
+
+        Raises InputError where the file cannot be read or has no column NAME_ID.
+        """
+        file = self.root / ATTRIBUTES_FILE
+        if not file.is_file():
+            return None
+        table = read_csv(file)
+        if "NAME_ID" not in table.column_names:
+            raise InputError(f"{file} has no column NAME_ID; its columns are {', '.join(table.column_names)}")
+        keys = table["NAME_ID"].cast(pa.large_string()).combine_chunks()
+        return table.take(pc.index_in(self._names(self._paths), value_set=keys))
+
+    @staticmethod
+    def _names(paths: pa.LargeStringArray) -> pa.LargeStringArray:
+        inside = pc.replace_substring_regex(paths, f"^{CROPS_FOLDER}/", "")
+        return pc.replace_substring_regex(inside, r"\.[^./]*$", "")
+
+
+def read_csv(file: Path, options: pacsv.ConvertOptions | None = None) -> pa.Table:
+    """A CSV as a table; raises InputError, naming the file, where it cannot be read or is no such table."""
+    try:
+        return pacsv.read_csv(file, convert_options=options)
+    except FileNotFoundError as error:
+        raise InputError(f"{file} is not there") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise InputError(f"{file} is not the table it should be: {' '.join(str(error).split())}") from error
+
+
+def read_settings(root: Path) -> dict[str, Any] | None:
+    """The content of prepare.json, or None without one; raises InputError where it is broken."""
+    file = root / SETTINGS_FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({error}); prepare the data again into a new folder") from error
+    if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
+        raise InputError(f"{file} holds no settings; prepare the data again into a new folder")
+    return content
+
+
+def _read_settings(root: Path) -> tuple[str, int]:
+    if not (root / MANIFEST_FILE).is_file():
+        unfinished = (root / SETTINGS_FILE).is_file()
+        hint = "its preparation is not finished: run the same simswap-prepare again" if unfinished else (
+            f"make one with: simswap-prepare raw=<folder of persons> out={root}"
+        )  # fmt: skip
+        raise InputError(f"{root} is no prepared folder, it has no {MANIFEST_FILE}; {hint}")
+    content = read_settings(root)
+    if content is None:
+        raise InputError(f"{root} has no {SETTINGS_FILE}, so the template of its crops is not known; prepare it again")
+    template, size = content["settings"].get("template"), content["settings"].get("size")
+    if template not in TEMPLATES or not isinstance(size, int) or size < 1:
+        raise InputError(f"{root / SETTINGS_FILE} names template {template!r} and size {size!r}; prepare it again")
+    return template, size
+
+
+def _read_rows(file: Path) -> pa.Table:
+    options = pacsv.ConvertOptions(column_types=_NEEDED, include_columns=list(_NEEDED))
+    return read_csv(file, options)
+
+
+def _sorted_codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Dictionary codes against the sorted names that occur (the filter may have left some unused)."""
+    encoded = column.unify_dictionaries().combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0)
+    codes = encoded.indices.to_numpy()
+    values = encoded.dictionary.to_pylist()
+    used = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+    order = sorted(used.tolist(), key=lambda code: str(values[code]))
+    rank = np.full(len(values), -1, np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return rank[codes], [str(values[code]) for code in order]
