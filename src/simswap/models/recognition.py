@@ -1,0 +1,144 @@
+"""Frozen face-recognition networks behind one interface: the source of v_S, the identity loss and the judge."""
+
+import hashlib
+from pathlib import Path
+
+import onnx
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from simswap import pixels
+from simswap.errors import InputError
+from simswap.models.onnx_graph import OnnxGraph, image_input, read_onnx
+
+# What every insightface recogniser takes: the arcface template is defined at this size.
+ONNX_INPUT_SIZE = 112
+
+
+class Recogniser(nn.Module):
+    """A frozen network that turns an aligned face into an identity vector of length one.
+
+    Frozen here, at construction: no parameter takes a gradient, and `train()` leaves it in eval mode. Gradient passes
+    to the images.
+
+    Args:
+        network: images [B,3,S,S] in `pixel_range` → [B,E] of any length.
+        name: what tables and checkpoints call it.
+        sha256: of the file that its weights came from; a checkpoint refuses another.
+        input_size: S, of `arcface` crops.
+        embedding_size: E.
+        pixel_range: a name of `simswap.pixels.RANGES`.
+    """
+
+    def __init__(
+        self, network: nn.Module, name: str, sha256: str, input_size: int, embedding_size: int, pixel_range: str
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.name = name
+        self.sha256 = sha256
+        self.input_size = input_size
+        self.embedding_size = embedding_size
+        self.pixel_range = pixel_range
+        pixels.get_range(pixel_range)
+        self.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> "Recogniser":
+        """Stays in eval mode whatever is asked: a frozen network's statistics must not move."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Identity vectors [B,E] of length one, of float images [B,3,S,S], RGB, unit range, `arcface` crops.
+
+        Raises ValueError for another shape.
+        """
+        if images.dim() != 4 or images.shape[1:] != (3, self.input_size, self.input_size):
+            raise ValueError(
+                f"recogniser {self.name} takes [B, 3, {self.input_size}, {self.input_size}], got {list(images.shape)}"
+            )
+        vectors = self.network(pixels.to_range(images, self.pixel_range))  # [B, E]
+        return F.normalize(vectors, dim=1)
+
+
+def onnx_recogniser(path: str) -> Recogniser:
+    """A recogniser in insightface's form: an ONNX file, or the folder of a model pack that holds one.
+
+    Its input is (x - 127.5) / 127.5 of 8-bit RGB `arcface` crops at 112, which is the symmetric range.
+
+    Raises:
+        InputError: nothing there; no or several recognisers in the folder; another input size, channels last or one
+            channel; an operator that is not supported; a file that scales its input itself; images of a batch that
+            influence each other.
+    """
+    file = _recogniser_file(Path(path).expanduser())
+    network = OnnxGraph(file)
+    _check_input(file, network.input_shape)
+    _check_scaling(file)
+    size = _embedding_size(file, network)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Recogniser(network, file.stem, digest, ONNX_INPUT_SIZE, size, "symmetric")
+
+
+def _recogniser_file(path: Path) -> Path:
+    """The file itself, or the only file of a pack with an image input of 112x112 and vectors as output."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such recogniser; give an ONNX file or the folder of a model pack")
+    files = sorted(path.glob("*.onnx"))
+    found = [file for file in files if _looks_like_recogniser(read_onnx(file, weights=False))]
+    if len(found) != 1:
+        seen = ", ".join(file.name for file in (found or files)) or "no .onnx file"
+        what = "several recognisers" if found else "no recogniser (input 3x112x112, one output of vectors)"
+        raise InputError(f"{path}: holds {what}: {seen}; name the file itself")
+    return found[0]
+
+
+def _looks_like_recogniser(model: onnx.ModelProto) -> bool:
+    found = image_input(model)
+    outputs = model.graph.output
+    return (
+        found is not None
+        and found[2][1:] == [3, ONNX_INPUT_SIZE, ONNX_INPUT_SIZE]
+        and len(outputs) == 1
+        and len(outputs[0].type.tensor_type.shape.dim) == 2
+    )
+
+
+def _check_input(file: Path, shape: list[int | None]) -> None:
+    """Refuses anything but [any batch, 3, 112, 112]; sizes that the file leaves open are taken as these."""
+    wanted = (3, ONNX_INPUT_SIZE, ONNX_INPUT_SIZE)
+    if len(shape) != 4 or any(size not in (None, want) for size, want in zip(shape[1:], wanted, strict=True)):
+        sizes = "x".join("?" if size is None else str(size) for size in shape)
+        raise InputError(f"{file}: takes input {sizes}; a recogniser must take batches of 3x112x112 (arcface crops)")
+
+
+def _check_scaling(file: Path) -> None:
+    """Refuses files that scale 8-bit input themselves (old MXNet exports): they would be scaled twice."""
+    model = read_onnx(file, weights=False)
+    found = image_input(model)
+    for node in model.graph.node:
+        if found is not None and found[0] in node.input and node.op_type in ("Sub", "Mul", "Div"):
+            raise InputError(
+                f"{file}: scales its input itself (operator {node.op_type} of node {node.name!r} on the image); "
+                "export it for input in [-1, 1]"
+            )
+
+
+@torch.no_grad()
+def _embedding_size(file: Path, network: OnnxGraph) -> int:
+    """E, after a trial that images do not influence each other: an export for a batch of one may mix them."""
+    images = torch.rand(2, 3, ONNX_INPUT_SIZE, ONNX_INPUT_SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    try:
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+    except (RuntimeError, IndexError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file}: does not run on two images of 3x112x112 ({reason})") from error
+    if together.dim() != 2 or together.shape[0] != 2:
+        raise InputError(f"{file}: gives {list(together.shape)} for two images; a recogniser must give [2, E]")
+    if not torch.allclose(together, alone, rtol=1e-3, atol=1e-3 * float(alone.abs().max())):
+        raise InputError(f"{file}: gives other vectors in a batch than alone; export it with a dynamic batch")
+    return int(together.shape[1])
