@@ -1,0 +1,72 @@
+"""Aligned crops from disk at the training size, and a memory of decoded ones."""
+
+import mmap
+import multiprocessing
+from typing import Any
+
+import cv2
+import numpy as np
+
+from simswap.data.manifest import Manifest
+from simswap.data.reading import UnreadableImage, read_image
+
+
+def read_crop(manifest: Manifest, row: int, size: int) -> np.ndarray:
+    """The crop of a manifest row as uint8 [size, size, 3] RGB.
+
+    Raises:
+        UnreadableImage: the file is missing, damaged, or not as large as the manifest says.
+    """
+    image = read_image(manifest.path(row))
+    expected = manifest.crop_size
+    if image.shape[:2] != (expected, expected):
+        raise UnreadableImage(f"{image.shape[1]}x{image.shape[0]} px where prepare.json says {expected}x{expected}")
+    if size == expected:
+        return image
+    # Area averaging does not alias when shrinking; it is nearest neighbour when enlarging.
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < expected else cv2.INTER_CUBIC)
+
+
+class CropCache:
+    """Decoded crops, kept up to a budget: the first `capacity` of `rows` rows have a place, the others none.
+
+    It lives in anonymous shared memory, whose pages are taken only when they are filled: worker processes that are
+    forked (the default on Linux) fill and read one cache. Where workers are spawned, each gets an empty one of its
+    own, and the budget counts per worker.
+
+    Args:
+        rows: number of rows that could be kept.
+        size: crops are uint8 [size, size, 3].
+        budget_mb: budget in units of 2**20 bytes; 0 keeps nothing.
+    """
+
+    def __init__(self, rows: int, size: int, budget_mb: int) -> None:
+        self._arguments = (rows, size, budget_mb)
+        self.capacity = min(rows, budget_mb * 2**20 // (size * size * 3))
+        if self.capacity > 0:
+            shape = (self.capacity, size, size, 3)
+            memory = mmap.mmap(-1, self.capacity * size * size * 3)
+            self._crops = np.frombuffer(memory, dtype=np.uint8).reshape(shape)
+            self._filled = np.frombuffer(mmap.mmap(-1, self.capacity), dtype=np.bool_)
+            # Not every processor makes another process's writes visible in order; taking the lock does.
+            self._lock = multiprocessing.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CropCache, self._arguments
+
+    def get(self, place: int) -> np.ndarray | None:
+        """The kept crop, uint8 [size, size, 3], read-only; None where it is not there yet."""
+        if place >= self.capacity:
+            return None
+        with self._lock:
+            if not self._filled[place]:
+                return None
+        crop = self._crops[place]
+        crop.setflags(write=False)
+        return crop
+
+    def put(self, place: int, crop: np.ndarray) -> None:
+        if place < self.capacity:
+            with self._lock:
+                self._crops[place] = crop
+                self._filled[place] = True

@@ -1,0 +1,202 @@
+"""Aligned crops as training batches and evaluation sets."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from simswap.data.augmentation import PairAugmentation
+from simswap.data.batches import Iterations, PairBatches, SwapLoader, Unreadable
+from simswap.data.crops import read_crop
+from simswap.data.manifest import Manifest
+from simswap.data.pairs import PairSampler, split_persons
+from simswap.data.reading import UnreadableImage
+from simswap.errors import InputError
+
+log = logging.getLogger(__name__)
+
+FRACTIONS = {"train": 0.9, "val": 0.05, "test": 0.05}
+
+
+class SwapDataModule(lightning.LightningDataModule):
+    """Pairs of aligned crops of a prepared root; splits by person.
+
+    `train_dataloader()` yields one SwapBatch per iteration, without end:
+
+    - `target`, `source`: uint8 [B, 3, H, W] RGB
+    - `same_identity`: bool [B]
+    - `target_index`, `source_index`: int64 [B], rows of the manifest
+    - `target_view`, `source_view`: int64 [B], view of the crop's template (after a flip)
+
+    B is this rank's part of the effective batch: rank r of W takes positions r*B/W .. (r+1)*B/W of the iteration's
+    global batch, which depends on (seed, iteration) alone.
+
+    Args:
+        root: folder that `simswap-prepare` wrote.
+        batch_size: effective batch over all ranks and accumulated parts.
+        pairing: `alternate` (even iterations same person, odd different) or `mixed`.
+        same_probability: share of same-person pairs of `mixed`.
+        size: side of the crops in px; None takes the prepared size, another value resizes.
+        workers: worker processes that decode; 0 decodes in the main process.
+        seed: of pairs and augmentation.
+        fractions: shares of persons by split name, summing to 1; one is called `train`.
+        augmentation: keys `flip` (probability) and `colour` (strength), see `PairAugmentation`.
+        cache_mb: budget in MiB a rank for decoded training crops, 0 is off; see `CropCache`.
+        prefetch: batches that each worker holds ready.
+        max_unreadable_share: more unreadable crops than this share of the training rows stop the run.
+
+    Raises:
+        InputError: a missing root or manifest, settings out of range, a split without the pairs asked for.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        batch_size: int,
+        pairing: str = "alternate",
+        same_probability: float = 0.5,
+        size: int | None = None,
+        workers: int = 2,
+        seed: int = 0,
+        fractions: Mapping[str, float] = FRACTIONS,
+        augmentation: Mapping[str, float] | None = None,
+        cache_mb: int = 0,
+        prefetch: int = 2,
+        max_unreadable_share: float = 0.01,
+    ) -> None:
+        super().__init__()
+        for key, value, least in (
+            ("batch_size", batch_size, 1),
+            ("size", 1 if size is None else size, 1),
+            ("workers", workers, 0),
+            ("cache_mb", cache_mb, 0),
+            ("prefetch", prefetch, 1),
+            ("max_unreadable_share", max_unreadable_share, 0),
+        ):
+            if value < least:
+                raise InputError(f"data.{key}: {value} is not at least {least}")
+        self.root, self.batch_size, self.workers, self.seed = Path(root), batch_size, workers, seed
+        self.pairing, self.same_probability = pairing, same_probability
+        self.cache_mb, self.prefetch, self.max_unreadable_share = cache_mb, prefetch, max_unreadable_share
+        self.fractions = dict(fractions)
+        self.augmentation = dict(augmentation or {})
+        for key in self.augmentation:
+            if key not in ("flip", "colour"):
+                raise InputError(f"data.augmentation.{key}: unknown; there are flip, colour")
+        self._size = size
+        self._rows: dict[str, np.ndarray] = {}
+        #: first iteration of the loader; None takes the trainer's global_step, so that a resumed run goes on
+        self.start_iteration: int | None = None
+        #: unreadable training crops that this rank has met: manifest row -> reason
+        self.unreadable: dict[int, str] = {}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The prepared root's manifest, opened at first use."""
+        return Manifest.open(self.root)
+
+    @property
+    def size(self) -> int:
+        """Side of the crops that batches hold, px."""
+        return self.manifest.crop_size if self._size is None else self._size
+
+    def setup(self, stage: str) -> None:
+        """Open the manifest before the first batch is asked for, so that bad input stops a run at its start."""
+        _ = self.manifest
+
+    def rows(self, split: str) -> np.ndarray:
+        """Manifest rows of a split's persons, ascending: int64 [n]; InputError where there is no such split."""
+        if split not in self.fractions:
+            raise InputError(f"data.fractions: no split {split!r}; there are {', '.join(self.fractions)}")
+        if not self._rows:
+            split_of_person = split_persons(self.manifest.person_names, self.fractions)
+            split_of_row = split_of_person[self.manifest.person]
+            self._rows = {name: np.flatnonzero(split_of_row == k) for k, name in enumerate(self.fractions)}
+        return self._rows[split]
+
+    def persons(self, split: str) -> np.ndarray:
+        """Persons of a split that have a crop, as indices into `manifest.person_names`, ascending: int64 [p]."""
+        return np.unique(self.manifest.person[self.rows(split)]).astype(np.int64)
+
+    def load(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
+        """The crops of manifest rows, not augmented: uint8 [n, 3, H, W] RGB, n may be 0.
+
+        Raises:
+            InputError: an unreadable crop; figures over other faces than asked for would not be comparable.
+        """
+        images = np.empty((len(rows), 3, self.size, self.size), dtype=np.uint8)
+        for place, row in enumerate(rows):
+            try:
+                images[place] = read_crop(self.manifest, int(row), self.size).transpose(2, 0, 1)
+            except UnreadableImage as error:
+                raise InputError(f"{self.manifest.path(int(row))}: {error}; run simswap-prepare again") from error
+        return torch.from_numpy(images)
+
+    def train_batches(self, rank: int = 0, world_size: int = 1) -> PairBatches:
+        """Local batches of a rank, by iteration number.
+
+        Raises:
+            InputError: a batch size that the ranks do not divide; a split without the pairs asked for.
+        """
+        if self.batch_size % world_size:
+            raise InputError(f"data.batch_size: {self.batch_size} does not divide by {world_size} ranks")
+        rows = self.rows("train")
+        sampler = PairSampler(
+            self.manifest.person[rows],
+            self.seed,
+            self.batch_size,
+            self.pairing,
+            self.same_probability,
+            what=f"{self.root}, split train",
+        )
+        augmentation = PairAugmentation(**self.augmentation, view_count=self.manifest.view_count)
+        local = self.batch_size // world_size
+        positions = (rank * local, (rank + 1) * local)
+        return PairBatches(self.manifest, rows, sampler, positions, self.size, augmentation, self.cache_mb)
+
+    def train_dataloader(self) -> SwapLoader:
+        """SwapBatches of this rank from the next iteration on, without end."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        loader: DataLoader = DataLoader(
+            self.train_batches(rank, world_size),  # type: ignore[arg-type]
+            batch_size=None,
+            sampler=Iterations(self._next_iteration),
+            num_workers=self.workers,
+            prefetch_factor=self.prefetch if self.workers else None,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
+        )
+        return SwapLoader(loader, self._report)
+
+    def _next_iteration(self) -> int:
+        if self.start_iteration is not None:
+            return self.start_iteration
+        return self.trainer.global_step if self.trainer else 0
+
+    def _report(self, unreadable: Unreadable) -> None:
+        """Count and list unreadable crops; stop where they are more than the share of the training rows."""
+        for row, reason in unreadable:
+            if row not in self.unreadable:
+                self.unreadable[row] = reason
+                log.warning("unreadable crop, its pairs are replaced: %s (%s)", self.manifest.path(row), reason)
+        rows = len(self.rows("train"))
+        if len(self.unreadable) > self.max_unreadable_share * rows:
+            row, reason = list(self.unreadable.items())[-1]
+            raise InputError(
+                f"{self.root}: {len(self.unreadable)} of {rows} training crops are unreadable, more than "
+                f"data.max_unreadable_share={self.max_unreadable_share}, the last "
+                f"{self.manifest.path(row)} ({reason}); run simswap-prepare again"
+            )
+
+
+def _one_thread(worker: int) -> None:
+    """Workers decode one image at a time: threads in each would only wait for each other, and OpenCV's own pool
+    does not survive the fork."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

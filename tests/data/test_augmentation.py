@@ -1,0 +1,98 @@
+"""Augmentation: what a flip does to the view, what colour may change, and that its words decide everything."""
+
+import numpy as np
+import pytest
+
+from simswap.data.augmentation import PairAugmentation
+from simswap.data.pairs import AUGMENTATION_PURPOSE, random_words
+from simswap.errors import InputError
+from simswap.faces.alignment import template_points
+
+LOW, HIGH = np.uint64(0), np.uint64((1 << 64) - 1)  # a unit draw of 0 and of nearly 1
+FACE = np.random.default_rng(0).integers(40, 200, (12, 12, 3)).astype(np.uint8)
+OTHER = np.random.default_rng(1).integers(40, 200, (12, 12, 3)).astype(np.uint8)
+
+
+def words(first: np.uint64, second: np.uint64) -> np.ndarray:
+    return np.array([first, second, 11, 22], dtype=np.uint64)
+
+
+def test_flip_mirrors_image_and_view_of_the_image_drawn():
+    augment = PairAugmentation(flip=0.5, view_count=5)
+    target, source, target_view, source_view = augment(FACE, OTHER, 0, 3, True, words(LOW, HIGH))
+    assert np.array_equal(target, FACE[:, ::-1])
+    assert np.array_equal(source, OTHER)
+    assert (target_view, source_view) == (4, 3)
+    target, source, target_view, source_view = augment(FACE, OTHER, 2, 3, False, words(HIGH, LOW))
+    assert np.array_equal(target, FACE)
+    assert np.array_equal(source, OTHER[:, ::-1])
+    assert (target_view, source_view) == (2, 1)
+
+
+def test_a_mirrored_crop_stays_on_the_mirrored_view():
+    """The eyes and mouth corners trade places; 1.6 px at 112 is the templates' asymmetry plus the pixel convention."""
+    for template, views in (("simswap", 5), ("arcface", 1), ("ffhq", 1)):
+        for view in range(views):
+            points = template_points(template, 112, view)
+            mirrored = np.stack([111 - points[:, 0], points[:, 1]], axis=1)[[1, 0, 2, 4, 3]]
+            expected = template_points(template, 112, views - 1 - view)
+            assert np.abs(mirrored - expected).max() < 1.6, (template, view)
+
+
+def test_flip_happens_as_often_as_asked():
+    augment = PairAugmentation(flip=0.3, view_count=5)
+    drawn = random_words(0, AUGMENTATION_PURPOSE, 0, 0, 4000)
+    views = np.array([augment(FACE, FACE, 0, 0, True, row)[2:] for row in drawn])
+    assert np.allclose((views == 4).mean(axis=0), 0.3, atol=0.03)
+    assert abs(((views[:, 0] == 4) & (views[:, 1] == 4)).mean() - 0.09) < 0.02  # independent of each other
+
+
+def test_colour_is_shared_by_a_same_person_pair_only():
+    augment = PairAugmentation(colour=0.2)
+    target, source, *_ = augment(FACE, FACE, 0, 0, True, words(LOW, LOW))
+    assert np.array_equal(target, source)
+    assert not np.array_equal(target, FACE)
+    target, source, *_ = augment(FACE, FACE, 0, 0, False, words(LOW, LOW))
+    assert not np.array_equal(target, source)
+
+
+def test_colour_changes_light_and_not_hue():
+    """Every channel goes through one rising curve: equal values stay equal, brighter ones stay brighter."""
+    augment = PairAugmentation(colour=0.3)
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    for row in random_words(1, AUGMENTATION_PURPOSE, 0, 0, 50):
+        relit, *_ = augment(ramp, ramp, 0, 0, True, row)
+        assert relit.dtype == np.uint8
+        assert np.array_equal(relit[..., 0], relit[..., 1])
+        assert np.array_equal(relit[..., 0], relit[..., 2])
+        assert np.all(np.diff(relit[..., 0].ravel().astype(int)) >= 0)
+
+
+def test_words_decide_and_images_are_left_alone():
+    augment, again = (PairAugmentation(flip=0.5, colour=0.3, view_count=5) for _ in range(2))
+    face, other = FACE.copy(), OTHER.copy()
+    face.setflags(write=False)
+    rows = random_words(2, AUGMENTATION_PURPOSE, 7, 0, 6)
+    first = [augment(face, other, 1, 2, bool(k % 2), row) for k, row in enumerate(rows)]
+    for k in reversed(range(6)):  # in another order, from another object
+        second = again(face, other, 1, 2, bool(k % 2), rows[k])
+        assert np.array_equal(first[k][0], second[0])
+        assert np.array_equal(first[k][1], second[1])
+        assert first[k][2:] == second[2:]
+    assert np.array_equal(other, OTHER)
+    assert not np.array_equal(first[0][0], first[2][0])
+
+
+def test_off_is_the_identity():
+    augment = PairAugmentation()
+    assert not augment.active
+    target, source, *views = augment(FACE, OTHER, 1, 2, True, words(LOW, LOW))
+    assert target is FACE
+    assert source is OTHER
+    assert views == [1, 2]
+
+
+@pytest.mark.parametrize(("key", "value"), [("flip", 1.1), ("flip", -0.1), ("colour", 0.6), ("colour", float("nan"))])
+def test_settings_out_of_range_are_named(key, value):
+    with pytest.raises(InputError, match=key):
+        PairAugmentation(**{key: value})
