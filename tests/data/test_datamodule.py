@@ -1,6 +1,7 @@
 """Batches: the same on any number of ranks and workers, from any iteration on, with bad crops among them."""
 
 import json
+import pickle
 from itertools import islice
 
 import cv2
@@ -250,3 +251,18 @@ def test_lightning_starts_where_the_trainer_stands(root, tmp_path):
     trainer = lightning.Trainer(max_steps=6, enable_checkpointing=False, **quiet)
     trainer.fit(second, datamodule=module(root), ckpt_path=tmp_path / "four.ckpt", weights_only=True)
     assert torch.equal(torch.stack(first.seen + second.seen), torch.stack(expected))
+
+
+def test_forked_workers_fill_one_cache(root):
+    loader = module(root, workers=2, cache_mb=1).train_dataloader()
+    seen = torch.cat([batch["target_index"] for batch in islice(iter(loader), 4)]).unique()
+    cache = loader.loader.dataset.cache
+    assert all(cache.get(row) is not None for row in seen.tolist())
+    assert sum(cache.get(row) is not None for row in range(60)) < 60
+
+
+def test_batches_travel_to_spawned_workers(root):
+    here = module(root, cache_mb=1, augmentation=AUGMENTATION).train_batches()
+    there = pickle.loads(pickle.dumps(here))
+    assert all(torch.equal(here[3][key], there[3][key]) for key in KEYS)
+    assert there.cache.capacity == 60

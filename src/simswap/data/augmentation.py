@@ -11,7 +11,6 @@ images, so that both still show the same face in the same light; a different-per
 """
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ class PairAugmentation:
         if not 0 <= colour <= MAX_COLOUR:
             raise InputError(f"data.augmentation.colour: {colour} is not in [0, {MAX_COLOUR}]")
         self.flip, self.colour, self.view_count = float(flip), float(colour), view_count
-        self._relight = _relighting(self.colour) if colour > 0 else None
+        self._relight = _Relighting(self.colour) if colour > 0 else None
 
     @property
     def active(self) -> bool:
@@ -74,29 +73,30 @@ class PairAugmentation:
         return target, source, target_view, source_view
 
 
-def _relighting(colour: float) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    # At import albumentations looks for a newer version on the network, which must neither delay nor fail a run.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
+class _Relighting:
+    """Brightness, contrast and gamma of a pair, drawn by albumentations from a seed an image."""
 
-    compose: Any = albumentations.Compose(
-        [
-            albumentations.RandomBrightnessContrast((-colour, colour), (-colour, colour), p=1.0),
-            albumentations.RandomGamma((100 * (1 - colour), 100 * (1 + colour)), p=1.0),
-        ],
-        additional_targets={"source": "image"},
-    )
+    def __init__(self, colour: float) -> None:
+        # At import albumentations looks for a newer version on the network, which must neither delay nor fail a run.
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+        import albumentations
 
-    def relight(
-        target: np.ndarray, source: np.ndarray, same: bool, target_seed: int, source_seed: int
+        self._compose: Any = albumentations.Compose(
+            [
+                albumentations.RandomBrightnessContrast((-colour, colour), (-colour, colour), p=1.0),
+                albumentations.RandomGamma((100 * (1 - colour), 100 * (1 + colour)), p=1.0),
+            ],
+            additional_targets={"source": "image"},
+        )
+
+    def __call__(
+        self, target: np.ndarray, source: np.ndarray, same: bool, target_seed: int, source_seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
         target, source = np.ascontiguousarray(target), np.ascontiguousarray(source)
-        compose.set_random_seed(target_seed)
+        self._compose.set_random_seed(target_seed)
         if same:
-            both = compose(image=target, source=source)
+            both = self._compose(image=target, source=source)
             return both["image"], both["source"]
-        relit = compose(image=target)["image"]
-        compose.set_random_seed(source_seed)
-        return relit, compose(image=source)["image"]
-
-    return relight
+        relit = self._compose(image=target)["image"]
+        self._compose.set_random_seed(source_seed)
+        return relit, self._compose(image=source)["image"]

@@ -124,6 +124,7 @@ class PairSampler:
         pairing: `alternate`, the paper's: even iterations same person, odd iterations different persons; or `mixed`:
             each position draws, same person with probability `same_probability`.
         same_probability: in [0, 1], read by `mixed` only.
+        what: names the data in error messages.
 
     Raises:
         InputError: a setting out of its range; fewer than two persons; no person with two images where same-person
