@@ -11,6 +11,7 @@ import inspect
 import os
 import re
 import sys
+import time
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -40,6 +41,10 @@ def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> N
     faults of the program and keep their stack trace.
     """
     complaints: list[str] = []
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("run_record", lambda resume: None if resume else ".hydra", replace=True)
+
+    OmegaConf.register_new_resolver("evaluation_folder", evaluation_folder, replace=True, use_cache=True)
 
     @functools.wraps(job)
     def checked_job(cfg: DictConfig) -> float | None:
@@ -65,6 +70,25 @@ def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> N
         print(f"error: {error.strerror or error}: {error.filename or 'output folder'}; check the path", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     sys.exit(EXIT_BAD_INPUT if complaints else 0)
+
+
+def run_folder(resume: str | None, name: str) -> str:
+    """The folder of a run: the resumed one, or a new one ``outputs/<name>/<time>``."""
+    if resume:
+        return resume
+    folder = started = Path("outputs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")
+    number = 1
+    while folder.exists():  # two runs in one second: neither may write over the other
+        number += 1
+        folder = started.with_name(f"{started.name}_{number}")
+    return str(folder)
+
+
+def evaluation_folder(checkpoint: str, out: str | None) -> str:
+    """Where an evaluation goes: ``out``, else the run folder of the checkpoint, else the checkpoint's own folder."""
+    folder = Path(checkpoint).parent
+    folder = folder.parent if folder.name == "checkpoints" else folder
+    return out or str(folder if folder.is_dir() else Path.cwd())  # Hydra would make the folder of a mistyped path
 
 
 def reference_for(config_name: str) -> DictConfig:

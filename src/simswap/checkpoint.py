@@ -1,0 +1,167 @@
+"""The self-describing checkpoint: written, read and checked here and nowhere else.
+
+A training checkpoint is Lightning's, with a description under ``simswap``; the generator that validates and swaps is
+the averaged one, under ``ema.`` in the state dict. A *slim* checkpoint holds only these two, and is read the same way.
+Checkpoints of others are data: they are loaded with ``weights_only=True`` and nothing they name is instantiated.
+"""
+
+import argparse
+import hashlib
+import os
+import pickle
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from simswap import __version__
+from simswap.errors import InputError
+from simswap.faces.alignment import TEMPLATES
+from simswap.models.generator import Generator
+from simswap.models.recognition import Recogniser
+
+FORMAT = 1
+KEY = "simswap"
+GENERATOR_PREFIX = "ema."
+
+
+@dataclass(frozen=True)
+class SwapCheckpoint:
+    """What a checkpoint gives for swapping: the averaged generator in eval mode and its description."""
+
+    path: Path
+    sha256: str
+    description: dict[str, Any]
+    generator: Generator
+
+    @property
+    def image_size(self) -> int:
+        return self.description["image_size"]
+
+    @property
+    def template(self) -> str:
+        return self.description["template"]
+
+    def check_recogniser(self, recogniser: Recogniser) -> None:
+        """Raise InputError where this is not the recogniser that the generator was trained with."""
+        trained_with = self.description["recogniser"]
+        if recogniser.sha256 != trained_with["sha256"]:
+            raise InputError(
+                f"{self.path} was trained with the recogniser {trained_with['name']} (SHA-256 "
+                f"{trained_with['sha256'][:12]}…), but {recogniser.name} ({recogniser.sha256[:12]}…) is given; set "
+                "recognition to the one it was trained with"
+            )
+
+    def check_crops(self, template: str, size: int) -> None:
+        """Raise InputError where crops of another template or size are given."""
+        if (template, size) != (self.template, self.image_size):
+            raise InputError(
+                f"{self.path} takes {self.template} crops of {self.image_size} px, but the data holds {template} "
+                f"crops of {size} px; prepare the images with template={self.template} size={self.image_size}"
+            )
+
+
+def describe(
+    generator: Generator, template: str, image_size: int, recogniser: Recogniser, config: dict[str, Any]
+) -> dict[str, Any]:
+    """The description that travels with the weights; plain values only, so that it loads with weights_only."""
+    return {
+        "format": FORMAT,
+        "package_version": __version__,
+        "git_commit": git_commit(),
+        "image_size": image_size,
+        "pixel_range": generator.pixel_range,
+        "template": template,
+        "generator": dict(generator.settings),
+        "recogniser": {"name": recogniser.name, "sha256": recogniser.sha256},
+        "config": config,
+    }
+
+
+def git_commit() -> str:
+    """The commit of the package's checkout, with ``-dirty`` where files differ; ``unknown`` outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def load(path: str | Path) -> SwapCheckpoint:
+    """Read a checkpoint for swapping; raises InputError for a file that is missing, cut off, foreign or damaged."""
+    path = Path(path)
+    content = read(path)
+    description = content[KEY]
+    try:
+        if description["format"] > FORMAT:
+            raise InputError(f"{path} has checkpoint format {description['format']}, written by a newer version "
+                             f"({description['package_version']}); this one reads up to {FORMAT}: update the package")
+        if description["template"] not in TEMPLATES:
+            raise InputError(f"{path} names the alignment template {description['template']!r}, which is not known")
+        generator = Generator(**description["generator"])
+        generator.check_size(description["image_size"])
+        weights = {
+            name.removeprefix(GENERATOR_PREFIX): value.float() if value.is_floating_point() else value
+            for name, value in content["state_dict"].items()
+            if name.startswith(GENERATOR_PREFIX)
+        }
+        generator.load_state_dict(weights, strict=True)
+        _ = description["recogniser"]["name"], description["recogniser"]["sha256"]
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{path} is a damaged checkpoint ({type(error).__name__}: {reason}); use another") from error
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return SwapCheckpoint(path, sha256, description, generator.eval().requires_grad_(False))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file's whole content as data, with our description in it; raises InputError otherwise."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; give the .ckpt file of a run, as in outputs/…/checkpoints/last.ckpt")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path} is no checkpoint, or is cut off ({reason}); copy it again or use another") from error
+    if not isinstance(content, dict) or not isinstance(content.get(KEY), dict):
+        raise InputError(f"{path} is not a checkpoint of this project: it does not describe itself; use another")
+    return content
+
+
+def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> None:
+    """Write only the description and the averaged generator, in half precision, aside and then renamed."""
+    content = read(source)
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in content["state_dict"].items()
+        if name.startswith(GENERATOR_PREFIX)
+    }
+    slim = {KEY: content[KEY] | {"iterations": content.get("global_step"), "notes": notes or {}}, "state_dict": weights}
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        torch.save(slim, aside)
+        os.replace(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """``python -m simswap.checkpoint SOURCE OUT``: make a slim checkpoint to share."""
+    parser = argparse.ArgumentParser(description="Write the averaged generator of a checkpoint alone, in fp16.")
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--note", action="append", default=[], metavar="NAME=TEXT", help="kept in the description")
+    arguments = parser.parse_args()
+    try:
+        write_slim(arguments.source, arguments.out, dict(note.split("=", 1) for note in arguments.note))
+    except InputError as error:
+        parser.exit(2, f"error: {error}\n")
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

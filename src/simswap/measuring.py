@@ -1,0 +1,231 @@
+"""(swappers, pairs, judge, pose estimator) → figures: validation and evaluation both measure with this ruler.
+
+The gallery holds images of unseen persons, the very sources and targets of the pairs among them. Each swap is
+embedded by the judge and looked up in it; its head pose is compared with its target's on the same crop; a swap of
+each target with itself gives the self-reconstruction.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simswap.data.datamodule import SwapDataModule
+from simswap.data.pairs import evaluation_pairs
+from simswap.errors import InputError
+from simswap.metrics.bootstrap import bootstrap_interval
+from simswap.metrics.pose_error import PoseError
+from simswap.metrics.reconstruction import SelfReconstruction
+from simswap.metrics.retrieval import IdentityRetrieval
+from simswap.metrics.similarity import IdentitySimilarity
+from simswap.models.embedder import Embedder
+from simswap.models.pose import PoseEstimator
+
+
+class Faces(NamedTuple):
+    """A batch of crops: images [B, 3, S, S] in unit range and their template's views int64 [B]."""
+
+    images: Tensor
+    view: Tensor
+
+
+@dataclass(frozen=True)
+class Swapper:
+    """Something that swaps: ``swap(target, source)`` gives the result; kind: trained, shipped, control or other."""
+
+    name: str
+    kind: str
+    swap: Callable[[Faces, Faces], Faces]
+
+
+# The two controls: any figure is worth what it is above them.
+DO_NOTHING = Swapper("do_nothing", "control", lambda target, source: target)
+COPY_SOURCE = Swapper("copy_source", "control", lambda target, source: source)
+
+
+class Figure(NamedTuple):
+    """A mean and its 95 % interval, bootstrapped over the sources' persons (NaN where it cannot be told)."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ProtocolPairs(NamedTuple):
+    """Which swaps are measured: manifest rows of the gallery, of the targets and of the sources."""
+
+    gallery: np.ndarray
+    target: np.ndarray
+    source: np.ndarray
+
+
+def choose_pairs(
+    data: SwapDataModule, split: str, persons: int, images_per_person: int, pairs: int, seed: int
+) -> ProtocolPairs:
+    """Draw a gallery of up to ``persons`` x ``images_per_person`` images of a split, and cross-person pairs in it.
+
+    A function of the split's content and the seed alone. Raises InputError where the split has under two persons.
+    """
+    rows = data.rows(split)
+    person = data.manifest.person[rows]
+    generator = np.random.default_rng(seed)
+    names = np.unique(person)
+    if len(names) < 2:
+        raise InputError(
+            f"the {split} split of {data.manifest.root} has {len(names)} person(s), and swaps need two; prepare more "
+            "persons or change data.fractions"
+        )
+    chosen = generator.permutation(names)[:persons]
+    shuffled = generator.permutation(len(rows))
+    # The first images_per_person of each chosen person in the shuffled order.
+    order = shuffled[np.argsort(person[shuffled], kind="stable")]
+    sorted_person = person[order]
+    start = np.searchsorted(sorted_person, sorted_person, side="left")
+    keep = (np.arange(len(order)) - start < images_per_person) & np.isin(sorted_person, chosen)
+    gallery = np.sort(rows[order[keep]])
+    target, source = evaluation_pairs(data.manifest.person[gallery], pairs, seed)
+    return ProtocolPairs(gallery, gallery[target], gallery[source])
+
+
+class Ruler:
+    """The fixed side of a measurement: pairs, the judge's word and the pose of every gallery image.
+
+    batch_size: pictures at a time. The gallery is read and embedded once, at construction.
+    """
+
+    def __init__(
+        self,
+        data: SwapDataModule,
+        pairs: ProtocolPairs,
+        judge: Embedder,
+        pose: PoseEstimator,
+        batch_size: int,
+        device: torch.device,
+        progress: Callable[[Iterator], Iterator] | None = None,
+    ) -> None:
+        self.data, self.pairs, self.judge, self.pose = data, pairs, judge.to(device), pose.to(device)
+        self.batch_size, self.device = batch_size, device
+        self._progress = progress or (lambda steps: steps)
+        self.template = data.manifest.template
+        self._person = torch.from_numpy(data.manifest.person.astype(np.int64))
+        embeddings, poses = [], []
+        for rows in self._progress(self._chunks(pairs.gallery)):
+            faces = self.faces(rows)
+            embeddings.append(self._embed(faces))
+            poses.append(self._pose(faces))
+        self.embeddings, self.poses = torch.cat(embeddings), torch.cat(poses)  # [N, E], [N, 3]
+
+    def faces(self, rows: np.ndarray) -> Faces:
+        """The crops of these manifest rows, on the device."""
+        view = torch.from_numpy(self.data.manifest.view[rows].astype(np.int64))
+        images = self.data.load(rows).to(self.device).float() / 255
+        return Faces(images, view.to(self.device))
+
+    def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        return iter(np.array_split(rows, max(1, -(-len(rows) // self.batch_size))))
+
+    @torch.no_grad()
+    def _embed(self, faces: Faces) -> Tensor:
+        return self.judge(faces.images.clamp(0, 1), faces.view).float()
+
+    @torch.no_grad()
+    def _pose(self, faces: Faces) -> Tensor:
+        return self.pose(faces.images.clamp(0, 1), self.template, faces.view).float()
+
+    def measure(self, swapper: Swapper) -> "Measured":
+        """Swap every pair, and every target with itself."""
+        measured = Measured(self)
+        for chunk in self._progress(self._chunks(np.arange(len(self.pairs.target)))):
+            self.measure_chunk(swapper, chunk, measured)
+        return measured
+
+    @torch.no_grad()
+    def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: "Measured") -> None:
+        """Swap some of the pairs (by their place in the protocol) and add what is measured."""
+        target_rows, source_rows = self.pairs.target[chunk], self.pairs.source[chunk]
+        target, source = self.faces(target_rows), self.faces(source_rows)
+        result = swapper.swap(target, source)
+        measured.add(self._embed(result), self._pose(result), target_rows, source_rows)
+        measured.self_reconstruction.update(swapper.swap(target, target).images, target.images)
+
+    def gallery_positions(self, rows: np.ndarray) -> np.ndarray:
+        """Where manifest rows stand in the gallery."""
+        return np.searchsorted(self.pairs.gallery, rows)
+
+    def persons(self, rows: np.ndarray) -> Tensor:
+        """The persons of manifest rows, int64."""
+        return self._person[torch.from_numpy(rows)].to(self.device)
+
+
+class Measured:
+    """What was measured of one swapper; every figure's samples are in the order of the pairs."""
+
+    def __init__(self, ruler: Ruler) -> None:
+        self._ruler = ruler
+        gallery = torch.from_numpy(ruler.pairs.gallery).to(ruler.device)
+        self.retrieval = IdentityRetrieval().to(ruler.device)
+        self.retrieval.set_gallery(ruler.embeddings, ruler.persons(ruler.pairs.gallery), gallery)
+        self.to_source = IdentitySimilarity().to(ruler.device)
+        self.to_target = IdentitySimilarity().to(ruler.device)
+        self.pose_error = PoseError().to(ruler.device)
+        self.self_reconstruction = SelfReconstruction().to(ruler.device)
+        self.source_person: list[Tensor] = []
+
+    def add(self, embedding: Tensor, pose: Tensor, target_rows: np.ndarray, source_rows: np.ndarray) -> None:
+        """One batch of results: embeddings [B, E] and poses [B, 3] in degrees, with their pairs' manifest rows."""
+        ruler = self._ruler
+        targets, sources = ruler.gallery_positions(target_rows), ruler.gallery_positions(source_rows)
+        person = ruler.persons(source_rows)
+        self.source_person.append(person)
+        self.retrieval.update(embedding, person, torch.from_numpy(source_rows).to(ruler.device))
+        self.to_source.update(embedding, ruler.embeddings[sources])
+        self.to_target.update(embedding, ruler.embeddings[targets])
+        self.pose_error.update(pose, ruler.poses[targets])
+
+    def samples(self) -> dict[str, Tensor]:
+        """Every figure's value per pair, float [n], NaN where it is not defined."""
+        return {
+            "id_retrieval": self.retrieval.hits("top1"),
+            "id_retrieval_top5": self.retrieval.hits("top5"),
+            "id_retrieval_without_source": self.retrieval.hits("top1_without_source"),
+            "id_similarity": self.to_source.values("cosine"),
+            "target_similarity": self.to_target.values("cosine"),
+            "pose_error_deg": self.pose_error.values("pose"),
+            "yaw_error_deg": self.pose_error.values("yaw"),
+            "pitch_error_deg": self.pose_error.values("pitch"),
+            "roll_error_deg": self.pose_error.values("roll"),
+            "self_reconstruction_l1": self.self_reconstruction.values("l1"),
+        }
+
+    def figures(self, seed: int, chosen: np.ndarray | None = None) -> dict[str, Figure]:
+        """Means with intervals, over all pairs or the ``chosen`` ones (bool [n])."""
+        person = torch.cat(self.source_person).cpu().numpy()
+        chosen = np.ones(len(person), dtype=bool) if chosen is None else chosen
+        return {
+            name: Figure(*bootstrap_interval(values.cpu().numpy()[chosen], person[chosen], seed))
+            for name, values in self.samples().items()
+        }
+
+    def means(self, distributed: bool = True) -> dict[str, float]:
+        """The four figures of a validation, over all ranks together, or of this process alone."""
+        for metric in (self.retrieval, self.to_source, self.pose_error, self.self_reconstruction):
+            metric._to_sync = distributed
+        return {
+            "id_retrieval": float(self.retrieval.compute()["top1"]),
+            "id_similarity": float(self.to_source.compute()),
+            "pose_error_deg": float(self.pose_error.compute()["pose_error_deg"]),
+            "self_reconstruction": float(self.self_reconstruction.compute()),
+        }
+
+    @property
+    def missed_poses(self) -> int:
+        """Pairs in which no face was found on the result or on the target: no pose error can be told there."""
+        return int(self.pose_error.values("pose").isnan().sum())
+
+    @property
+    def chance(self) -> float:
+        """Top-1 retrieval of a gallery image drawn blindly."""
+        return float(self.retrieval.values("chance").double().nanmean())

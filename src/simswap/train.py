@@ -1,0 +1,135 @@
+"""``simswap-train``: train a swapper; the story of one run."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig, OmegaConf
+
+from simswap.config import front_door
+from simswap.errors import InputError
+from simswap.models.embedder import Embedder
+from simswap.tracking.logger import build_loggers, finish
+from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, SampleGrid
+from simswap.training.module import SimSwapModule
+from simswap.training.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Train by a checked config; returns the last ``val/id_retrieval``, the objective of sweeps."""
+    run = Path(HydraConfig.get().runtime.output_dir)
+    cfg = settings_of(run, cfg)
+    newest = newest_checkpoint(run, bool(cfg.resume))
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+
+    data = instantiate(cfg.data, seed=cfg.seed)
+    recogniser = instantiate(cfg.recognition)
+    judge = instantiate(cfg.judge) if cfg.judge._target_ else None
+    pose = instantiate(cfg.pose)
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    module = SimSwapModule(
+        generator=instantiate(cfg.generator, identity_size=recogniser.embedding_size),
+        discriminators=instantiate(cfg.discriminator, image_size=data.size),
+        embedder=Embedder(recogniser, data.manifest.template, data.size),
+        objective=instantiate(cfg.objective),
+        optimizer=instantiate(cfg.optimizer),
+        validation=Validation(judge, pose, seed=cfg.seed, **cfg.validation),
+        average_decay=cfg.average_decay,
+        seed=cfg.seed,
+        config=config,
+    )
+    log.info("%s", summary(module, data, run))
+
+    stop = OrderlyStop()
+    trainer: L.Trainer = instantiate(
+        cfg.trainer,
+        logger=build_loggers(run, name=run_name(), group=cfg.name, config=config, **cfg.logger),
+        callbacks=[
+            SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed),
+            ModelCheckpoint(
+                run / "checkpoints", "best", monitor="val/id_retrieval", mode="max", enable_version_counter=False
+            ),
+            NewestCheckpoint(run, cfg.checkpoints.every),
+            stop,
+        ],
+        # an epoch has no end here: pairs are drawn by iteration, and validation comes every so many of them
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
+    finally:
+        finish(trainer.loggers)
+    if stop.interrupted:
+        raise KeyboardInterrupt
+    log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / "last.ckpt")
+    retrieval = trainer.callback_metrics.get("val/id_retrieval")
+    return None if retrieval is None else float(retrieval)
+
+
+def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
+    """The run's own config: of a resumed run the stored one, in which only trainer.* may be changed."""
+    if not cfg.resume:
+        return cfg
+    stored_file = run / ".hydra" / "config.yaml"
+    if not stored_file.is_file():
+        raise InputError(f"resume={run}: there is no {stored_file}; give the folder of a run, as in outputs/demo/<time>")
+    changes = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
+    other = [o for o in changes if not o.startswith("trainer.")]
+    if other:
+        raise InputError(f"{other[0]}: a resumed run keeps its own settings; only trainer.* may be changed with resume")
+    stored = OmegaConf.merge(OmegaConf.load(stored_file), OmegaConf.from_dotlist(changes))
+    stored.resume = cfg.resume
+    return stored  # type: ignore[return-value]
+
+
+def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
+    """The checkpoint to go on from; a folder that holds another run's work is not written over."""
+    newest = run / "checkpoints" / "last.ckpt"
+    if resuming and not newest.is_file():
+        raise InputError(f"resume={run}: there is no {newest}; start the run again without resume")
+    if not resuming and newest.is_file():
+        raise InputError(f"{run} holds another run's work; choose another hydra.run.dir, or go on with resume={run}")
+    return newest if resuming else None
+
+
+def run_name() -> str:
+    """What tells this run from others in W&B: the job's number in a sweep, and what was changed."""
+    job = HydraConfig.get().job
+    number = OmegaConf.select(HydraConfig.get(), "job.num", default=None) if job.get("num") is not None else None
+    changed = job.override_dirname or "defaults"
+    return changed if number is None else f"{number} {changed}"
+
+
+def summary(module: SimSwapModule, data: Any, run: Path) -> str:
+    """The choices that a reader of the log must know."""
+    layers = module.discriminators.layer_count
+    note = "" if layers == 5 else f" (the paper's five need 95 px; layer numbers 0..{layers - 1} are not the paper's)"
+    count = sum(p.numel() for p in module.generator.parameters()) / 1e6
+    return (
+        f"run folder {run}; {len(data.rows('train'))} crops of {len(data.persons('train'))} persons to train on, "
+        f"{data.manifest.template} {data.size} px; generator {count:.2f} M parameters, range "
+        f"{module.generator.pixel_range}; discriminators with {layers} layers{note}; recogniser "
+        f"{module.embedder.recogniser.name}"
+    )
+
+
+def main() -> None:
+    front_door(train, "train")
+
+
+if __name__ == "__main__":
+    main()

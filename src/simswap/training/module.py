@@ -1,0 +1,166 @@
+"""The LightningModule: which phase does what with the generator, the discriminators and the objective.
+
+One iteration = one discriminator step + one generator step = one ``global_step``.
+"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from simswap import pixels
+from simswap.checkpoint import KEY, describe
+from simswap.data.pairs import random_words, unit
+from simswap.losses.objective import Objective
+from simswap.measuring import Faces
+from simswap.models.discriminator import Discriminators
+from simswap.models.embedder import Embedder
+from simswap.models.generator import Generator
+from simswap.training.optimization import OptimizerSettings, averaged_copy, update_average
+from simswap.training.validation import Validation
+
+MIX_PURPOSE = 0x6D6978  # "mix": its own stream of random numbers, apart from that of the pairs
+
+
+class SimSwapModule(L.LightningModule):
+    """Generator and discriminators with their optimisers, the frozen embedder beside them.
+
+    embedder: crops → identity of the recogniser trained with; frozen, no part of the state dict.
+    validation: measures the averaged generator on unseen persons. average_decay: of the generator's moving average.
+    seed: of the gradient penalty's mixing. config: the whole composed config, plain values, kept in the checkpoint.
+    Raises InputError where picture size, networks and objective do not fit each other.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminators: Discriminators,
+        embedder: Embedder,
+        objective: Objective,
+        optimizer: OptimizerSettings,
+        validation: Validation,
+        average_decay: float,
+        seed: int,
+        config: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        generator.check_size(embedder.view.crop_size)
+        objective.check_layers(discriminators.layer_count)
+        self.generator, self.discriminators = generator, discriminators
+        self.ema = averaged_copy(generator)
+        # In a tuple, so that torch does not register it: frozen networks are in no state dict, optimiser or average.
+        self._frozen = (embedder,)
+        self.objective, self.optimizer_settings, self.validation = objective, optimizer, validation
+        self.average_decay, self.seed = average_decay, seed
+        self.description = describe(
+            generator, embedder.view.template, embedder.view.crop_size, embedder.recogniser, config
+        )
+
+    @property
+    def embedder(self) -> Embedder:
+        return self._frozen[0]
+
+    def configure_optimizers(self) -> Any:
+        settings = self.optimizer_settings
+        generator = settings.adam(self.generator, settings.generator_lr)
+        discriminators = settings.adam(self.discriminators, settings.discriminator_lr)
+        return [generator, discriminators], [settings.generator_schedule(generator)]
+
+    def on_fit_start(self) -> None:
+        self.embedder.to(self.device)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """One iteration on a SwapBatch: ``target``, ``source`` uint8 [B, 3, S, S], ``same_identity`` bool [B], …"""
+        optimizer_g, optimizer_d = self._optimizers_counted_once()
+        target = pixels.from_uint8(batch["target"], self.generator.pixel_range, self.dtype)
+        source = pixels.from_uint8(batch["source"], "unit", self.dtype)
+        identity = self.embedder.identity(source, batch["source_view"])
+        result = self.generator(target, identity)
+
+        terms = self.discriminator_phase(optimizer_d, target, result.detach())
+        terms |= self.generator_phase(optimizer_g, batch, target, result, identity)
+        self.lr_schedulers().step()  # type: ignore[union-attr]
+        update_average(self.ema, self.generator, self.average_decay, self.global_step)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(target))
+        self.log("train/lr", optimizer_g.param_groups[0]["lr"], batch_size=len(target))
+
+    def discriminator_phase(self, optimizer: Optimizer, target: Tensor, result: Tensor) -> dict[str, Tensor]:
+        """D: tell real targets from swaps."""
+        real, fake = self.discriminators(target), self.discriminators(result)
+        with self.discriminators.uncoupled():
+            penalty = self.objective.penalty(
+                [lambda x, scale=scale: scale(x).logits for scale in self.discriminators.scales],
+                self.discriminators.pyramid(target),
+                self.discriminators.pyramid(result),
+                self._mix(len(target)),
+            )
+        loss, terms = self.objective.discriminator(real, fake, penalty)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        return terms
+
+    def generator_phase(
+        self, optimizer: Optimizer, batch: dict[str, Tensor], target: Tensor, result: Tensor, identity: Tensor
+    ) -> dict[str, Tensor]:
+        """G: bring the source's identity in, keep the target's attributes, look real; D is read-only."""
+        result_identity = self.embedder(pixels.to_unit(result, self.generator.pixel_range), batch["target_view"])
+        with self.discriminators.read_only():
+            with torch.no_grad():
+                real = self.discriminators(target)
+            fake = self.discriminators(result)
+            loss, terms = self.objective.generator(
+                result, target, batch["same_identity"], result_identity, identity, fake, real
+            )
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+        optimizer.step()
+        return terms
+
+    def swap(self, target: Faces, source: Faces) -> Faces:
+        """The averaged generator on pictures in unit range: what is validated, sampled and saved."""
+        identity = self.embedder.identity(source.images, source.view)
+        name = self.generator.pixel_range
+        result = self.ema(pixels.to_range(target.images, name).to(self.dtype), identity.to(self.dtype))
+        return Faces(pixels.to_unit(result, name).clamp(0, 1), target.view)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.validation.loader(self.trainer)
+
+    def on_validation_start(self) -> None:
+        self.validation.start(self.embedder, self.swap, self.device)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.validation.step(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.validation.finish())
+
+    def train(self, mode: bool = True) -> "SimSwapModule":
+        super().train(mode)
+        self.ema.eval()  # the average is only ever used, never trained
+        return self
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[KEY] = self.description
+
+    def _mix(self, count: int) -> Tensor:
+        """[B] in [0, 1): by (seed, iteration, position in the batch of all ranks), so that ranks and resumes agree."""
+        start = self.trainer.global_rank * count
+        words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + count)
+        return torch.from_numpy(unit(words[:, 0])).to(self.device, self.dtype)
+
+    def _optimizers_counted_once(self) -> Any:
+        """Both optimisers; the discriminators' steps do not count, or one iteration would be two global steps."""
+        optimizer_g, optimizer_d = self.optimizers()  # type: ignore[misc]
+        optimizer_d._on_before_step = _nothing
+        optimizer_d._on_after_step = _nothing
+        return optimizer_g, optimizer_d
+
+
+def _nothing() -> None:
+    """Stands in for the hooks by which Lightning counts optimiser steps."""

@@ -1,0 +1,71 @@
+"""Validation during training: the averaged generator on persons that training never sees, beside the controls."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader
+
+from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Measured, Ruler, Swapper, choose_pairs
+from simswap.models.embedder import Embedder
+from simswap.models.pose import PoseEstimator
+from simswap.models.recognition import Recogniser
+
+
+class Validation:
+    """Fixed pairs of the ``val`` split; every rank measures its share, the metrics add up over ranks.
+
+    persons, images_per_person: size of the gallery. pairs: swaps measured. batch_size: pictures at a time.
+    judge: another recogniser than the one trained with, or null: then the figures are the trained one's own word.
+    """
+
+    def __init__(
+        self,
+        judge: Recogniser | None,
+        pose: PoseEstimator,
+        persons: int,
+        images_per_person: int,
+        pairs: int,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.judge, self.pose = judge, pose
+        self.persons, self.images_per_person, self.pairs = persons, images_per_person, pairs
+        self.batch_size, self.seed = batch_size, seed
+        self._ruler: Ruler | None = None
+        self._controls: dict[str, float] = {}
+        self._swapper: Swapper | None = None
+        self._measured: Measured | None = None
+
+    def loader(self, trainer: Trainer) -> DataLoader:
+        """Chunks of this rank's pairs, by their place in the protocol."""
+        self._data = trainer.datamodule  # type: ignore[attr-defined]
+        self._protocol = choose_pairs(
+            self._data, "val", self.persons, self.images_per_person, self.pairs, self.seed
+        )
+        mine = np.arange(trainer.global_rank, len(self._protocol.target), trainer.world_size)
+        chunks = np.array_split(mine, max(1, -(-len(mine) // self.batch_size)))
+        return DataLoader(chunks, batch_size=None)  # type: ignore[arg-type]
+
+    def start(self, embedder: Embedder, swap: Callable[[Faces, Faces], Faces], device: torch.device) -> None:
+        """Embed the gallery and measure the controls the first time; begin a new measurement."""
+        if self._ruler is None:
+            template, size = embedder.view.template, embedder.view.crop_size
+            judge = embedder if self.judge is None else Embedder(self.judge, template, size)
+            self._ruler = Ruler(self._data, self._protocol, judge, self.pose, self.batch_size, device)
+            for control in (DO_NOTHING, COPY_SOURCE):
+                figures = self._ruler.measure(control).means(distributed=False)
+                self._controls |= {f"val/{control.name}/{name}": value for name, value in figures.items()}
+        self._swapper = Swapper("trained", "trained", swap)
+        self._measured = Measured(self._ruler)
+
+    def step(self, chunk: torch.Tensor) -> None:
+        """Swap and measure one chunk of pairs."""
+        assert self._ruler is not None and self._measured is not None and self._swapper is not None
+        self._ruler.measure_chunk(self._swapper, np.asarray(chunk), self._measured)
+
+    def finish(self) -> dict[str, float]:
+        """The figures over all ranks, ``val/…``, and the controls' as ``val/<control>/…``."""
+        assert self._measured is not None
+        return {f"val/{name}": value for name, value in self._measured.means().items()} | self._controls
