@@ -83,10 +83,10 @@ class SimSwapModule(L.LightningModule):
 
         terms = self.discriminator_phase(optimizer_d, target, result.detach())
         terms |= self.generator_phase(optimizer_g, batch, target, result, identity)
-        self.lr_schedulers().step()  # type: ignore[union-attr]
         update_average(self.ema, self.generator, self.average_decay, self.global_step)
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(target))
-        self.log("train/lr", optimizer_g.param_groups[0]["lr"], batch_size=len(target))
+        self.log("train/generator_lr", optimizer_g.param_groups[0]["lr"], batch_size=len(target))
+        self.lr_schedulers().step()  # type: ignore[union-attr]
 
     def discriminator_phase(self, optimizer: Optimizer, target: Tensor, result: Tensor) -> dict[str, Tensor]:
         """D: tell real targets from swaps."""

@@ -1,0 +1,78 @@
+"""Tiny networks and batches for tests of training: real classes, small sizes, no files."""
+
+import copy
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from simswap.losses.objective import Objective
+from simswap.models.discriminator import Discriminators
+from simswap.models.embedder import Embedder
+from simswap.models.generator import Generator
+from simswap.models.recognition import Recogniser
+from simswap.training.module import SimSwapModule
+from simswap.training.optimization import OptimizerSettings
+
+SIZE = 32
+
+
+def tiny_recogniser(seed: int = 1) -> Recogniser:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Tanh(), nn.Flatten(), nn.LazyLinear(8))
+    network(torch.zeros(1, 3, SIZE, SIZE))
+    return Recogniser(network, "tiny", f"{seed:064x}", SIZE, 8, "symmetric")
+
+
+def tiny_module(
+    generator_norm: str = "batch", discriminator_norm: str = "batch", weights: dict | None = None,
+    pixel_range: str = "unit", **optimizer: Any,
+) -> SimSwapModule:
+    recogniser = tiny_recogniser()
+    torch.manual_seed(0)
+    return SimSwapModule(
+        generator=Generator(4, 2, 2, 8, 16, pixel_range, generator_norm),
+        discriminators=Discriminators(SIZE, width=4, norm=discriminator_norm),
+        embedder=Embedder(recogniser, "arcface", SIZE),
+        objective=Objective(
+            {"identity": 10.0, "reconstruction": 10.0, "adversarial": 1.0, "gradient_penalty": 0.1,
+             "feature_matching": 10.0} | (weights or {}),
+            {"first_layer": 1, "last_layer": 2, "layer_reduction": "sum"},
+            {"patch_reduction": "mean"},
+        ),
+        optimizer=OptimizerSettings(**({"generator_lr": 1e-3, "discriminator_lr": 2e-3, "betas": [0.0, 0.999]} | optimizer)),
+        validation=None,  # type: ignore[arg-type]
+        average_decay=0.99,
+        seed=5,
+        config={"name": "tiny"},
+    )
+
+
+def batches(count: int, batch_size: int = 3, seed: int = 0) -> list[dict[str, Tensor]]:
+    """SwapBatches: even ones same person, odd ones different, as `alternate` draws them."""
+    generator = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        pictures = generator.integers(0, 256, (2, batch_size, 3, SIZE, SIZE), dtype=np.uint8)
+        zeros = torch.zeros(batch_size, dtype=torch.int64)
+        made.append({
+            "target": torch.from_numpy(pictures[0]), "source": torch.from_numpy(pictures[1]),
+            "same_identity": torch.full((batch_size,), i % 2 == 0),
+            "target_index": zeros, "source_index": zeros, "target_view": zeros, "source_view": zeros,
+        })
+    return made
+
+
+def fit(module: SimSwapModule, steps: list[dict[str, Tensor]], precision: Any = "64-true", **trainer: Any) -> L.Trainer:
+    """Real Lightning iterations on these batches, one each, without validation."""
+    made = L.Trainer(
+        accelerator="cpu", devices=1, precision=precision, max_steps=len(steps), limit_val_batches=0, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **trainer,
+    )
+    if precision == "64-true":
+        module.embedder.double()
+    made.fit(module, DataLoader(copy.deepcopy(steps), batch_size=None))  # type: ignore[arg-type]
+    return made
