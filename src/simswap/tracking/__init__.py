@@ -1,0 +1,1 @@
+"""Runs written down (metrics.csv, W&B) and read back."""

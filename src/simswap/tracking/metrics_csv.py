@@ -1,0 +1,125 @@
+"""``metrics.csv`` of a run folder: one row a step, on the disk as soon as it is logged."""
+
+import csv
+import io
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from simswap.errors import InputError
+from simswap.files import whole_file
+
+STEP = "step"
+
+
+class MetricsCsvLogger(Logger):
+    """Writes ``<run>/metrics.csv``: column ``step`` (the iteration), then a column a metric, empty where not logged.
+
+    What is logged at one step (training, then validation) is one row. A run that goes on from a checkpoint replaces
+    the rows that the killed process wrote after that checkpoint, so that no step stands there twice.
+    Raises InputError when the file cannot be written or belongs to something else.
+    """
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self.run = Path(run)
+        self.path = self.run / "metrics.csv"
+        self._columns: list[str] = []
+        self._row: dict[str, str] = {}  # the last row, which may still grow
+        self._row_start = 0  # its first byte in the file
+        self._opened = False
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.run)
+
+    @property
+    def log_dir(self) -> str:
+        return str(self.run)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: the run folder's .hydra/config.yaml and the checkpoint hold the whole config."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Put numbers into the row of ``step``. Raises ValueError without a step."""
+        if step is None:
+            raise ValueError("metrics.csv has a row a step: log with a step")
+        new = {STEP: str(step), **{name: repr(float(value)) for name, value in metrics.items() if name != STEP}}
+        try:
+            self._write(new)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written ({error.strerror or error}): free the disk or choose "
+                             "another output folder") from error
+
+    def _write(self, new: dict[str, str]) -> None:
+        step = int(new[STEP])
+        if not self._opened:
+            self._opened = True
+            self._rewrite([row for row in read_rows(self.path) if int(row[STEP]) <= step] + [new])
+        elif set(new) <= set(self._columns) and step >= int(self._row[STEP]):
+            grown = self._row | new if step == int(self._row[STEP]) else new
+            with self.path.open("r+b") as file:
+                # The last row is written again as a whole when it grew, and a new one goes behind it.
+                if step == int(self._row[STEP]):
+                    file.seek(self._row_start)
+                    file.truncate()
+                else:
+                    self._row_start = file.seek(0, os.SEEK_END)
+                file.write(_line([grown.get(column, "") for column in self._columns]))
+            self._row = grown
+        else:
+            self._rewrite([*read_rows(self.path), new])
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        """Write the file anew, for a new column or a step of the past; rows of one step become one."""
+        by_step: dict[int, dict[str, str]] = {}
+        for row in rows:
+            by_step[int(row[STEP])] = by_step.get(int(row[STEP]), {}) | {k: v for k, v in row.items() if v != ""}
+        self._columns = [STEP, *dict.fromkeys(name for row in rows for name in row if name != STEP)]
+        lines = [_line(self._columns)]
+        for step in sorted(by_step):
+            lines.append(_line([by_step[step].get(column, "") for column in self._columns]))
+        with whole_file(self.path) as part:
+            part.write_bytes(b"".join(lines))
+        self._row = by_step[max(by_step)]
+        self._row_start = sum(len(line) for line in lines[:-1])
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a metrics.csv, numbers as written; none where there is no file.
+
+    A last line that a killed process left without its end is dropped. Raises InputError for a file that is no
+    metrics.csv.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole_lines = text[: text.rfind("\n") + 1]
+    reader = csv.DictReader(io.StringIO(whole_lines))
+    if STEP not in (reader.fieldnames or []) and whole_lines:
+        raise InputError(f"{path} has no column {STEP!r}, so it is no metrics.csv of a run: move it away")
+    rows = list(reader)
+    for number, row in enumerate(rows, start=2):
+        if not row[STEP].isdigit() or None in row or None in row.values():
+            raise InputError(f"{path}, line {number}, is no row of a metrics.csv: mend it or move the file away")
+    return rows
+
+
+def _line(cells: list[str]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue().encode("utf-8")
