@@ -7,7 +7,6 @@ Checkpoints of others are data: they are loaded with ``weights_only=True`` and n
 
 import argparse
 import hashlib
-import os
 import pickle
 import subprocess
 import zipfile
@@ -20,6 +19,7 @@ import torch
 from simswap import __version__
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
+from simswap.files import whole_file
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recogniser
 
@@ -133,7 +133,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> None:
-    """Write only the description and the averaged generator, in half precision, aside and then renamed."""
+    """Write only the description and the averaged generator, in half precision."""
     content = read(source)
     weights = {
         name: value.half() if value.is_floating_point() else value
@@ -141,12 +141,8 @@ def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> 
         if name.startswith(GENERATOR_PREFIX)
     }
     slim = {KEY: content[KEY] | {"iterations": content.get("global_step"), "notes": notes or {}}, "state_dict": weights}
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        torch.save(slim, aside)
-        os.replace(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole_file(out) as part:
+        torch.save(slim, part)
 
 
 def main() -> None:

@@ -72,6 +72,12 @@ def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> N
     sys.exit(EXIT_BAD_INPUT if complaints else 0)
 
 
+def build(node: DictConfig, **more: Any) -> Any:
+    """Call a checked node's ``_target_`` with its keys (plain containers) and ``more``."""
+    # Called here and not by Hydra, which would wrap the target's own errors and copy what is in ``more``.
+    return hydra.utils.instantiate(node, _partial_=True, _convert_="all")(**more)
+
+
 def run_folder(resume: str | None, name: str) -> str:
     """The folder of a run: the resumed one, or a new one ``outputs/<name>/<time>``."""
     if resume:

@@ -10,19 +10,18 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from simswap import __version__, checkpoint
-from simswap.config import front_door
+from simswap import checkpoint
+from simswap.config import build, front_door
 from simswap.data.datamodule import SwapDataModule
 from simswap.evaluation.instruments import judge_of, pose_of, recogniser_of
 from simswap.evaluation.report import print_table, write_evaluation
 from simswap.evaluation.runner import checkpoint_swapper, describe_protocol, run_protocol
 from simswap.measuring import Ruler, Swapper, choose_pairs
 from simswap.models.embedder import Embedder
-from simswap.pictures import write_png
+from simswap.pictures import provenance, write_png
 from simswap.sampling import unseen_grid
 
 log = logging.getLogger(__name__)
@@ -37,8 +36,8 @@ def evaluate(cfg: DictConfig) -> None:
     trained = checkpoint.load(cfg.checkpoint)
     config = trained.description["config"]
     recogniser = recogniser_of(config, cfg.recogniser_path)
-    judge = instantiate(cfg.judge) if cfg.judge._target_ else judge_of(config)
-    pose = instantiate(cfg.pose) if cfg.pose._target_ else pose_of(config)
+    judge = build(cfg.judge) if cfg.judge._target_ else judge_of(config)
+    pose = build(cfg.pose) if cfg.pose._target_ else pose_of(config)
 
     data = held_out(config, cfg.data_root)
     rows = [("trained", trained)] + ([("shipped", checkpoint.load(cfg.shipped))] if cfg.shipped else [])
@@ -85,7 +84,7 @@ def write_grid(
     device: torch.device,
 ) -> None:
     grid = unseen_grid(data, cfg.protocol.split, cfg.grid_faces, cfg.protocol.seed, swapper.swap, device)
-    write_png(path, grid, {"Comment": f"synthetic face swap; simswap {__version__}; checkpoint {content.sha256}"})
+    write_png(path, grid, provenance(content.sha256))
 
 
 def keep_earlier(path: Path) -> None:

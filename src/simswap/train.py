@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,14 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.config import front_door
+from simswap.config import build, front_door
 from simswap.errors import InputError
 from simswap.models.embedder import Embedder
-from simswap.tracking.logger import build_loggers, finish
-from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, SampleGrid
+from simswap.tracking.logger import finish
+from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
 from simswap.training.module import SimSwapModule
 from simswap.training.validation import Validation
 
@@ -30,40 +30,46 @@ def train(cfg: DictConfig) -> float | None:
     run = Path(HydraConfig.get().runtime.output_dir)
     cfg = settings_of(run, cfg)
     newest = newest_checkpoint(run, bool(cfg.resume))
+    quieten()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
 
-    data = instantiate(cfg.data, seed=cfg.seed)
-    recogniser = instantiate(cfg.recognition)
-    judge = instantiate(cfg.judge) if cfg.judge._target_ else None
-    pose = instantiate(cfg.pose)
+    data = build(cfg.data, seed=cfg.seed)
+    recogniser = build(cfg.recognition)
+    judge = build(cfg.judge) if cfg.judge._target_ else None
+    pose = build(cfg.pose)
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     module = SimSwapModule(
-        generator=instantiate(cfg.generator, identity_size=recogniser.embedding_size),
-        discriminators=instantiate(cfg.discriminator, image_size=data.size),
+        generator=build(cfg.generator, identity_size=recogniser.embedding_size),
+        discriminators=build(cfg.discriminator, image_size=data.size),
         embedder=Embedder(recogniser, data.manifest.template, data.size),
-        objective=instantiate(cfg.objective),
-        optimizer=instantiate(cfg.optimizer),
+        objective=build(cfg.objective),
+        optimizer=build(cfg.optimizer),
         validation=Validation(judge, pose, seed=cfg.seed, **cfg.validation),
         average_decay=cfg.average_decay,
         seed=cfg.seed,
         config=config,
     )
+    if cfg.channels_last:
+        module.to(memory_format=torch.channels_last)
     log.info("%s", summary(module, data, run))
 
     stop = OrderlyStop()
-    trainer: L.Trainer = instantiate(
+    trainer: L.Trainer = build(
         cfg.trainer,
-        logger=build_loggers(run, name=run_name(), group=cfg.name, config=config, **cfg.logger),
+        logger=build(cfg.logger, run=run, name=run_name(), group=cfg.name, config=config),
         callbacks=[
             SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed),
             ModelCheckpoint(
                 run / "checkpoints", "best", monitor="val/id_retrieval", mode="max", enable_version_counter=False
             ),
             NewestCheckpoint(run, cfg.checkpoints.every),
+            Progress(cfg.progress_every),
             stop,
         ],
+        enable_progress_bar=False,
+        enable_model_summary=False,
         # an epoch has no end here: pairs are drawn by iteration, and validation comes every so many of them
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
@@ -78,6 +84,15 @@ def train(cfg: DictConfig) -> float | None:
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / "last.ckpt")
     retrieval = trainer.callback_metrics.get("val/id_retrieval")
     return None if retrieval is None else float(retrieval)
+
+
+def quieten() -> None:
+    """Lightning's hints and the warnings about what is meant so here (frozen networks in eval mode)."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode at the start of training")
+    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def settings_of(run: Path, cfg: DictConfig) -> DictConfig:

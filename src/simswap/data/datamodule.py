@@ -93,6 +93,8 @@ class SwapDataModule(lightning.LightningDataModule):
         self._rows: dict[str, np.ndarray] = {}
         #: first iteration of the loader; None takes the trainer's global_step, so that a resumed run goes on
         self.start_iteration: int | None = None
+        #: what the validation loop goes through: chunks of places in the protocol's pairs, set by the training module
+        self.validation_chunks: Sequence[np.ndarray] = ()
         #: unreadable training crops that this rank has met: manifest row -> reason
         self.unreadable: dict[int, str] = {}
 
@@ -173,6 +175,10 @@ class SwapDataModule(lightning.LightningDataModule):
             worker_init_fn=_one_thread,
         )
         return SwapLoader(loader, self._report)
+
+    def val_dataloader(self) -> DataLoader:
+        """`validation_chunks`, one at a time: int64 [n] each."""
+        return DataLoader(self.validation_chunks, batch_size=None)  # type: ignore[arg-type]
 
     def _next_iteration(self) -> int:
         if self.start_iteration is not None:

@@ -1,16 +1,21 @@
 """What happens beside the iterations: sample grids, the newest checkpoint, an orderly stop."""
 
+import logging
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning as L
+from tqdm import tqdm
 
-from simswap.pictures import write_png
+from simswap.pictures import provenance, write_png
 from simswap.sampling import unseen_grid
 from simswap.tracking.logger import log_picture
 from simswap.training.module import SimSwapModule
+
+log = logging.getLogger(__name__)
 
 
 class SampleGrid(L.Callback):
@@ -34,7 +39,8 @@ class SampleGrid(L.Callback):
         if not trainer.is_global_zero or not isinstance(module, SimSwapModule):
             return
         path = self.folder / f"{trainer.global_step:07d}.png"
-        write_png(path, unseen_grid(trainer.datamodule, "val", self.faces, self.seed, module.swap, module.device))
+        grid = unseen_grid(trainer.datamodule, "val", self.faces, self.seed, module.swap, module.device)  # type: ignore[attr-defined]
+        write_png(path, grid, provenance("-") | {"Checkpoint": f"iteration {trainer.global_step}"})
         for logger in trainer.loggers:
             log_picture(logger, "samples", path, trainer.global_step)
 
@@ -57,6 +63,41 @@ class NewestCheckpoint(L.Callback):
     def _save(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self.path)  # Lightning writes aside and renames
         self._saved_at = trainer.global_step
+
+
+class Progress(L.Callback):
+    """A bar over iterations with the terms that tell most; where there is no terminal, a line every so many."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._bar: tqdm | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        total = trainer.max_steps if trainer.max_steps > 0 else None
+        if trainer.is_global_zero:
+            self._bar = tqdm(total=total, initial=trainer.global_step, desc="training", unit="it", disable=None)
+        self._start = (time.monotonic(), trainer.global_step)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if self._bar is None:
+            return
+        if not self._bar.disable:
+            self._bar.update(trainer.global_step - self._bar.n)
+        if trainer.global_step % self.every == 0:
+            figures = {
+                name.split("/")[1]: f"{float(trainer.callback_metrics[name]):.3f}"
+                for name in ("train/identity", "train/reconstruction", "train/discriminator", "val/id_retrieval")
+                if name in trainer.callback_metrics
+            }
+            self._bar.set_postfix(figures)
+            if self._bar.disable:
+                seconds, iterations = time.monotonic() - self._start[0], trainer.global_step - self._start[1]
+                words = ", ".join(f"{name} {value}" for name, value in figures.items())
+                log.info("iteration %d, %.2f s each: %s", trainer.global_step, seconds / iterations, words)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 class OrderlyStop(L.Callback):

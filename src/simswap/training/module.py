@@ -9,7 +9,6 @@ import lightning as L
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from simswap import pixels
 from simswap.checkpoint import KEY, describe
@@ -70,6 +69,11 @@ class SimSwapModule(L.LightningModule):
         discriminators = settings.adam(self.discriminators, settings.discriminator_lr)
         return [generator, discriminators], [settings.generator_schedule(generator)]
 
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            self.validation.prepare(data, self.trainer.global_rank, self.trainer.world_size)
+
     def on_fit_start(self) -> None:
         self.embedder.to(self.device)
 
@@ -127,9 +131,6 @@ class SimSwapModule(L.LightningModule):
         name = self.generator.pixel_range
         result = self.ema(pixels.to_range(target.images, name).to(self.dtype), identity.to(self.dtype))
         return Faces(pixels.to_unit(result, name).clamp(0, 1), target.view)
-
-    def val_dataloader(self) -> DataLoader:
-        return self.validation.loader(self.trainer)
 
     def on_validation_start(self) -> None:
         self.validation.start(self.embedder, self.swap, self.device)

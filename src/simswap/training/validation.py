@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from lightning import Trainer
-from torch.utils.data import DataLoader
 
+from simswap.data.datamodule import SwapDataModule
 from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Measured, Ruler, Swapper, choose_pairs
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
@@ -38,15 +37,12 @@ class Validation:
         self._swapper: Swapper | None = None
         self._measured: Measured | None = None
 
-    def loader(self, trainer: Trainer) -> DataLoader:
-        """Chunks of this rank's pairs, by their place in the protocol."""
-        self._data = trainer.datamodule  # type: ignore[attr-defined]
-        self._protocol = choose_pairs(
-            self._data, "val", self.persons, self.images_per_person, self.pairs, self.seed
-        )
-        mine = np.arange(trainer.global_rank, len(self._protocol.target), trainer.world_size)
-        chunks = np.array_split(mine, max(1, -(-len(mine) // self.batch_size)))
-        return DataLoader(chunks, batch_size=None)  # type: ignore[arg-type]
+    def prepare(self, data: SwapDataModule, rank: int, world_size: int) -> None:
+        """Draw the pairs and hand this rank's share of them to the data module's validation loop."""
+        self._data = data
+        self._protocol = choose_pairs(data, "val", self.persons, self.images_per_person, self.pairs, self.seed)
+        mine = np.arange(rank, len(self._protocol.target), world_size)
+        data.validation_chunks = np.array_split(mine, max(1, -(-len(mine) // self.batch_size)))
 
     def start(self, embedder: Embedder, swap: Callable[[Faces, Faces], Faces], device: torch.device) -> None:
         """Embed the gallery and measure the controls the first time; begin a new measurement."""
