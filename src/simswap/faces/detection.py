@@ -1,0 +1,117 @@
+"""Finding faces and their five landmarks with insightface's detectors (SCRFD, RetinaFace)."""
+
+import hashlib
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from simswap.errors import InputError
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in an image: ``box`` [4] (x1, y1, x2, y2) and ``landmarks`` [5, 2] in pixels (left eye, right
+    eye, nose, left and right mouth corner, as seen in the image), ``score`` in [0, 1]."""
+
+    box: npt.NDArray[np.float64]
+    landmarks: npt.NDArray[np.float64]
+    score: float
+
+
+class InsightFaceDetector:
+    """The detector of a model pack.
+
+    ``pack``: a folder of ONNX files, or the name of one of insightface's packs (``buffalo_l``…), which
+    insightface fetches into ~/.insightface when it is not there yet. ``size``: side in px of the square that
+    the image is scaled into; ``threshold``: smallest score of a face. Runs on the CPU with one thread, so that
+    a worker process takes one core and every machine finds the same landmarks. Pickling carries the three
+    settings, and the network is loaded again. ``name`` and ``sha256`` are the network file's.
+    Raises InputError where there is no such pack, it holds no detector with landmarks, or the size is no
+    multiple of 32 (the detector's coarsest stride).
+    """
+
+    def __init__(self, pack: str, size: int = 256, threshold: float = 0.5) -> None:
+        if size < 32 or size % 32:
+            raise InputError(f"detector.size={size} must be a multiple of 32, such as 256 or 640")
+        if not 0 < threshold < 1:
+            raise InputError(f"detector.threshold={threshold} must lie between 0 and 1")
+        self.pack, self.size, self.threshold = str(pack), int(size), float(threshold)
+        self._network = _load(self.pack)
+        file = Path(self._network.model_file)
+        self.name, self.sha256 = file.stem, hashlib.sha256(file.read_bytes()).hexdigest()
+        self._network.prepare(-1, input_size=(self.size, self.size), det_thresh=self.threshold)
+
+    def __reduce__(self) -> tuple[Any, tuple[str, int, float]]:
+        return InsightFaceDetector, (self.pack, self.size, self.threshold)
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> list[Face]:
+        """The faces of an image uint8 [H, W, 3] RGB, best score first; an empty list where there is none.
+
+        Images thinner than one pixel after scaling into the detector's square hold no face that it could find.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 [H, W, 3] RGB, got {image.dtype} {image.shape}")
+        height, width = image.shape[:2]
+        if min(height, width) * self.size < max(height, width):
+            return []
+        # insightface's networks were trained on OpenCV's channel order.
+        boxes, points = self._network.detect(np.ascontiguousarray(image[..., ::-1]))
+        return [
+            Face(box[:4].astype(np.float64), landmarks.astype(np.float64), float(box[4]))
+            for box, landmarks in zip(boxes, points, strict=True)
+        ]
+
+
+def pick_main_face(faces: list[Face], image_shape: tuple[int, ...]) -> Face:
+    """The largest, most central face: area minus twice the squared distance of its centre from the image's
+    (insightface's rule for one face). Raises ValueError for an empty list."""
+    if not faces:
+        raise ValueError("there is no face to pick from")
+    middle = np.array([image_shape[1], image_shape[0]]) / 2
+
+    def value(face: Face) -> float:
+        size = face.box[2:] - face.box[:2]
+        offset = (face.box[:2] + face.box[2:]) / 2 - middle
+        return float(size[0] * size[1] - 2 * (offset**2).sum())
+
+    return max(faces, key=value)
+
+
+def _load(pack: str) -> Any:
+    """The pack's detector, an insightface model."""
+    folder = Path(pack).expanduser()
+    looks_like_path = os.sep in pack or pack.startswith((".", "~"))
+    if looks_like_path and not folder.is_dir():
+        raise InputError(f"detector.pack={pack}: there is no such folder; give a folder of ONNX files or a pack's name")
+    if folder.is_dir() and not list(folder.glob("*.onnx")):
+        raise InputError(f"detector.pack={pack} holds no ONNX file; insightface's packs are folders of them")
+    # albumentations, which insightface may import, asks the package index at import unless told not to.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # insightface uses deprecated calls of other packages
+        import onnxruntime
+        from insightface.app import FaceAnalysis
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            app = FaceAnalysis(
+                name=str(folder) if folder.is_dir() else pack,
+                allowed_modules=["detection"],
+                providers=["CPUExecutionProvider"],
+                sess_options=options,
+            )
+        except AssertionError as error:
+            raise InputError(f"detector.pack={pack} holds no face detector; give a whole pack") from error
+        except Exception as error:  # a download that fails, a broken file: each library raises its own kind
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"detector.pack={pack} cannot be loaded: {type(error).__name__}: {reason}") from error
+    if not getattr(app.det_model, "use_kps", False):
+        raise InputError(f"detector.pack={pack}: its detector gives no landmarks; take one that does (SCRFD *_bnkps)")
+    return app.det_model

@@ -1,0 +1,111 @@
+"""``simswap-prepare``: raw identity folders → aligned crops and a manifest.
+
+    simswap-prepare raw=<folder of persons> out=<folder> landmarks=<csv>
+    simswap-prepare raw=<folder of persons> out=<folder> detector=insightface detector.pack=buffalo_l
+"""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from simswap.config import build, front_door
+from simswap.data.aligning import SUFFIXES, CropSettings
+from simswap.data.landmarks import LandmarkTable
+from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE, read_csv
+from simswap.data.preparing import Summary, copy_table, prepare_folder
+from simswap.errors import InputError
+from simswap.faces.alignment import TEMPLATES
+
+
+def main() -> None:
+    """The console script; exit code 2 and one line for bad input."""
+    front_door(run, "prepare")
+
+
+def run(cfg: DictConfig) -> None:
+    """One preparation, from the composed ``conf/prepare.yaml``. Raises InputError for bad input."""
+    crops = _crop_settings(cfg)
+    raw, out = Path(cfg.raw), Path(cfg.out)
+    if cfg.workers < 0:
+        raise InputError(f"workers={cfg.workers}: it takes 0 (no worker processes) or more")
+
+    # Faces to prepare: given, or rendered first.
+    tables = _as_paths(cfg.landmarks)
+    attributes = Path(cfg.attributes) if cfg.attributes else None
+    if cfg.source._target_ is not None:
+        # The generator of rendered faces is loaded only where it is asked for.
+        build(cfg.source, root=str(raw), workers=cfg.workers)
+        tables = [] if cfg.detector._target_ is not None else [raw / "loose_landmark.csv"]
+        attributes = raw / "attributes.csv"
+
+    # Where the faces are: a table of landmarks or a detector, never both.
+    if bool(tables) == (cfg.detector._target_ is not None):
+        raise InputError(
+            "landmarks= and detector= both say where the faces are; give one of them"
+            if tables
+            else "nothing says where the faces are; give landmarks=<csv>, or detector=insightface detector.pack=<pack>"
+        )
+    if attributes is not None and "NAME_ID" not in read_csv(attributes).column_names:
+        raise InputError(f"attributes={attributes} has no column NAME_ID")
+    landmarks = LandmarkTable(tables) if tables else None
+    detector = build(cfg.detector) if cfg.detector._target_ is not None else None
+
+    summary = prepare_folder(raw, out, crops, _record(cfg, tables), landmarks, detector, cfg.workers)
+    if attributes is not None:
+        copy_table(out, attributes, ATTRIBUTES_FILE)
+    print(report(summary, out))
+
+
+def report(summary: Summary, out: Path) -> str:
+    """The table that prepare ends with."""
+    share = 100 * summary.aligned / summary.images
+    lines = [f"aligned {summary.aligned} of {summary.images} images ({share:.2f} %), {summary.persons} persons"]
+    skipped = sorted(((count, status) for status, count in summary.counts.items() if status != "ok"), reverse=True)
+    lines += [f"  skipped {count:>9}  {status}" for count, status in skipped]
+    if summary.new < summary.images:
+        lines.append(f"  {summary.images - summary.new} of them had been done before")
+    if summary.unused_landmark_rows:
+        lines.append(f"  {summary.unused_landmark_rows} rows of the landmark table belong to no image")
+    lines.append(f"manifest: {out / MANIFEST_FILE}")
+    return "\n".join(lines)
+
+
+def _crop_settings(cfg: DictConfig) -> CropSettings:
+    if cfg.template not in TEMPLATES:
+        raise InputError(f"template={cfg.template}: there is no such template; choose one of {', '.join(TEMPLATES)}")
+    if not 16 <= cfg.size <= 4096:
+        raise InputError(f"size={cfg.size}: a crop has between 16 and 4096 pixels a side")
+    if cfg.format not in SUFFIXES:
+        raise InputError(f"format={cfg.format}: crops are written as {' or '.join(SUFFIXES)}")
+    if not 1 <= cfg.quality <= 100:
+        raise InputError(f"quality={cfg.quality}: JPEG quality lies between 1 and 100")
+    if cfg.min_side < 0:
+        raise InputError(f"min_side={cfg.min_side}: it takes 0 (no filter) or a number of pixels")
+    return CropSettings(cfg.template, cfg.size, cfg.format, cfg.quality, cfg.min_side)
+
+
+def _as_paths(value: Any) -> list[Path]:
+    if value is None:
+        return []
+    return [Path(value)] if isinstance(value, str) else [Path(item) for item in value]
+
+
+def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
+    """The settings that decide the crops; a second run into the same folder must have the same."""
+    detector = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector._target_ is not None else None
+    return {
+        "raw": str(Path(cfg.raw).resolve()),
+        "template": cfg.template,
+        "size": cfg.size,
+        "format": cfg.format,
+        "quality": cfg.quality if cfg.format == "jpg" else None,
+        "min_side": cfg.min_side,
+        "landmarks": [str(table.resolve()) for table in tables],
+        "detector": detector,
+        "source": OmegaConf.to_container(cfg.source, resolve=True) if cfg.source._target_ is not None else None,
+    }
+
+
+if __name__ == "__main__":
+    main()
