@@ -1,0 +1,240 @@
+"""The parametric head: what makes a person (identity parameters) and the person's shape.
+
+The head is a star-shaped surface ``r(longitude, latitude)`` around its centre, kept as a map. Frame of the head: x to
+the image's right when it looks at the camera, y down, z out of the face; one unit is about 100 mm. Longitude 0 is the
+middle of the face and grows to the image's right, latitude grows downwards (chin about +52, eyes about -12 degrees).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+ROWS, COLUMNS = 144, 288  # 1.25 degrees a cell; finer ones do not show below 256 px
+
+# name: (mean, standard deviation, least, greatest); angles in degrees, lengths in head units, the rest 0..1 shares.
+PARAMETERS: dict[str, tuple[float, float, float, float]] = {
+    "skull_width": (0.765, 0.035, 0.68, 0.85),
+    "skull_height": (0.91, 0.04, 0.81, 1.01),
+    "forehead": (0.0, 0.03, -0.06, 0.06),
+    "face_width": (0.635, 0.045, 0.53, 0.74),
+    "face_length": (0.82, 0.045, 0.72, 0.93),
+    "jaw_width": (0.0, 0.045, -0.09, 0.10),
+    "jaw_angle": (58.0, 5.0, 48.0, 68.0),
+    "chin_out": (0.06, 0.04, -0.02, 0.15),
+    "chin_width": (13.0, 3.5, 7.0, 21.0),
+    "cheekbones": (0.04, 0.03, -0.02, 0.10),
+    "cheek_fullness": (0.0, 0.04, -0.08, 0.09),
+    "brow_ridge": (0.03, 0.02, 0.0, 0.08),
+    "ear_size": (0.13, 0.025, 0.07, 0.19),
+    "nose_out": (0.22, 0.045, 0.12, 0.33),
+    "nose_length": (15.0, 1.9, 11.0, 19.0),
+    "nose_width": (8.4, 1.4, 5.8, 12.0),
+    "nose_bridge": (0.11, 0.03, 0.04, 0.18),
+    "nose_tip": (4.4, 0.8, 3.0, 6.4),
+    "eye_distance": (20.6, 1.4, 17.4, 23.8),
+    "eye_height": (-12.0, 1.3, -15.0, -9.0),
+    "eye_width": (10.2, 0.8, 8.4, 12.2),
+    "eye_open": (4.7, 0.7, 3.2, 6.4),
+    "eye_tilt": (0.8, 1.2, -2.0, 3.6),
+    "eye_roundness": (2.0, 0.35, 1.4, 2.8),
+    "eye_depth": (0.045, 0.02, 0.0, 0.09),
+    "lid_crease": (0.55, 0.25, 0.0, 1.0),
+    "iris_size": (4.3, 0.25, 3.7, 4.9),
+    "iris_colour": (0.5, 0.33, 0.0, 1.0),
+    "iris_light": (0.5, 0.25, 0.0, 1.0),
+    "brow_gap": (10.0, 1.2, 7.6, 13.0),
+    "brow_thickness": (2.9, 0.8, 1.2, 5.0),
+    "brow_arch": (1.6, 1.0, -0.6, 4.0),
+    "brow_tilt": (0.4, 1.2, -2.6, 2.8),
+    "brow_length": (11.2, 1.2, 8.4, 14.0),
+    "brow_dark": (0.72, 0.18, 0.25, 1.0),
+    "mouth_height": (29.0, 1.7, 25.0, 33.0),
+    "mouth_width": (15.0, 1.8, 11.4, 19.4),
+    "upper_lip": (3.7, 0.9, 1.8, 6.0),
+    "lower_lip": (5.0, 1.0, 2.6, 7.6),
+    "cupid_bow": (0.8, 0.5, 0.0, 2.0),
+    "lip_colour": (0.45, 0.25, 0.0, 1.0),
+    "lip_strength": (0.5, 0.22, 0.1, 1.0),
+    "skin_tone": (0.45, 0.3, 0.0, 1.0),
+    "skin_hue": (0.0, 0.5, -1.0, 1.0),
+    "skin_blush": (0.4, 0.25, 0.0, 1.0),
+    "hair_tone": (0.4, 0.33, 0.0, 1.0),
+    "hair_hue": (0.0, 0.5, -1.0, 1.0),
+    "hairline": (44.0, 3.5, 36.0, 52.0),
+    "receding": (2.0, 4.0, 0.0, 12.0),
+    "hair_part": (0.0, 14.0, -28.0, 28.0),
+    "hair_volume": (0.10, 0.05, 0.03, 0.26),
+    "hair_curl": (0.35, 0.3, 0.0, 1.0),
+    "temple": (61.0, 4.0, 53.0, 70.0),
+}
+STYLES = ("bald", "cropped", "short", "fringe", "bob", "long")  # how the hair is cut
+BEARDS = ("none", "stubble", "moustache", "goatee", "full")
+# Choices and marks beside the ranges above, each a float too, so that a person is one row of numbers.
+CHOICES = ("hair_style", "beard", "freckles", "mole_count", "mole_seed", "texture_seed")
+NAMES: tuple[str, ...] = (*PARAMETERS, *CHOICES)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person: `seed` and the true parameters in the order of `NAMES`. Read one as ``identity["nose_width"]``."""
+
+    seed: int
+    values: tuple[float, ...]
+
+    def __hash__(self) -> int:
+        return hash((self.seed, self.values[0]))  # the caches ask often, and the values follow from the seed
+
+    def __getitem__(self, name: str) -> float:
+        return self.values[NAMES.index(name)]
+
+    def as_dict(self) -> dict[str, float]:
+        return dict(zip(NAMES, self.values, strict=True))
+
+
+def render_person(seed: int) -> Identity:
+    """Draw a person: truncated normals of `PARAMETERS`, then hair style, beard and marks. Same seed, same person."""
+    rng = np.random.default_rng([seed, 0x9E3779B9])
+    values: dict[str, float] = {}
+    for name, (mean, deviation, low, high) in PARAMETERS.items():
+        values[name] = round(float(np.clip(rng.normal(mean, deviation), low, high)), 5)
+    for name in ("skin_tone", "iris_colour", "hair_tone"):  # colours spread evenly: a normal would leave few extremes
+        values[name] = round(float(rng.uniform()), 5)
+    style = int(rng.choice(len(STYLES), p=[0.07, 0.15, 0.25, 0.18, 0.15, 0.20]))
+    beard_odds = [0.50, 0.16, 0.10, 0.10, 0.14] if style < 3 else [0.86, 0.06, 0.03, 0.03, 0.02]
+    values["hair_style"] = float(style)
+    values["beard"] = float(rng.choice(len(BEARDS), p=beard_odds))
+    values["freckles"] = round(float(max(0.0, rng.uniform(-2.0, 1.0))), 5)
+    values["mole_count"] = float(rng.integers(0, 5))
+    values["mole_seed"] = float(rng.integers(0, 2**31))
+    values["texture_seed"] = float(rng.integers(0, 2**31))
+    return Identity(seed, tuple(values[name] for name in NAMES))
+
+
+def directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+    """Unit vectors [..., 3] of angles in degrees, in the head's frame."""
+    theta, phi = np.deg2rad(longitude), np.deg2rad(latitude)
+    return np.stack([np.cos(phi) * np.sin(theta), np.sin(phi), np.cos(phi) * np.cos(theta)], axis=-1)
+
+
+def ellipsoid_radius(direction: np.ndarray, centre: tuple[float, float, float], axes: tuple[float, float, float]):
+    """Distance from the origin to an ellipsoid that holds the origin, along unit vectors [..., 3] -> [...]."""
+    a = sum((direction[..., k] / axes[k]) ** 2 for k in range(3))
+    b = sum(direction[..., k] * centre[k] / axes[k] ** 2 for k in range(3))
+    c = sum((centre[k] / axes[k]) ** 2 for k in range(3)) - 1.0
+    return (b + np.sqrt(b * b - a * c)) / a
+
+
+def hair_line(identity: Identity, longitude: np.ndarray) -> np.ndarray:
+    """Latitude (degrees) down to which hair grows at each longitude (degrees); -90 for none."""
+    style = STYLES[int(identity["hair_style"])]
+    top, temple = -identity["hairline"], identity["temple"]
+    front = {"fringe": -27.0, "bob": -29.0 if identity["hair_part"] > 6 else top}.get(style, top)
+    side = {"bald": -90.0, "cropped": -6.0, "short": -2.0, "fringe": 8.0, "bob": 24.0, "long": 20.0}[style]
+    nape = {"bald": -90.0, "cropped": 30.0, "short": 38.0, "fringe": 42.0, "bob": 46.0, "long": 46.0}[style]
+    if style == "bald":
+        return np.full_like(longitude, -90.0)
+    asked = np.abs(longitude)
+    covered = style in ("bob", "long")  # hair over the ears; what hangs below the jaw is drawn behind the head
+    ear, burn = (side, side) if covered else (-16.0, max(side, 2.0))
+    line = np.interp(
+        asked,
+        [0.0, 22.0, 40.0, temple - 9, temple, temple + 7, temple + 14, temple + 20, 112.0, 180.0],
+        [front, front, front - identity["receding"] * (front == top), top + 12, -14.0, burn, burn, ear, nape, nape],
+    )
+    if style not in ("bald", "cropped"):  # the parting lifts the hair on one side
+        part = identity["hair_part"]
+        lifted = np.exp(-(((longitude - part) / 9.0) ** 2)) * (6.0 if style != "fringe" else 2.0)
+        line = line - lifted + np.sign(part) * longitude / 40.0 * 3.0 * (asked < 50)
+    return line
+
+
+def hair_mask(identity: Identity, longitude: np.ndarray, latitude: np.ndarray, softness: float) -> np.ndarray:
+    """Share of hair (0..1) at angles in degrees [H, W]; `softness` is the width of the edge in degrees."""
+    curl = identity["hair_curl"]
+    wave = curl * (1.6 * np.sin(longitude * 0.42 + 1.0) + 1.1 * np.sin(longitude * 0.93 + latitude * 0.1))
+    strands = 0.9 * np.sin(longitude * 1.7) * np.sin(longitude * 0.61 + 0.4)
+    edge = hair_line(identity, longitude) + wave + strands
+    return np.clip((edge - latitude) / softness + 0.5, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Maps [ROWS, COLUMNS + 2, 3] float32 of (radius, d radius/d longitude, d radius/d latitude), derivatives per radian.
+
+    `rest` is the neutral face; `mouth_open` and `smile` are added to it, times the attribute. One column is repeated on
+    either side so that interpolation may cross the back of the head.
+    """
+
+    rest: np.ndarray
+    mouth_open: np.ndarray
+    smile: np.ndarray
+
+    def radius(self, longitude: float, latitude: float, mouth_open: float, smile: float) -> float:
+        """Radius of the surface at one direction (degrees), bilinear."""
+        column, row = (longitude + 180.0) * COLUMNS / 360.0 + 0.5, (latitude + 90.0) * ROWS / 180.0 - 0.5
+        i, j = int(row), int(column)
+        cell = (self.rest[i : i + 2, j : j + 2, 0] + mouth_open * self.mouth_open[i : i + 2, j : j + 2, 0]
+                + smile * self.smile[i : i + 2, j : j + 2, 0])  # fmt: skip
+        wanted_row, wanted_column = np.array([1 - (row - i), row - i]), np.array([1 - (column - j), column - j])
+        return float(wanted_row @ cell @ wanted_column)
+
+
+def _with_slopes(radius: np.ndarray) -> np.ndarray:
+    """Stack a radius map with its central differences and pad the seam at the back of the head."""
+    step = np.deg2rad(180.0 / ROWS)
+    wide = np.concatenate([radius[:, -2:], radius, radius[:, :2]], axis=1)
+    by_longitude = (wide[:, 2:] - wide[:, :-2]) / (2 * step)
+    by_latitude = np.gradient(wide, step, axis=0)
+    return np.stack([wide[:, 1:-1], by_longitude, by_latitude[:, 1:-1]], axis=-1).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def shape_of(identity: Identity) -> Shape:
+    """The person's shape maps; kept for the last few persons, since photos come person by person."""
+    p = identity.as_dict()
+    cell = 180.0 / ROWS
+    east_of, south_of = (np.arange(COLUMNS) + 0.5) * cell - 180.0, ((np.arange(ROWS) + 0.5) * cell - 90.0)[:, None]
+    longitude, latitude = np.meshgrid(east_of, south_of[:, 0])
+    d = directions(longitude, latitude)
+
+    def bump(east: float, south: float, wide: float, high: float, power: float = 2.0) -> np.ndarray:
+        return np.exp(-(np.abs((east_of - east) / wide) ** power)) * np.exp(-np.abs((south_of - south) / high) ** power)
+
+    def pair(east: float, south: float, wide: float, high: float, power: float = 2.0) -> np.ndarray:
+        return bump(east, south, wide, high, power) + bump(-east, south, wide, high, power)
+
+    skull = ellipsoid_radius(d, (0.0, -0.26, -0.10), (p["skull_width"], p["skull_height"], 0.94))
+    face = ellipsoid_radius(d, (0.0, 0.17, 0.17), (p["face_width"], p["face_length"], 0.70))
+    radius = (skull**12 + face**12) ** (1 / 12)
+    radius += p["forehead"] * bump(0, -38, 40, 16) + p["brow_ridge"] * pair(16, p["eye_height"] - 8, 16, 5)
+    radius += p["jaw_width"] * pair(p["jaw_angle"], 38, 18, 14) + p["chin_out"] * bump(0, 47, p["chin_width"], 7)
+    radius += p["cheekbones"] * pair(40, 6, 14, 9) + p["cheek_fullness"] * pair(33, 22, 14, 12)
+
+    eye_x, eye_y = p["eye_distance"], p["eye_height"]
+    radius -= p["eye_depth"] * pair(eye_x, eye_y, 9.5, 6) - 0.03 * pair(eye_x, eye_y, 6, 3.6)
+    tip_y = eye_y + p["nose_length"] + 11.0
+    along = np.clip((latitude - eye_y) / (tip_y - eye_y), 0.0, 1.0)  # 0 between the eyes .. 1 at the tip
+    bridge = (p["nose_bridge"] + (p["nose_out"] - p["nose_bridge"]) * along**1.4)
+    ends = 1 / (1 + np.exp(-(latitude - eye_y + 3.0) / 2.6)) / (1 + np.exp((latitude - tip_y - 2.6) / 1.15))
+    narrow = (4.2 + (p["nose_width"] * 0.86 - 4.2) * along**2)
+    radius += bridge * ends * np.exp(-((longitude / narrow) ** 2))
+    radius += 0.05 * bump(0, tip_y, p["nose_tip"], 3.2) + 0.085 * pair(p["nose_width"], tip_y + 0.6, 2.9, 3.0)
+
+    mouth_y = p["mouth_height"]
+    radius += 0.05 * bump(0, mouth_y, p["mouth_width"] * 1.1, 9)
+    radius += 0.006 * p["upper_lip"] * bump(0, mouth_y - 0.5 * p["upper_lip"], p["mouth_width"] * 0.8, 2.2)
+    radius += 0.007 * p["lower_lip"] * bump(0, mouth_y + 0.55 * p["lower_lip"], p["mouth_width"] * 0.7, 2.6)
+    radius -= 0.03 * bump(0, mouth_y + p["lower_lip"] + 4.0, 12, 2.6)
+    radius += p["ear_size"] * pair(88, 2, 5.5, 13, 4.0)
+
+    hair = hair_mask(identity, longitude, latitude, 7.0)
+    thick = p["hair_volume"] * np.clip(0.55 - d[..., 1] * 0.75, 0.25, 1.0)
+    if STYLES[int(p["hair_style"])] == "cropped":
+        thick = 0.03 + 0.2 * thick
+    grown = np.maximum(radius, skull + 0.02) + thick
+    radius = radius + hair * (grown - radius)
+
+    jaw = 0.13 * bump(0, 58, 38, 15) - 0.05 * bump(0, mouth_y + 4, p["mouth_width"] * 0.7, 5)
+    cheeks = 0.055 * pair(27, 16, 9, 7) - 0.02 * bump(0, mouth_y, p["mouth_width"], 4)
+    return Shape(_with_slopes(radius), _with_slopes(jaw), _with_slopes(cheeks))

@@ -1,0 +1,164 @@
+"""Photos of rendered people: one picture from a person and a photo's attributes, and the public names of the head.
+
+Identity (`rendered_head`) and attributes are drawn apart. The projection is exact, so the landmarks and the table of
+attributes are ground truth for everything that measures pose and identity. ``python -m simswap.faces.rendered_dataset``
+writes data sets and contact sheets.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from simswap.faces import rendered_paint, rendered_scene, rendered_view
+from simswap.faces.rendered_head import NAMES, Identity, directions, render_person, shape_of
+
+__all__ = ["NAMES", "Attributes", "Identity", "Rendering", "draw_attributes", "render", "render_person"]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """All of a photo that is not the person.
+
+    Angles in degrees: `yaw` > 0 turns the face to the image's right, `pitch` > 0 up, `roll` > 0 clockwise in the image;
+    `gaze_x` > 0 looks to the image's right and `gaze_y` > 0 up, relative to the head. `mouth_open`, `smile` and `blink`
+    are 0..1. The light comes from (`light_x`, `light_y`) degrees right and above of the camera with `light_strength`
+    beside the even `light_fill`, in the gains (`light_red`, 1, `light_blue`). `glasses` 0/1, `glasses_form` 0 (thin, round)
+    .. 1 (thick, square), `glasses_dark` 0..1. `shift_x`, `shift_y` move and `zoom` scales the head in the frame, in shares
+    of the picture's side. `scene` seeds background, clothes and noise.
+    """
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    mouth_open: float = 0.0
+    smile: float = 0.0
+    gaze_x: float = 0.0
+    gaze_y: float = 0.0
+    blink: float = 0.0
+    light_x: float = 20.0
+    light_y: float = 30.0
+    light_strength: float = 0.5
+    light_fill: float = 0.6
+    light_red: float = 1.0
+    light_blue: float = 1.0
+    glasses: int = 0
+    glasses_form: float = 0.3
+    glasses_dark: float = 0.8
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    zoom: float = 1.0
+    scene: int = 0
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """`image` uint8 RGB [S, S, 3] and `landmarks` float64 [5, 2]: left eye, right eye, nose tip, left and right mouth
+    corner (as seen in the image) in pixels, pixel centres at integers."""
+
+    image: np.ndarray
+    landmarks: np.ndarray
+
+
+EXPOSURE = 0.86  # light skin in full light stays below white
+
+
+def draw_attributes(rng: np.random.Generator) -> Attributes:
+    """Draw a photo: pose within yaw +-45, pitch +-25, roll +-20 degrees, expression, gaze, light, glasses on 25 %."""
+    opened = rng.uniform() < 0.35
+    strength = rng.uniform(0.25, 0.75)
+    warm = rng.normal(0, 0.045)
+    return Attributes(
+        yaw=float(np.clip(rng.normal(0, 21), -45, 45)),
+        pitch=float(np.clip(rng.normal(0, 10), -25, 25)),
+        roll=float(np.clip(rng.normal(0, 8), -20, 20)),
+        mouth_open=float(rng.uniform(0.15, 1.0)) if opened else 0.0,
+        smile=float(rng.uniform(0.0, 1.0) * (rng.uniform() < 0.6)),
+        gaze_x=float(np.clip(rng.normal(0, 11), -25, 25)),
+        gaze_y=float(np.clip(rng.normal(0, 6), -14, 14)),
+        blink=float(rng.uniform(0.85, 1.0)) if rng.uniform() < 0.04 else float(rng.uniform(0, 0.3)),
+        light_x=float(rng.uniform(-65, 65)),
+        light_y=float(rng.uniform(-10, 60)),
+        light_strength=float(strength),
+        light_fill=float(rng.uniform(0.95, 1.12) - 0.75 * strength),
+        light_red=float(1 + warm),
+        light_blue=float(1 - warm),
+        glasses=int(rng.uniform() < 0.25),
+        glasses_form=float(rng.uniform()),
+        glasses_dark=float(rng.uniform(0.4, 1.0)),
+        shift_x=float(np.clip(rng.normal(0, 0.02), -0.05, 0.05)),
+        shift_y=float(np.clip(rng.normal(0, 0.02), -0.05, 0.05)),
+        zoom=float(np.clip(rng.normal(1, 0.05), 0.88, 1.12)),
+        scene=int(rng.integers(0, 2**31)),
+    )
+
+
+def _unit(x_degrees: float, y_degrees: float) -> np.ndarray:
+    """Direction to a light, camera frame (y down)."""
+    x, y = np.deg2rad([x_degrees, y_degrees])
+    return np.array([np.sin(x) * np.cos(y), -np.sin(y), np.cos(x) * np.cos(y)])
+
+
+def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
+    """Take one photo, `size` pixels square (32..1024; ValueError otherwise). A pure function of its arguments."""
+    if not 32 <= size <= 1024:
+        raise ValueError(f"size must be between 32 and 1024 pixels, not {size}")
+    a, p = attributes, identity.as_dict()
+    rng = np.random.default_rng([a.scene, 77])
+    turn = rendered_view.rotation(a.yaw, a.pitch, a.roll)
+    scale = 0.385 * size * a.zoom  # forehead to chin takes 55 to 60 % of the height, as in VGGFace2's loose crops
+    pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn about the neck
+    centre = ((0.5 + a.shift_x) * size - 0.6 * pivot[0], (0.52 + a.shift_y) * size - 0.6 * pivot[1])
+    shape = shape_of(identity)
+    maps = shape.rest + np.float32(a.mouth_open) * shape.mouth_open + np.float32(a.smile) * shape.smile
+    view = rendered_view.project(maps, turn, centre, scale, size)
+
+    lamp = _unit(a.light_x, a.light_y)
+    halfway = lamp + (0, 0, 1)
+    light = np.stack([lamp, halfway / np.linalg.norm(halfway)]) @ turn  # [2, 3] in the head's frame
+    facing, mirrored = rendered_view.shade(view, light)
+    tint = np.array([a.light_red, 1.0, a.light_blue])
+    glint = (1.3 * np.sin(np.deg2rad(a.light_x)) , -1.0 * np.sin(np.deg2rad(a.light_y)))
+    soften = 0.42 / (CELL_PIXELS * scale)
+    texture = rendered_paint.paint(
+        identity, a.mouth_open, a.smile, (a.gaze_x, a.gaze_y), a.blink, glint, soften
+    )
+    albedo = cv2.remap(texture, *rendered_paint.cells(view.longitude, view.latitude), cv2.INTER_LINEAR, None,
+                       cv2.BORDER_REPLICATE)  # fmt: skip
+    # Wrapped Lambert: skin scatters light past the terminator. The even part comes a little more from above.
+    lit = EXPOSURE * (a.light_fill + a.light_strength * np.maximum((facing + 0.25) / 1.25, 0.0))
+    square = np.maximum(mirrored, 0.0) ** 2
+    fourth = square * square
+    shine = np.float32(42.0 * a.light_strength) * (fourth * fourth * fourth * fourth * square)  # the 18th power
+    head = (albedo * lit[..., None] + shine[..., None]) * tint.astype(np.float32)
+
+    canvas = rendered_scene.background(rng, size)
+    cloth = rng.uniform(15, 225, 3)
+    gain = EXPOSURE * tint * (a.light_fill + 0.6 * a.light_strength)
+    skin = rendered_paint.skin_colour(identity)
+    neck = 0.40 + 0.35 * (p["face_width"] - 0.62) + 0.3 * (p["skull_width"] - 0.745)
+    if rendered_paint.hangs(identity):
+        rendered_scene.hanging_hair(canvas, p, centre, scale, turn, rendered_paint.hair_colour(identity) * gain, rng)
+    body = rendered_scene.body(size, centre, scale, turn, skin, cloth, gain, neck)
+    rendered_scene.cover(canvas, body)
+    canvas += (head - canvas) * view.coverage[..., None]
+    rendered_scene.cover(canvas, body, view)
+    if a.glasses:
+        frame = rng.uniform(10, 120, 3) * (1.15 - a.glasses_dark)
+        rendered_scene.glasses(canvas, view, shape, p, turn, centre, scale, a.glasses_form, frame)
+    canvas += rendered_scene.grain(rng, size, 2.0)
+    canvas -= np.float32(0.55) * np.maximum(canvas - np.float32(200.0), 0.0)  # the film's shoulder: no hard clip
+    return Rendering(cv2.convertScaleAbs(np.maximum(canvas, 0.0)), _landmarks(identity, a, turn, centre, scale))
+
+
+CELL_PIXELS = float(np.deg2rad(rendered_paint.CELL)) * 0.9  # a texture pixel in front, in head units
+
+
+def _landmarks(identity: Identity, a: Attributes, turn: np.ndarray, centre: tuple[float, float], scale: float):
+    """The five points at their places on the surface, projected [5, 2]."""
+    p, shape = identity.as_dict(), shape_of(identity)
+    corner_x, corner_y = rendered_paint.mouth_corner(p, a.mouth_open, a.smile)
+    eye, tip = p["eye_height"], p["eye_height"] + p["nose_length"] + 11.0
+    places = [(-p["eye_distance"], eye), (p["eye_distance"], eye), (0.0, tip), (-corner_x, corner_y), (corner_x, corner_y)]
+    points = [directions(np.array(x), np.array(y)) * shape.radius(x, y, a.mouth_open, a.smile) for x, y in places]
+    return (np.array(points) @ turn.T)[:, :2] * scale + np.array(centre)

@@ -1,0 +1,143 @@
+"""What is in the photo beside the head: background, neck and clothes, glasses, the camera's noise."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from simswap.faces.rendered_head import STYLES, Shape, directions
+from simswap.faces.rendered_view import View
+
+
+def background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A blurred surrounding: a gradient of two colours and blobs, float32 RGB 0..255 [S, S, 3]."""
+    first, second = rng.uniform(20, 235, (2, 3)) * 0.3 + rng.uniform(20, 235, (2, 1)) * 0.7  # seldom gaudy
+    slope = np.linspace(0, 1, 24)
+    ramp = np.clip(slope[:, None] * rng.uniform(-1, 1) + slope[None] * rng.uniform(-1, 1) + rng.uniform(0, 1), 0, 1)
+    small = (first + (second - first) * ramp[..., None]).astype(np.float32)
+    for _ in range(int(rng.integers(0, 7))):
+        colour = tuple(float(c) for c in rng.uniform(20, 235, 3) * 0.45 + rng.uniform(20, 235) * 0.55)
+        x, y, r = (int(v) for v in rng.integers((0, 0, 1), (24, 24, 7)))
+        if rng.uniform() < 0.5:
+            cv2.circle(small, (x, y), r, colour, -1)
+        else:
+            cv2.rectangle(small, (x, y), (x + r, y + 3 * r), colour, -1)
+    small = cv2.GaussianBlur(small, (0, 0), float(rng.uniform(0.8, 2.5)))
+    return cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def body(size: int, centre: tuple[float, float], scale: float, turn: np.ndarray, skin: np.ndarray, cloth: np.ndarray,
+         light: np.ndarray, width: float) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Neck and clothes as layers: (coverage 0..1 float32 [S, S], colour float32 [S, S, 3]), the neck first.
+
+    `light` [3] RGB gain of the scene on a surface that faces the camera; `width` the neck's half width in head units.
+    """
+    root = turn @ np.array([0.0, 0.55, -0.12])
+    top = np.array(centre) + scale * root[:2]
+    base = np.array(centre) + scale * np.array([0.25 * root[0], 1.42])
+    side = scale * width
+    neck = np.array([top + (-side, 0), top + (side, 0), base + (side * 1.12, 0), base + (side * 2.0, side * 0.5),
+                     base + (-side * 2.0, side * 0.5), base + (-side * 1.12, 0)])  # fmt: skip
+    x = (np.arange(size) - base[0]) / scale
+    round_off = np.clip(1.0 - 0.5 * (x / (width * 1.25)) ** 2, 0.45, 1.0)  # a cylinder darkens to its sides
+    below = np.clip((np.arange(size) - (centre[1] + scale * 0.85)) / (0.75 * scale), 0.0, 1.0)
+    shadow = 0.52 + 0.4 * below  # the chin's shadow
+    gain = (skin * light).astype(np.float32)
+    tube = (round_off[None, :] * shadow[:, None]).astype(np.float32)[..., None] * gain
+    s = np.linspace(-1, 1, 25)
+    slope = base[1] + scale * (0.06 + 0.62 * np.abs(s) ** 2.4 + 0.16 * np.exp(-((s / 0.18) ** 2)))
+    cloth_line = np.stack([base[0] + s * scale * 1.75, slope], axis=1)
+    shirt = np.concatenate([cloth_line, [[cloth_line[-1, 0], size + 9], [cloth_line[0, 0], size + 9]]])
+    fall = np.clip(1.1 - 0.25 * np.abs(x) ** 1.5, 0.5, 1.1)
+    fabric = np.broadcast_to(((cloth * light) * fall[:, None]).astype(np.float32), (size, size, 3))
+    layers = []
+    for outline, colour in ((neck, tube), (shirt, fabric)):
+        mask = np.zeros((size, size), np.uint8)
+        cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+        layers.append((mask * np.float32(1 / 255), colour))
+    return layers
+
+
+def cover(canvas: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]], view: View | None = None) -> None:
+    """Put layers on the canvas in place; with `view`, only where the head is farther away than the neck."""
+    for share, colour in layers:
+        if view is not None:
+            share = share * ((view.depth < -0.02) | (view.coverage < 1)) * (view.latitude > 20)
+        rows = np.flatnonzero(share.any(axis=1))
+        if len(rows):
+            part = slice(rows[0], rows[-1] + 1)
+            canvas[part] += (colour[part] - canvas[part]) * share[part, :, None]
+
+
+def hanging_hair(canvas: np.ndarray, values: dict[str, float], centre: tuple[float, float], scale: float,
+                 turn: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:  # fmt: skip
+    """Draw the hair that hangs behind the head, in place: down to the jaw for a bob, to the shoulders for long hair.
+
+    `colour` [3] RGB as lit. The outline is fixed to the head and turns with it.
+    """
+    size = len(canvas)
+    long = STYLES[int(values["hair_style"])] == "long"
+    end = (1.25 if long else 0.66) + 0.8 * values["hair_volume"]
+    half = values["skull_width"] + 0.06 + 0.7 * values["hair_volume"]
+    t = np.linspace(-1, 1, 15)
+    flare = half * (1.06 if long else 1.0)
+    wave = 0.02 * values["hair_curl"] * np.cos(t * 25)
+    bottom = np.stack([flare * t, end - 0.10 * np.abs(t) ** 3 + wave], axis=1)
+    top = np.stack([half * t[::-1], np.full(15, -0.3)], axis=1)
+    outline = np.concatenate([bottom, top])
+    points = np.column_stack([outline, np.full(len(outline), -0.25)]) @ turn.T
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [np.round((points[:, :2] * scale + centre) * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    strands = cv2.resize(rng.standard_normal((1, 40)).astype(np.float32), (size, 1), interpolation=cv2.INTER_CUBIC)[0]
+    tone = colour * 0.72 * (1 + 0.14 * strands)[None, :, None]
+    canvas += (tone.astype(np.float32) - canvas) * (mask.astype(np.float32) / 255)[..., None]
+
+
+def glasses(canvas: np.ndarray, view: View, shape: Shape, values: dict[str, float], turn: np.ndarray,
+            centre: tuple[float, float], scale: float, form: float, colour: np.ndarray) -> None:  # fmt: skip
+    """Draw spectacles in place: two rims before the eyes, a bridge, and arms back to the ears.
+
+    `form` 0..1 goes from round and thin to square and thick. Lines are hidden where the head is nearer.
+    """
+    size = len(canvas)
+    eye_x, eye_y = values["eye_distance"], values["eye_height"]
+    power = 2.0 + 4.0 * form
+    middle = directions(np.array(eye_x), np.array(eye_y)) * shape.radius(eye_x, eye_y, 0, 0)
+    bridge = shape.radius(0.0, eye_y, 0, 0)
+    x0, y0, z0 = float(middle[0]), float(middle[1]) + 0.03, max(float(middle[2]) + 0.10, bridge - 0.02)
+    wide, high = min(0.225, x0 - 0.05), 0.17 - 0.03 * form
+    t = np.linspace(0, 2 * np.pi, 33)
+    ring_x = np.sign(np.cos(t)) * np.abs(np.cos(t)) ** (2 / power) * wide
+    ring_y = np.sign(np.sin(t)) * np.abs(np.sin(t)) ** (2 / power) * high
+    lines = []
+    for side in (-1, 1):
+        bend = z0 - 0.10 * (np.abs(x0 + ring_x) / 0.5) ** 2 * 0.6
+        lines.append(np.stack([side * (x0 + ring_x), y0 + ring_y, bend], axis=1))
+        ends = np.array([[side * (x0 + wide), y0 - 0.05, z0 - 0.13], [side * (values["skull_width"] + 0.03), y0 - 0.05, 0.3],
+                         [side * (values["skull_width"] + 0.05), y0 - 0.01, -0.02]])  # fmt: skip
+        k = np.linspace(0, 2, 17)
+        lines.append(np.stack([np.interp(k, [0, 1, 2], ends[:, c]) for c in range(3)], axis=1))
+    k = np.linspace(-1, 1, 7)
+    lines.append(np.stack([k * (x0 - wide), y0 - 0.05 - 0.04 * (1 - k * k), z0 + 0.02 + 0 * k], axis=1))
+    mask = np.zeros((size, size), np.uint8)
+    thick = max(1, round(scale * (0.015 + 0.022 * form)))
+    for line in lines:
+        seen = line @ turn.T
+        pixel = seen[:, :2] * scale + centre
+        column, row = (np.clip(np.round(pixel[:, k]).astype(int), 0, size - 1) for k in (0, 1))
+        shown = (seen[:, 2] > view.depth[row, column] - 0.05) | (view.coverage[row, column] < 0.5)
+        fixed = np.round(pixel * 16).astype(np.int32)
+        for i in np.flatnonzero(shown[1:] & shown[:-1]):
+            cv2.line(mask, fixed[i].tolist(), fixed[i + 1].tolist(), 255, thick, cv2.LINE_AA, 4)
+    canvas += (colour.astype(np.float32) - canvas) * (mask.astype(np.float32) * np.float32(0.92 / 255))[..., None]
+
+
+@lru_cache(maxsize=4)
+def _grain(size: int) -> np.ndarray:
+    return np.random.default_rng(size).standard_normal((2 * size, 2 * size, 3)).astype(np.float32)
+
+
+def grain(rng: np.random.Generator, size: int, strength: float) -> np.ndarray:
+    """The camera's noise, float32 [S, S, 3]: a random window of one fixed field, for speed."""
+    x, y = rng.integers(0, size, 2)
+    return _grain(size)[y : y + size, x : x + size] * np.float32(strength)
