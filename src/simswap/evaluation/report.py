@@ -1,0 +1,179 @@
+"""What an evaluation found, as ``evaluation.json`` and as a table of 80 columns."""
+
+import json
+import math
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from simswap.files import whole_file
+
+WIDTH = 80
+KINDS = ("trained", "shipped", "control", "other")
+CONTROLS = ("do_nothing", "copy_source")
+PROTOCOL_KEYS = (
+    "name", "pairs", "gallery_images", "gallery_persons", "gallery_rule", "chance", "recogniser", "judge", "pose",
+    "data", "split", "seed", "image_size", "template",
+)
+INTERVAL_KEYS = ("value", "low", "high")
+
+
+class Column(NamedTuple):
+    """One figure of the table: its name in evaluation.json, two lines of heading, factor and decimals shown."""
+
+    figure: str
+    heading: tuple[str, str]
+    factor: float
+    decimals: int
+
+
+COLUMNS = (
+    Column("id_retrieval", ("identity", "retrieval %"), 100.0, 1),
+    Column("id_similarity", ("cosine", "to source"), 1.0, 2),
+    Column("target_similarity", ("cosine", "to target"), 1.0, 2),
+    Column("pose_error_deg", ("pose error", "degrees"), 1.0, 1),
+    Column("self_reconstruction_l1", ("self-recon-", "struction L1"), 1.0, 3),
+)
+"""The figures that every swapper must have."""
+
+
+def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write ``{"protocol", "results"}`` as JSON, whole or not at all; a number that is not finite becomes null.
+
+    Raises ValueError when a protocol key, a control or a swapper's kind or figure is missing, InputError for a path
+    that cannot be written.
+    """
+    check_evaluation(protocol, results)
+    text = json.dumps(_finite({"protocol": protocol, "results": results}), indent=2, allow_nan=False) + "\n"
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ValueError, naming it, when something that a reader of the figures needs is missing or contradictory."""
+    _need(protocol, PROTOCOL_KEYS, "protocol")
+    for network, keys in (("recogniser", ()), ("judge", ("same_network",)), ("pose", ("noise_floor_deg",))):
+        _need(protocol[network], ("name", "sha256", *keys), f"protocol.{network}")
+    same = protocol["judge"]["sha256"] == protocol["recogniser"]["sha256"]
+    if bool(protocol["judge"]["same_network"]) != same:
+        raise ValueError(f"protocol.judge.same_network is {not same}, but the hashes say {same}")
+    _need(results, CONTROLS, "results")
+    for name, result in results.items():
+        if result.get("kind") not in KINDS:
+            raise ValueError(f"results.{name}.kind is {result.get('kind')!r}: one of {', '.join(KINDS)} needed")
+        parts = {"": result, **{f".slices.{key}": part for key, part in result.get("slices", {}).items()}}
+        for where, part in parts.items():
+            _need(part, [column.figure for column in COLUMNS], f"results.{name}{where}")
+            for column in COLUMNS:
+                _need(part[column.figure], INTERVAL_KEYS, f"results.{name}{where}.{column.figure}")
+            if where:
+                _need(part, ["pairs"], f"results.{name}{where}")
+
+
+def print_table(
+    protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], file: TextIO | None = None
+) -> None:
+    """Print :func:`table_text` to ``file`` (standard output by default)."""
+    print(table_text(protocol, results), file=file or sys.stdout)
+
+
+def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The protocol in words, a row a swapper, and its slices below, in at most 80 columns of plain ASCII.
+
+    Takes what :func:`write_evaluation` takes, or what it wrote (null for figures that are not known, shown as "-").
+    Raises ValueError as it does.
+    """
+    check_evaluation(protocol, results)
+    lines = [*protocol_lines(protocol), "", *_table(results), ""]
+    for name, result in results.items():
+        if result.get("missed_poses"):
+            lines += _wrapped(
+                "no pose", f"{name}: no face found in {result['missed_poses']:,} of {protocol['pairs']:,} pairs; "
+                "its pose error is over the others")
+    for part in dict.fromkeys(key for result in results.values() for key in result.get("slices", {})):
+        sliced = {name: r["slices"][part] for name, r in results.items() if part in r.get("slices", {})}
+        pairs = next(iter(sliced.values()))["pairs"]
+        kinds = {name: {"kind": results[name]["kind"], **figures} for name, figures in sliced.items()}
+        lines += [f"targets with {part}: {pairs:,} pairs", *_table(kinds), ""]
+    return "\n".join(lines).rstrip("\n")
+
+
+def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
+    """What must stand beside every figure, in words."""
+    recogniser, judge, pose = protocol["recogniser"], protocol["judge"], protocol["pose"]
+    if judge["same_network"]:
+        judged = f"same network as the one trained with ({_network(judge)}): identity figures are flattering"
+    else:
+        judged = f"{_network(judge)}, another network than the one trained with"
+    floor = pose["noise_floor_deg"]
+    noise = "not known" if not _known(floor) else f"{floor:.1f} degrees"
+    return [
+        *_wrapped("protocol", f"{protocol['name']}: {protocol['pairs']:,} swaps, split {protocol['split']} of "
+                  f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops, seed "
+                  f"{protocol['seed']}"),
+        *_wrapped("gallery", f"{protocol['gallery_images']:,} images of {protocol['gallery_persons']:,} persons: "
+                  f"{protocol['gallery_rule']}"),
+        *_wrapped("chance", "not known" if not _known(protocol["chance"])
+                  else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery"),
+        *_wrapped("trained by", _network(recogniser)),
+        *_wrapped("judge", judged),
+        *_wrapped("pose", f"{_network(pose)}; noise floor {noise}"),
+        *_wrapped("intervals", "95 %, bootstrapped over the sources' persons"),
+    ]
+
+
+def _table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Two lines a swapper: its name and values, its kind and their intervals."""
+    rows = [["", *(column.heading[0] for column in COLUMNS)], ["swapper", *(c.heading[1] for c in COLUMNS)]]
+    for name, result in results.items():
+        cells = [_cell(result[column.figure], column) for column in COLUMNS]
+        rows.append([name if len(name) <= 12 else f"{name[:10]}..", *(value for value, _ in cells)])
+        rows.append([f" ({result['kind']})", *(interval for _, interval in cells)])
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    return [line.rstrip() for line in [*lines[:2], "-" * len(lines[0]), *lines[2:]]]
+
+
+def _cell(figure: Mapping[str, float | None], column: Column) -> tuple[str, str]:
+    """("58.3", "55.1..61.4"), with "-" for what is not known."""
+    value, low, high = (_shown(figure[key], column) for key in INTERVAL_KEYS)
+    return value, "-" if low == "-" or high == "-" else f"{low}..{high}"
+
+
+def _shown(number: float | None, column: Column) -> str:
+    return "-" if number is None or not _known(number) else f"{column.factor * number:.{column.decimals}f}"
+
+
+def _network(network: Mapping[str, Any]) -> str:
+    sha256 = network["sha256"]
+    return f"{network['name']} (sha256 {sha256[:8]})" if sha256 else f"{network['name']} (no file)"
+
+
+def _known(number: float | None) -> bool:
+    return number is not None and math.isfinite(number)
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=f"{label:<11}", subsequent_indent=" " * 11)
+
+
+def _need(mapping: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    missing = [key for key in keys if key not in mapping]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+
+
+def _finite(value: Any) -> Any:
+    """The same containers with None in place of numbers that JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {key: _finite(content) for key, content in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(content) for content in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,143 @@
+"""evaluation.json and the table, letter by letter."""
+
+import copy
+import io
+import json
+import math
+
+import pytest
+
+from simswap.errors import InputError
+from simswap.evaluation.report import print_table, table_text, write_evaluation
+from simswap.tracking.runs import read_evaluation
+
+PROTOCOL = {
+    "name": "persons", "pairs": 1000, "gallery_images": 500, "gallery_persons": 100, "gallery_rule": "all images",
+    "chance": 0.01, "recogniser": {"name": "one", "sha256": "1" * 64},
+    "judge": {"name": "two", "sha256": "2" * 64, "same_network": False},
+    "pose": {"name": "pnp", "sha256": "3" * 64, "noise_floor_deg": 1.25}, "data": "crops", "split": "test",
+    "seed": 0, "image_size": 128, "template": "arcface",
+}
+
+
+def figures(kind: str, *values: tuple[float, float, float]) -> dict:
+    names = ("id_retrieval", "id_similarity", "target_similarity", "pose_error_deg", "self_reconstruction_l1")
+    return {"kind": kind, **{
+        name: dict(zip(("value", "low", "high"), value, strict=True)) for name, value in zip(names, values, strict=True)
+    }}
+
+
+NAN = math.nan
+RESULTS = {
+    "trained": figures(
+        "trained", (0.5831, 0.55, 0.61), (0.41, 0.39, 0.43), (0.2, 0.18, 0.22), (4.0, 3.5, 4.5), (0.031, 0.03, 0.032)),
+    "do_nothing": figures(
+        "control", (0, 0, 0), (-0.02, -0.03, -0.01), (1, 1, 1), (0, 0, 0), (0, 0, 0)),
+    "copy_source": figures(
+        "control", (1, 1, 1), (1, 1, 1), (-0.02, -0.03, -0.01), (24.0, 23.04, 25.06), (0, NAN, NAN)),
+}
+
+TABLE = """\
+protocol   persons: 1,000 swaps, split test of crops, 128 px arcface crops, seed
+           0
+gallery    500 images of 100 persons: all images
+chance     1 % retrieval by a blind draw from the gallery
+trained by one (sha256 11111111)
+judge      two (sha256 22222222), another network than the one trained with
+pose       pnp (sha256 33333333); noise floor 1.2 degrees
+intervals  95 %, bootstrapped over the sources' persons
+
+                 identity        cosine        cosine  pose error   self-recon-
+swapper       retrieval %     to source     to target     degrees  struction L1
+-------------------------------------------------------------------------------
+trained              58.3          0.41          0.20         4.0         0.031
+ (trained)     55.0..61.0    0.39..0.43    0.18..0.22    3.5..4.5  0.030..0.032
+do_nothing            0.0         -0.02          1.00         0.0         0.000
+ (control)       0.0..0.0  -0.03..-0.01    1.00..1.00    0.0..0.0  0.000..0.000
+copy_source         100.0          1.00         -0.02        24.0         0.000
+ (control)   100.0..100.0    1.00..1.00  -0.03..-0.01  23.0..25.1             -"""
+
+
+def test_table_is_worked_out_and_fits_the_terminal():
+    text = table_text(PROTOCOL, RESULTS)
+    assert text == TABLE
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.isascii()
+
+
+def test_slices_and_missed_poses_stand_below():
+    results = copy.deepcopy(RESULTS)
+    results["trained"]["missed_poses"] = 3
+    results["trained"]["slices"] = {"glasses >= 0.5": {**RESULTS["copy_source"], "pairs": 120}}
+    stream = io.StringIO()
+    print_table(PROTOCOL, results, stream)
+    text = stream.getvalue()
+    assert text.startswith(TABLE)
+    assert "no pose    trained: no face found in 3 of 1,000 pairs; its pose error is over the" in text
+    below = text[text.index("targets with glasses") :].splitlines()
+    assert below[0] == "targets with glasses >= 0.5: 120 pairs"
+    assert below[4].split() == ["trained", "100.0", "1.00", "-0.02", "24.0", "0.000"]
+    assert below[5].startswith(" (trained)")
+
+
+def test_same_network_is_said_in_words():
+    protocol = {**PROTOCOL, "judge": {**PROTOCOL["recogniser"], "same_network": True}}
+    assert "judge      same network as the one trained with (one (sha256 11111111))" in table_text(protocol, RESULTS)
+    protocol["judge"]["same_network"] = False
+    with pytest.raises(ValueError, match="same_network is False, but the hashes say True"):
+        table_text(protocol, RESULTS)
+
+
+def test_what_is_not_known_is_said():
+    protocol = {**PROTOCOL, "chance": NAN, "pose": {"name": "pnp", "sha256": None, "noise_floor_deg": None}}
+    text = table_text(protocol, RESULTS)
+    assert "pose       pnp (no file); noise floor not known" in text
+    assert "chance     not known" in text
+
+
+def test_long_names_do_not_widen_the_table():
+    text = table_text(PROTOCOL, {"a swapper of somebody else": {**RESULTS["trained"], "kind": "other"}, **RESULTS})
+    assert "a swapper .." in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_json_is_read_back_with_null_for_nan(tmp_path):
+    write_evaluation(tmp_path / "run" / "evaluation.json", PROTOCOL, RESULTS)
+    text = (tmp_path / "run" / "evaluation.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["results"]["copy_source"]["self_reconstruction_l1"] == {
+        "value": 0, "low": None, "high": None}
+    content = read_evaluation(tmp_path / "run")
+    assert content["results"]["trained"] == RESULTS["trained"]
+    assert table_text(content["protocol"], content["results"]) == TABLE
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (("protocol", "chance"), "protocol lacks chance"),
+        (("protocol", "pose", "noise_floor_deg"), "protocol.pose lacks noise_floor_deg"),
+        (("results", "do_nothing"), "results lacks do_nothing"),
+        (("results", "trained", "kind"), "results.trained.kind is None"),
+        (("results", "trained", "pose_error_deg"), "results.trained lacks pose_error_deg"),
+        (("results", "trained", "pose_error_deg", "high"), "results.trained.pose_error_deg lacks high"),
+        (("results", "trained", "slices", "yaw >= 25", "pairs"), "results.trained.slices.yaw >= 25 lacks pairs"),
+        (("results", "trained", "slices", "yaw >= 25", "id_similarity"), "slices.yaw >= 25 lacks id_similarity"),
+    ],
+)
+def test_what_is_missing_is_named_and_nothing_written(tmp_path, path, message):
+    content = copy.deepcopy({"protocol": PROTOCOL, "results": RESULTS})
+    content["results"]["trained"]["slices"] = {"yaw >= 25": {**RESULTS["trained"], "pairs": 10}}
+    write_evaluation(tmp_path / "whole.json", **content)
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    with pytest.raises(ValueError, match=message):
+        write_evaluation(tmp_path / "evaluation.json", **content)
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_evaluation(tmp_path / "file" / "evaluation.json", PROTOCOL, RESULTS)
