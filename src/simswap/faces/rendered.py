@@ -1,192 +1,164 @@
-"""Rendered faces: people drawn by a parametric 3-D head, photographed, and written in VGGFace2's layout.
+"""Photos of rendered people: one picture from a person and a photo's attributes, and the public names of the head.
 
-The public names of the head, the writer of data sets, and a small command line::
-
-    python -m simswap.faces.rendered --out data/rendered --persons 100 --images 20
-    python -m simswap.faces.rendered --sheet docs/pictures/rendered_faces.png
-
-A data set is a pure function of (seed, size): person i of a data set has the same parameters and photos however many
-persons, images or worker processes there are. Person seeds are hashes of (data-set seed, index), so that data sets of
-different seeds share no person.
+Identity (`rendered_head`) and attributes are drawn apart. The projection is exact, so the landmarks and the table of
+attributes are ground truth for everything that measures pose and identity. ``python -m simswap.faces.rendered_dataset``
+writes data sets and contact sheets.
 """
 
-import argparse
-import csv
-import hashlib
-import json
-import os
-import sys
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, fields
-from multiprocessing import get_context
-from pathlib import Path
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from simswap.errors import InputError
-from simswap.faces.rendered_head import NAMES, Identity, render_person
-from simswap.faces.rendered_photo import Attributes, Rendering, draw_attributes, landmarks_of, render
+from simswap.faces import rendered_paint, rendered_scene, rendered_view
+from simswap.faces.rendered_head import NAMES, Identity, directions, render_person, shape_of
 
-__all__ = ["NAMES", "Attributes", "Identity", "Rendering", "draw_attributes", "landmarks_of", "person_seed",
-           "photo_attributes", "render", "render_person", "write_dataset"]  # fmt: skip
-
-VERSION = 1  # of the head: raise it when the same seed gives other pictures
-ATTRIBUTES: tuple[str, ...] = tuple(field.name for field in fields(Attributes))
-LANDMARKS = tuple(f"P{i}{axis}" for i in range(1, 6) for axis in "XY")
-Row = list[object]
+__all__ = ["NAMES", "Attributes", "Identity", "Rendering", "draw_attributes", "render", "render_person"]
 
 
-def person_seed(seed: int, index: int) -> int:
-    """Seed of person `index` of the data set `seed`: 63 bits of a hash, so that data sets share no person."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8).digest(), "big") >> 1
+@dataclass(frozen=True)
+class Attributes:
+    """All of a photo that is not the person.
 
-
-def photo_attributes(seed: int, person: int, photo: int) -> Attributes:
-    """Attributes of photo `photo` of person `person` of the data set `seed`."""
-    return draw_attributes(np.random.default_rng([person_seed(seed, person), photo + 1]))
-
-
-def _publish(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and move it into place: never a half-written file under its final name."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write_person(root: Path, index: int, images: int, size: int, seed: int) -> tuple[int, list[Row], list[Row], Row]:
-    """Write one person's missing photos; returns the index, rows of landmarks, of attributes, and the person's row."""
-    name = f"n{index:06d}"
-    folder = root / name
-    folder.mkdir(parents=True, exist_ok=True)
-    identity = render_person(person_seed(seed, index))
-    points: list[Row] = []
-    truth: list[Row] = []
-    for photo in range(images):
-        attributes = photo_attributes(seed, index, photo)
-        stem = f"{photo + 1:04d}_01"
-        path = folder / f"{stem}.jpg"
-        if not path.exists():
-            image = cv2.cvtColor(render(identity, attributes, size).image, cv2.COLOR_RGB2BGR)
-            _publish(path, cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
-        landmarks = landmarks_of(identity, attributes, size)
-        points.append([f"{name}/{stem}", *(f"{value:.4f}" for value in landmarks.ravel())])
-        truth.append([f"{name}/{stem}", *(_short(value) for value in asdict(attributes).values())])
-    return index, points, truth, [name, identity.seed, *(_short(value) for value in identity.values)]
-
-
-def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Row]) -> bytes:
-    """CSV text of a table."""
-    lines: list[str] = []
-
-    class Sink:
-        def write(self, text: str) -> None:
-            lines.append(text)
-
-    writer = csv.writer(Sink(), lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return "".join(lines).encode()
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)  # the processes are the parallelism
-
-
-def write_dataset(root: Path | str, persons: int, images: int, size: int = 128, seed: int = 0, workers: int = 0,
-                  progress: bool | None = None) -> None:  # fmt: skip
-    """Write `persons` folders of `images` photos of `size` px, in VGGFace2's layout, with the true parameters.
-
-    ``<root>/n000000/0001_01.jpg`` …, ``loose_landmark.csv`` (NAME_ID, P1X … P5Y in pixels), ``attributes.csv`` (NAME_ID and
-    every field of `Attributes`), ``identities.csv`` (person, seed and every parameter of `NAMES`), ``rendered.json`` (size,
-    seed, version). A second call writes only the photos that are missing, and may ask for more of them.
-
-    Args:
-        workers: processes; 0 renders in this one.
-        progress: True or False shows or hides the bar; None shows it on a terminal.
-
-    Raises:
-        InputError: nothing to write, a root that cannot be written, or one that holds another size, seed or version.
+    Angles in degrees: `yaw` > 0 turns the face to the image's right, `pitch` > 0 up, `roll` > 0 clockwise in the image;
+    `gaze_x` > 0 looks to the image's right and `gaze_y` > 0 up, relative to the head. `mouth_open`, `smile` and `blink`
+    are 0..1. The light comes from (`light_x`, `light_y`) degrees right and above of the camera with `light_strength`
+    beside the even `light_fill`, in the gains (`light_red`, 1, `light_blue`). `glasses` 0/1, `glasses_form` 0 (thin, round)
+    .. 1 (thick, square), `glasses_dark` 0..1. `shift_x`, `shift_y` move and `zoom` scales the head in the frame, in shares
+    of the picture's side. `scene` seeds background, clothes and noise.
     """
-    root = Path(root)
-    if persons < 1 or images < 1:
-        raise InputError(f"rendered faces: persons={persons} and images={images} must both be 1 or more")
-    settings = {"size": size, "seed": seed, "version": VERSION}
-    about = root / "rendered.json"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if about.exists() and json.loads(about.read_text()) != settings:
-            raise InputError(f"{about}: made with other settings than {settings}; remove the folder or choose another")
-        _publish(about, json.dumps(settings).encode())
-        results = []
-        with tqdm(total=persons, desc="rendering", unit="person", disable=None if progress is None else not progress) as bar:
-            if workers < 1:
-                for index in range(persons):
-                    results.append(_write_person(root, index, images, size, seed))
-                    bar.update()
-            else:
-                # spawn: a forked child of a process that has run torch or OpenCV threads may hang
-                with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-                    jobs = [pool.submit(_write_person, root, index, images, size, seed) for index in range(persons)]
-                    try:
-                        for job in as_completed(jobs):
-                            results.append(job.result())
-                            bar.update()
-                    except BaseException:
-                        pool.shutdown(wait=False, cancel_futures=True)
-                        raise
-        results.sort(key=lambda result: result[0])
-        _publish(root / "loose_landmark.csv", _table(("NAME_ID", *LANDMARKS), (r for result in results for r in result[1])))
-        _publish(root / "attributes.csv", _table(("NAME_ID", *ATTRIBUTES), (r for result in results for r in result[2])))
-        _publish(root / "identities.csv", _table(("person", "seed", *NAMES), (result[3] for result in results)))
-    except OSError as error:
-        raise InputError(f"{root}: rendered faces cannot be written here ({error.strerror or error})") from error
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    mouth_open: float = 0.0
+    smile: float = 0.0
+    gaze_x: float = 0.0
+    gaze_y: float = 0.0
+    blink: float = 0.0
+    light_x: float = 20.0
+    light_y: float = 30.0
+    light_strength: float = 0.5
+    light_fill: float = 0.6
+    light_red: float = 1.0
+    light_blue: float = 1.0
+    glasses: int = 0
+    glasses_form: float = 0.3
+    glasses_dark: float = 0.8
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    zoom: float = 1.0
+    scene: int = 0
 
 
-def contact_sheet(people: int, photos: int, size: int, seed: int) -> np.ndarray:
-    """A picture of `people` rows and `photos` columns, uint8 RGB."""
-    rows = []
-    for i in range(people):
-        person = render_person(person_seed(seed, i))
-        rows.append(np.hstack([render(person, photo_attributes(seed, i, k), size).image for k in range(photos)]))
-    return np.vstack(rows)
+@dataclass(frozen=True)
+class Rendering:
+    """`image` uint8 RGB [S, S, 3] and `landmarks` float64 [5, 2]: left eye, right eye, nose tip, left and right mouth
+    corner (as seen in the image) in pixels, pixel centres at integers."""
+
+    image: np.ndarray
+    landmarks: np.ndarray
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line above; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m simswap.faces.rendered", description="write rendered faces")
-    target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--out", type=Path, help="folder of a data set in VGGFace2's layout")
-    target.add_argument("--sheet", type=Path, help="PNG file of a contact sheet")
-    parser.add_argument("--persons", type=int, default=10)
-    parser.add_argument("--images", type=int, default=8, help="photos of each person")
-    parser.add_argument("--size", type=int, default=128, help="side of a photo in pixels")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    chosen = parser.parse_args(arguments)
-    try:
-        if not 32 <= chosen.size <= 1024:
-            raise InputError(f"--size {chosen.size}: between 32 and 1024 pixels")
-        if chosen.out is not None:
-            write_dataset(chosen.out, chosen.persons, chosen.images, chosen.size, chosen.seed, chosen.workers)
-        else:
-            sheet = contact_sheet(chosen.persons, chosen.images, chosen.size, chosen.seed)
-            chosen.sheet.parent.mkdir(parents=True, exist_ok=True)
-            _publish(chosen.sheet, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+EXPOSURE = 0.86  # light skin in full light stays below white
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def draw_attributes(rng: np.random.Generator) -> Attributes:
+    """Draw a photo: pose within yaw +-45, pitch +-25, roll +-20 degrees, expression, gaze, light, glasses on 25 %."""
+    opened = rng.uniform() < 0.35
+    strength = rng.uniform(0.25, 0.75)
+    warm = rng.normal(0, 0.045)
+    return Attributes(
+        yaw=float(np.clip(rng.normal(0, 21), -45, 45)),
+        pitch=float(np.clip(rng.normal(0, 10), -25, 25)),
+        roll=float(np.clip(rng.normal(0, 8), -20, 20)),
+        mouth_open=float(rng.uniform(0.15, 1.0)) if opened else 0.0,
+        smile=float(rng.uniform(0.0, 1.0) * (rng.uniform() < 0.6)),
+        gaze_x=float(np.clip(rng.normal(0, 11), -25, 25)),
+        gaze_y=float(np.clip(rng.normal(0, 6), -14, 14)),
+        blink=float(rng.uniform(0.85, 1.0)) if rng.uniform() < 0.04 else float(rng.uniform(0, 0.3)),
+        light_x=float(rng.uniform(-65, 65)),
+        light_y=float(rng.uniform(-10, 60)),
+        light_strength=float(strength),
+        light_fill=float(rng.uniform(0.95, 1.12) - 0.75 * strength),
+        light_red=float(1 + warm),
+        light_blue=float(1 - warm),
+        glasses=int(rng.uniform() < 0.25),
+        glasses_form=float(rng.uniform()),
+        glasses_dark=float(rng.uniform(0.4, 1.0)),
+        shift_x=float(np.clip(rng.normal(0, 0.02), -0.05, 0.05)),
+        shift_y=float(np.clip(rng.normal(0, 0.02), -0.05, 0.05)),
+        zoom=float(np.clip(rng.normal(1, 0.05), 0.88, 1.12)),
+        scene=int(rng.integers(0, 2**31)),
+    )
+
+
+def _unit(x_degrees: float, y_degrees: float) -> np.ndarray:
+    """Direction to a light, camera frame (y down)."""
+    x, y = np.deg2rad([x_degrees, y_degrees])
+    return np.array([np.sin(x) * np.cos(y), -np.sin(y), np.cos(x) * np.cos(y)])
+
+
+def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
+    """Take one photo, `size` pixels square (32..1024; ValueError otherwise). A pure function of its arguments."""
+    if not 32 <= size <= 1024:
+        raise ValueError(f"size must be between 32 and 1024 pixels, not {size}")
+    a, p = attributes, identity.as_dict()
+    rng = np.random.default_rng([a.scene, 77])
+    turn = rendered_view.rotation(a.yaw, a.pitch, a.roll)
+    scale = 0.385 * size * a.zoom  # forehead to chin takes 55 to 60 % of the height, as in VGGFace2's loose crops
+    pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn about the neck
+    centre = ((0.5 + a.shift_x) * size - 0.6 * pivot[0], (0.52 + a.shift_y) * size - 0.6 * pivot[1])
+    shape = shape_of(identity)
+    maps = shape.rest + np.float32(a.mouth_open) * shape.mouth_open + np.float32(a.smile) * shape.smile
+    view = rendered_view.project(maps, turn, centre, scale, size)
+
+    lamp = _unit(a.light_x, a.light_y)
+    halfway = lamp + (0, 0, 1)
+    light = np.stack([lamp, halfway / np.linalg.norm(halfway)]) @ turn  # [2, 3] in the head's frame
+    facing, mirrored = rendered_view.shade(view, light)
+    tint = np.array([a.light_red, 1.0, a.light_blue])
+    glint = (1.3 * np.sin(np.deg2rad(a.light_x)) , -1.0 * np.sin(np.deg2rad(a.light_y)))
+    soften = 0.42 / (CELL_PIXELS * scale)
+    texture = rendered_paint.paint(
+        identity, a.mouth_open, a.smile, (a.gaze_x, a.gaze_y), a.blink, glint, soften
+    )
+    albedo = cv2.remap(texture, *rendered_paint.cells(view.longitude, view.latitude), cv2.INTER_LINEAR, None,
+                       cv2.BORDER_REPLICATE)  # fmt: skip
+    # Wrapped Lambert: skin scatters light past the terminator. The even part comes a little more from above.
+    lit = EXPOSURE * (a.light_fill + a.light_strength * np.maximum((facing + 0.25) / 1.25, 0.0))
+    square = np.maximum(mirrored, 0.0) ** 2
+    fourth = square * square
+    shine = np.float32(42.0 * a.light_strength) * (fourth * fourth * fourth * fourth * square)  # the 18th power
+    head = (albedo * lit[..., None] + shine[..., None]) * tint.astype(np.float32)
+
+    canvas = rendered_scene.background(rng, size)
+    cloth = rng.uniform(15, 225, 3)
+    gain = EXPOSURE * tint * (a.light_fill + 0.6 * a.light_strength)
+    skin = rendered_paint.skin_colour(identity)
+    neck = 0.40 + 0.35 * (p["face_width"] - 0.62) + 0.3 * (p["skull_width"] - 0.745)
+    if rendered_paint.hangs(identity):
+        rendered_scene.hanging_hair(canvas, p, centre, scale, turn, rendered_paint.hair_colour(identity) * gain, rng)
+    body = rendered_scene.body(size, centre, scale, turn, skin, cloth, gain, neck)
+    rendered_scene.cover(canvas, body)
+    canvas += (head - canvas) * view.coverage[..., None]
+    rendered_scene.cover(canvas, body, view)
+    if a.glasses:
+        frame = rng.uniform(10, 120, 3) * (1.15 - a.glasses_dark)
+        rendered_scene.glasses(canvas, view, shape, p, turn, centre, scale, a.glasses_form, frame)
+    canvas += rendered_scene.grain(rng, size, 2.0)
+    canvas -= np.float32(0.55) * np.maximum(canvas - np.float32(200.0), 0.0)  # the film's shoulder: no hard clip
+    return Rendering(cv2.convertScaleAbs(np.maximum(canvas, 0.0)), _landmarks(identity, a, turn, centre, scale))
+
+
+CELL_PIXELS = float(np.deg2rad(rendered_paint.CELL)) * 0.9  # a texture pixel in front, in head units
+
+
+def _landmarks(identity: Identity, a: Attributes, turn: np.ndarray, centre: tuple[float, float], scale: float):
+    """The five points at their places on the surface, projected [5, 2]."""
+    p, shape = identity.as_dict(), shape_of(identity)
+    corner_x, corner_y = rendered_paint.mouth_corner(p, a.mouth_open, a.smile)
+    eye, tip = p["eye_height"], p["eye_height"] + p["nose_length"] + 11.0
+    places = [(-p["eye_distance"], eye), (p["eye_distance"], eye), (0.0, tip), (-corner_x, corner_y), (corner_x, corner_y)]
+    points = [directions(np.array(x), np.array(y)) * shape.radius(x, y, a.mouth_open, a.smile) for x, y in places]
+    return (np.array(points) @ turn.T)[:, :2] * scale + np.array(centre)
