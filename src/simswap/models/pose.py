@@ -1,0 +1,206 @@
+"""Frozen head-pose estimators behind one interface, and the one that works on any photograph."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from simswap import pixels
+from simswap.errors import InputError
+from simswap.faces.detection import InsightFaceDetector, pick_main_face
+
+FloatArray = npt.NDArray[np.float64]
+
+# Five points of an average adult head in mm: left eye, right eye (as seen in the image), nose tip, left and right mouth
+# corner; x to the image's right, y down, z towards the camera, origin between the eyes. Ours, rounded from average
+# anthropometry: 63 mm between the pupils, 51 mm between the mouth corners, 70 mm from eye line to mouth line, the tip
+# of the nose 37 mm below the eye line and 34 mm in front of the pupils, the mouth corners 3 mm in front of them.
+HEAD = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 37, 34], [-25.5, 70, 3], [25.5, 70, 3]], dtype=np.float64)
+# Focal length in crop sizes. A crop does not tell its lens; a head that fills a crop of 20 cm at 1 m gives 5.
+FOCAL = 5.0
+# OpenCV's camera looks along +z, our axes have z towards the camera.
+_TO_CAMERA = np.diag([1.0, 1.0, -1.0])
+_HEAD_IN_CAMERA = HEAD @ _TO_CAMERA
+
+
+class PoseEstimator(nn.Module):
+    """A frozen estimator of head pose; `train()` leaves it in eval mode, parameters take no gradient.
+
+    Attributes:
+        name: what tables call it.
+        sha256: of the file or files that decide its answers.
+        noise_floor_deg: the pose error that it reports where there is none, degrees, or None where not measured.
+    """
+
+    def __init__(self, name: str, sha256: str, noise_floor_deg: float | None) -> None:
+        super().__init__()
+        self.name = name
+        self.sha256 = sha256
+        self.noise_floor_deg = noise_floor_deg
+
+    def freeze(self) -> None:
+        """Takes gradients off all parameters; a subclass calls it when its networks are there."""
+        self.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> "PoseEstimator":
+        """Stays in eval mode whatever is asked."""
+        return super().train(False)
+
+    def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        """Poses [B,3] (yaw, pitch, roll) in degrees of aligned crops.
+
+        yaw > 0: the face turns to the image's right; pitch > 0: up; roll > 0: clockwise in the image. NaN rows where
+        no face was found.
+
+        Args:
+            images: float [B,3,S,S], RGB, unit range.
+            template: the crops' template, a name of `faces.alignment.TEMPLATES`.
+            view: int64 [B], the template's view of each crop.
+        """
+        raise NotImplementedError
+
+
+class PnPPose(PoseEstimator):
+    """Five detected landmarks and a perspective-n-point solve with an average head: works on any photograph.
+
+    The landmarks are looked for in each crop by itself, whatever its template, so that a swap that moves the face is
+    seen to move it. No gradient.
+
+    Args:
+        pack: folder or name of an insightface model pack with an SCRFD detector.
+        size: the detector's input size in px.
+        threshold: the detector's lowest score.
+
+    Raises InputError for a pack without a detector.
+    """
+
+    def __init__(self, pack: str, size: int = 128, threshold: float = 0.3) -> None:
+        detector = InsightFaceDetector(pack, size=size, threshold=threshold)
+        super().__init__(f"five-point PnP ({detector.name}, {size} px)", detector.sha256, noise_floor())
+        self.detector = detector
+        self.freeze()
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        """As `PoseEstimator.forward`; `template` and `view` make no difference here."""
+        crops = pixels.to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()  # [B, S, S, 3]
+        poses = [self._pose(np.ascontiguousarray(crop)) for crop in crops]
+        return torch.tensor(poses, dtype=torch.float32, device=images.device).reshape(len(poses), 3)
+
+    def _pose(self, crop: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
+        landmarks = self.landmarks(crop)
+        return (np.nan, np.nan, np.nan) if landmarks is None else solve_pose(landmarks, crop.shape[0])
+
+    def landmarks(self, crop: npt.NDArray[np.uint8]) -> FloatArray | None:
+        """Five points [5,2] in px of the crop (uint8 [S,S,3]), or None where no face was found."""
+        border = crop.shape[0] // 4
+        # An aligned crop cuts hair and chin; detectors know faces with something around them. Grey leaves fewer
+        # outliers among the landmarks than replicated or mirrored edges do.
+        padded = cv2.copyMakeBorder(crop, *([border] * 4), cv2.BORDER_CONSTANT, value=(127, 127, 127))
+        faces = self.detector.detect(padded)
+        if not faces:
+            return None
+        return np.asarray(pick_main_face(faces, padded.shape).landmarks, dtype=np.float64) - border
+
+
+def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float, float]:
+    """(yaw, pitch, roll) in degrees of a head with these five points in a square image.
+
+    Least reprojection error of `HEAD` through a pinhole camera at the image's centre (`FOCAL`): the global solution of
+    SQPnP (Terzakis and Lourakis, ECCV 2020) and a frontal start, each refined by Levenberg-Marquardt; the better one
+    that looks at the camera counts.
+
+    Args:
+        landmarks: [5,2] px (left eye, right eye, nose, mouth corners), OpenCV's convention.
+        image_size: px.
+
+    Raises ValueError for another shape; returns NaNs for points that are not finite, lie in one place, or that no head fits.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape != (5, 2):
+        raise ValueError(f"five landmarks [5, 2] needed, got {list(points.shape)}")
+    # Points in one place have no pose; solvers refuse them or answer anything.
+    if not np.isfinite(points).all() or points.std(0).max() < 1e-3 * image_size:
+        return np.nan, np.nan, np.nan
+    camera = camera_matrix(image_size)
+    best: FloatArray | None = None
+    least = np.inf
+    for turn, shift in _starts(points, camera):
+        turn, shift = cv2.solvePnPRefineLM(_HEAD_IN_CAMERA, points, camera, None, turn, shift)
+        seen = cv2.projectPoints(_HEAD_IN_CAMERA, turn, shift, camera, None)[0].reshape(5, 2)
+        error = float(np.square(seen - points).sum())
+        matrix = np.asarray(_TO_CAMERA @ cv2.Rodrigues(turn)[0] @ _TO_CAMERA, dtype=np.float64)
+        # A head behind the camera, or seen from behind, can fit five points too.
+        if error < least and float(shift[2, 0]) > 0 and matrix[2, 2] > 0:
+            best, least = matrix, error
+    return (np.nan, np.nan, np.nan) if best is None else angles(best)
+
+
+def _starts(points: FloatArray, camera: FloatArray) -> Sequence[tuple[FloatArray, FloatArray]]:
+    """Rotation vectors and translations [3,1] from which to refine."""
+    spread = np.linalg.norm(points - points.mean(0)) / np.linalg.norm(HEAD[:, :2] - HEAD[:, :2].mean(0))
+    distance = camera[0, 0] / max(spread, 1e-6)
+    centre = (points.mean(0) - camera[:2, 2]) / camera[0, 0] * distance - HEAD[:, :2].mean(0)
+    frontal = (np.zeros((3, 1)), np.array([[centre[0]], [centre[1]], [distance]]))
+    found, turn, shift = cv2.solvePnP(_HEAD_IN_CAMERA, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+    start = (np.asarray(turn, dtype=np.float64), np.asarray(shift, dtype=np.float64))
+    return [start, frontal] if found else [frontal]
+
+
+def camera_matrix(image_size: int) -> FloatArray:
+    """[3,3] pinhole camera for square images of that size, principal point at the centre."""
+    centre = (image_size - 1) / 2
+    return np.array([[FOCAL * image_size, 0, centre], [0, FOCAL * image_size, centre], [0, 0, 1]], dtype=np.float64)
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> FloatArray:
+    """[3,3] of degrees, for `HEAD`'s axes: pitch (> 0 up) first, then yaw (> 0 to the image's right), then roll (> 0
+    clockwise in the image)."""
+    y, p, r = np.deg2rad([yaw, pitch, roll])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def angles(matrix: FloatArray) -> tuple[float, float, float]:
+    """(yaw, pitch, roll) in degrees of a rotation [3,3]; the inverse of `rotation` for yaw within ±90°."""
+    yaw = np.arcsin(np.clip(-matrix[2, 0], -1, 1))
+    pitch = np.arctan2(matrix[2, 1], matrix[2, 2])
+    roll = np.arctan2(matrix[1, 0], matrix[0, 0])
+    return float(np.rad2deg(yaw)), float(np.rad2deg(pitch)), float(np.rad2deg(roll))
+
+
+def project_head(yaw: float, pitch: float, roll: float, image_size: int) -> FloatArray:
+    """Landmarks [5,2] px of `HEAD` under that pose (degrees), as large as in an `arcface` crop of that size."""
+    eyes = 35.24 / 112 * image_size  # px between the eyes of the arcface template
+    shift = np.array([0.0, -HEAD[:, 1].mean(), FOCAL * image_size * 63.0 / eyes])
+    turn = cv2.Rodrigues(_TO_CAMERA @ rotation(yaw, pitch, roll) @ _TO_CAMERA)[0]
+    points = cv2.projectPoints(_HEAD_IN_CAMERA, turn, shift, camera_matrix(image_size), None)[0]
+    return np.asarray(points, dtype=np.float64).reshape(5, 2)
+
+
+@lru_cache
+def noise_floor(noise: float = 1.0, heads: int = 1000, seed: int = 0) -> float:
+    """How far the pose moves when the landmarks tremble: mean L2 distance in degrees.
+
+    Heads with normally distributed poses (standard deviations yaw 20°, pitch 10°, roll 5°) are projected at `arcface`
+    size, 112 px; every coordinate gets normal noise with a standard deviation of `noise` px; the pose solved from the
+    trembling points is compared with the true one. Two independent readings differ by about 1.4 times as much.
+
+    Raises InputError for noise below 0 or no heads.
+    """
+    if noise < 0 or heads < 1:
+        raise InputError(f"noise floor: noise {noise} px over {heads} heads; noise must be >= 0 and heads >= 1")
+    rng = np.random.default_rng(seed)
+    moved = []
+    for _ in range(heads):
+        yaw, pitch, roll = rng.normal(0, [20.0, 10.0, 5.0])
+        points = project_head(yaw, pitch, roll, image_size=112) + rng.normal(0, noise, (5, 2))
+        moved.append(np.linalg.norm(np.subtract(solve_pose(points, 112), (yaw, pitch, roll))))
+    return float(np.nanmean(moved))
