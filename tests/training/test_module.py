@@ -71,14 +71,19 @@ def reference_run(module, steps):
     return G, D, losses
 
 
+def logged(module):
+    """A list that each logged line of training terms is added to."""
+    lines = []
+    module.log_dict = lambda terms, **kw: lines.append({name: float(value) for name, value in terms.items()})
+    return lines
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 def test_the_module_does_the_step_of_the_text(norm):
     steps = batches(6)
     module = tiny_module(generator_norm=norm, discriminator_norm=norm)
     G, D, losses = reference_run(module, steps)
-    seen = []
-    log_dict = module.log_dict
-    module.log_dict = lambda terms, **kw: (seen.append({k: float(v) for k, v in terms.items()}), log_dict(terms, **kw))  # type: ignore[method-assign]
+    seen = logged(module)
     trainer = fit(module, steps)
 
     names = ["discriminator", "gradient_penalty", "adversarial", "identity", "reconstruction", "feature_matching"]
@@ -95,11 +100,21 @@ def test_the_module_does_the_step_of_the_text(norm):
 def test_same_person_batches_alone_are_reconstructed():
     steps = batches(2)
     module = tiny_module()
-    seen = []
-    module.log_dict = lambda terms, **kw: seen.append(float(terms["train/reconstruction"]))  # type: ignore[method-assign]
+    seen = logged(module)
     fit(module, steps)
-    assert seen[0] > 0
-    assert seen[1] == 0
+    assert seen[0]["train/reconstruction"] > 0
+    assert seen[1]["train/reconstruction"] == 0
+
+
+def test_what_is_logged_is_the_mean_since_the_last_line():
+    steps = batches(4)
+    each, pairs = tiny_module(), tiny_module()
+    singly, in_twos = logged(each), logged(pairs)
+    fit(each, steps)
+    fit(pairs, steps, log_every_n_steps=2)
+    for name in ("train/identity", "train/reconstruction"):
+        expected = [(singly[k][name] + singly[k + 1][name]) / 2 for k in (0, 2)]
+        assert [terms[name] for terms in in_twos] == pytest.approx(expected, abs=1e-12)
 
 
 def one_phase(module, phase):
@@ -156,10 +171,9 @@ def test_the_average_follows_and_is_not_trained():
 
 def test_the_generators_rate_follows_its_schedule():
     module = tiny_module(schedule="linear", total_iterations=4, generator_lr=1.0)
-    rates = []
-    module.log = lambda name, value, **kw: rates.append((name, value))  # type: ignore[method-assign]
+    seen = logged(module)
     fit(module, batches(4))
-    assert [v for n, v in rates if n == "train/generator_lr"] == pytest.approx([1.0, 0.75, 0.5, 0.25])
+    assert [terms["train/generator_lr"] for terms in seen] == pytest.approx([1.0, 0.75, 0.5, 0.25])
 
 
 def test_the_checkpoint_describes_itself(tmp_path):

@@ -68,10 +68,12 @@ def batches(count: int, batch_size: int = 3, seed: int = 0) -> list[dict[str, Te
 
 def fit(module: SimSwapModule, steps: list[dict[str, Tensor]], precision: Any = "64-true", **trainer: Any) -> L.Trainer:
     """Real Lightning iterations on these batches, one each, without validation."""
-    made = L.Trainer(
-        accelerator="cpu", devices=1, precision=precision, max_steps=len(steps), limit_val_batches=0, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **trainer,
-    )
+    settings: dict[str, Any] = {
+        "accelerator": "cpu", "devices": 1, "precision": precision, "max_steps": len(steps), "limit_val_batches": 0,
+        "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
+        "log_every_n_steps": 1,
+    }
+    made = L.Trainer(**(settings | trainer))
     if precision == "64-true":
         module.embedder.double()
     made.fit(module, DataLoader(copy.deepcopy(steps), batch_size=None))  # type: ignore[arg-type]

@@ -55,6 +55,7 @@ class SimSwapModule(L.LightningModule):
         self._frozen = (embedder,)
         self.objective, self.optimizer_settings, self.validation = objective, optimizer, validation
         self.average_decay, self.seed = average_decay, seed
+        self._since_logged: list[dict[str, Any]] = []
         self.description = describe(
             generator, embedder.view.template, embedder.view.crop_size, embedder.recogniser, config
         )
@@ -88,8 +89,7 @@ class SimSwapModule(L.LightningModule):
         terms = self.discriminator_phase(optimizer_d, target, result.detach())
         terms |= self.generator_phase(optimizer_g, batch, target, result, identity)
         update_average(self.ema, self.generator, self.average_decay, self.global_step)
-        self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(target))
-        self.log("train/generator_lr", optimizer_g.param_groups[0]["lr"], batch_size=len(target))
+        self._log(terms | {"generator_lr": optimizer_g.param_groups[0]["lr"]}, len(target))
         self.lr_schedulers().step()  # type: ignore[union-attr]
 
     def discriminator_phase(self, optimizer: Optimizer, target: Tensor, result: Tensor) -> dict[str, Tensor]:
@@ -148,6 +148,17 @@ class SimSwapModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[KEY] = self.description
+
+    def _log(self, terms: dict[str, Any], count: int) -> None:
+        """Means over the iterations since the last logged one: with alternating pairs one alone tells half.
+
+        They are worked out only where they are logged, so that a GPU is not waited for at every iteration.
+        """
+        self._since_logged.append(terms)
+        if self.global_step % max(1, self.trainer.log_every_n_steps) == 0:
+            means = {name: sum(t[name] for t in self._since_logged) / len(self._since_logged) for name in terms}
+            self._since_logged.clear()
+            self.log_dict({f"train/{name}": value for name, value in means.items()}, batch_size=count)
 
     def _mix(self, count: int) -> Tensor:
         """[B] in [0, 1): by (seed, iteration, position in the batch of all ranks), so that ranks and resumes agree."""
