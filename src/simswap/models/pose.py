@@ -101,7 +101,10 @@ class PnPPose(PoseEstimator):
         border = crop.shape[0] // 4
         # An aligned crop cuts hair and chin; detectors know faces with something around them. Grey leaves fewer
         # outliers among the landmarks than replicated or mirrored edges do.
-        padded = cv2.copyMakeBorder(crop, *([border] * 4), cv2.BORDER_CONSTANT, value=(127, 127, 127))
+        padded = np.asarray(
+            cv2.copyMakeBorder(crop, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127)),
+            dtype=np.uint8,
+        )
         faces = self.detector.detect(padded)
         if not faces:
             return None
@@ -119,7 +122,8 @@ def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float,
         landmarks: [5,2] px (left eye, right eye, nose, mouth corners), OpenCV's convention.
         image_size: px.
 
-    Raises ValueError for another shape; returns NaNs for points that are not finite, lie in one place, or that no head fits.
+    Raises ValueError for another shape. Returns NaNs for points that are not finite or lie in one place, or that no
+    head fits.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (5, 2):
@@ -131,7 +135,8 @@ def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float,
     best: FloatArray | None = None
     least = np.inf
     for turn, shift in _starts(points, camera):
-        turn, shift = cv2.solvePnPRefineLM(_HEAD_IN_CAMERA, points, camera, None, turn, shift)
+        refined = cv2.solvePnPRefineLM(_HEAD_IN_CAMERA, points, camera, None, turn, shift)
+        turn, shift = (np.asarray(vector, dtype=np.float64) for vector in refined)
         seen = cv2.projectPoints(_HEAD_IN_CAMERA, turn, shift, camera, None)[0].reshape(5, 2)
         error = float(np.square(seen - points).sum())
         matrix = np.asarray(_TO_CAMERA @ cv2.Rodrigues(turn)[0] @ _TO_CAMERA, dtype=np.float64)
