@@ -16,6 +16,10 @@ from simswap.faces.rendered_head import NAMES, Identity, directions, render_pers
 __all__ = ["NAMES", "Attributes", "Identity", "Rendering", "draw_attributes", "render", "render_person"]
 
 
+SCALE = 0.385  # of the side for a head unit: forehead to chin takes 55 to 60 % of the height, as in VGGFace2's crops
+CELL_LENGTH = float(np.deg2rad(rendered_paint.CELL)) * 0.9  # a texture pixel in front, in head units
+
+
 @dataclass(frozen=True)
 class Attributes:
     """All of a photo that is not the person.
@@ -23,9 +27,9 @@ class Attributes:
     Angles in degrees: `yaw` > 0 turns the face to the image's right, `pitch` > 0 up, `roll` > 0 clockwise in the image;
     `gaze_x` > 0 looks to the image's right and `gaze_y` > 0 up, relative to the head. `mouth_open`, `smile` and `blink`
     are 0..1. The light comes from (`light_x`, `light_y`) degrees right and above of the camera with `light_strength`
-    beside the even `light_fill`, in the gains (`light_red`, 1, `light_blue`). `glasses` 0/1, `glasses_form` 0 (thin, round)
-    .. 1 (thick, square), `glasses_dark` 0..1. `shift_x`, `shift_y` move and `zoom` scales the head in the frame, in shares
-    of the picture's side. `scene` seeds background, clothes and noise.
+    beside the even `light_fill`, in the gains (`light_red`, 1, `light_blue`). `glasses` 0/1, `glasses_form` 0 (thin,
+    round) .. 1 (thick, square), `glasses_dark` 0..1. `shift_x`, `shift_y` move and `zoom` scales the head in the frame,
+    in shares of the picture's side. `scene` seeds background, clothes and noise.
     """
 
     yaw: float = 0.0
@@ -106,7 +110,7 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
     a, p = attributes, identity.as_dict()
     rng = np.random.default_rng([a.scene, 77])
     turn = rendered_view.rotation(a.yaw, a.pitch, a.roll)
-    scale = 0.385 * size * a.zoom  # forehead to chin takes 55 to 60 % of the height, as in VGGFace2's loose crops
+    scale = SCALE * size * a.zoom
     pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn about the neck
     centre = ((0.5 + a.shift_x) * size - 0.6 * pivot[0], (0.52 + a.shift_y) * size - 0.6 * pivot[1])
     shape = shape_of(identity)
@@ -114,12 +118,12 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
     view = rendered_view.project(maps, turn, centre, scale, size)
 
     lamp = _unit(a.light_x, a.light_y)
-    halfway = lamp + (0, 0, 1)
+    halfway = lamp + np.array([0, 0, 1])
     light = np.stack([lamp, halfway / np.linalg.norm(halfway)]) @ turn  # [2, 3] in the head's frame
     facing, mirrored = rendered_view.shade(view, light)
     tint = np.array([a.light_red, 1.0, a.light_blue])
-    glint = (1.3 * np.sin(np.deg2rad(a.light_x)) , -1.0 * np.sin(np.deg2rad(a.light_y)))
-    soften = 0.42 / (CELL_PIXELS * scale)
+    glint = (1.3 * np.sin(np.deg2rad(a.light_x)), -1.0 * np.sin(np.deg2rad(a.light_y)))
+    soften = 0.42 / (CELL_LENGTH * SCALE * size)  # of the size alone, so that the person's part is made once
     texture = rendered_paint.paint(
         identity, a.mouth_open, a.smile, (a.gaze_x, a.gaze_y), a.blink, glint, soften
     )
@@ -151,14 +155,13 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
     return Rendering(cv2.convertScaleAbs(np.maximum(canvas, 0.0)), _landmarks(identity, a, turn, centre, scale))
 
 
-CELL_PIXELS = float(np.deg2rad(rendered_paint.CELL)) * 0.9  # a texture pixel in front, in head units
-
-
-def _landmarks(identity: Identity, a: Attributes, turn: np.ndarray, centre: tuple[float, float], scale: float):
+def _landmarks(identity: Identity, a: Attributes, turn: np.ndarray, centre: tuple[float, float],
+               scale: float) -> np.ndarray:  # fmt: skip
     """The five points at their places on the surface, projected [5, 2]."""
     p, shape = identity.as_dict(), shape_of(identity)
     corner_x, corner_y = rendered_paint.mouth_corner(p, a.mouth_open, a.smile)
     eye, tip = p["eye_height"], p["eye_height"] + p["nose_length"] + 11.0
-    places = [(-p["eye_distance"], eye), (p["eye_distance"], eye), (0.0, tip), (-corner_x, corner_y), (corner_x, corner_y)]
+    eye_x = p["eye_distance"]
+    places = [(-eye_x, eye), (eye_x, eye), (0.0, tip), (-corner_x, corner_y), (corner_x, corner_y)]
     points = [directions(np.array(x), np.array(y)) * shape.radius(x, y, a.mouth_open, a.smile) for x, y in places]
     return (np.array(points) @ turn.T)[:, :2] * scale + np.array(centre)

@@ -82,18 +82,18 @@ def person_name(person: int) -> str:
 def _check_settings(folder: Path, settings: str) -> None:
     file = folder / "settings.txt"
     if file.is_file() and file.read_text().strip() != settings:
-        raise InputError(f"{folder} holds rendered faces of other settings ({file.read_text().strip()}); choose another "
-                         "raw= folder")
+        held = file.read_text().strip()
+        raise InputError(f"{folder} holds rendered faces of other settings ({held}); choose another raw= folder")
     if not file.is_file():
         with whole_file(file) as part:
             part.write_text(settings + "\n")
 
 
-def _write_person(task: tuple[Path, int, int, int, int]) -> list[tuple[list[object], list[object]]]:
+def _write_person(task: tuple[Path, int, int, int, int]) -> list[tuple[Sequence[object], Sequence[object]]]:
     """All photos of a person; returns (landmark row, attribute row) of each."""
     folder, seed, person, images, size = task
     cv2.setNumThreads(1)
-    rows = []
+    rows: list[tuple[Sequence[object], Sequence[object]]] = []
     for image in range(images):
         identity, attributes = draw_photo(seed, person, image)
         stem = f"{person_name(person)}/{image:04d}_01"

@@ -117,7 +117,9 @@ def directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(phi) * np.sin(theta), np.sin(phi), np.cos(phi) * np.cos(theta)], axis=-1)
 
 
-def ellipsoid_radius(direction: np.ndarray, centre: tuple[float, float, float], axes: tuple[float, float, float]):
+def ellipsoid_radius(
+    direction: np.ndarray, centre: tuple[float, float, float], axes: tuple[float, float, float]
+) -> np.ndarray:
     """Distance from the origin to an ellipsoid that holds the origin, along unit vectors [..., 3] -> [...]."""
     a = sum((direction[..., k] / axes[k]) ** 2 for k in range(3))
     b = sum(direction[..., k] * centre[k] / axes[k] ** 2 for k in range(3))
@@ -126,14 +128,14 @@ def ellipsoid_radius(direction: np.ndarray, centre: tuple[float, float, float], 
 
 
 def hair_line(identity: Identity, longitude: np.ndarray) -> np.ndarray:
-    """Latitude (degrees) down to which hair grows at each longitude (degrees); -90 for none."""
+    """Latitude (degrees) down to which hair grows at each longitude (degrees); -120 for none."""
     style = STYLES[int(identity["hair_style"])]
     top, temple = -identity["hairline"], identity["temple"]
     front = {"fringe": -27.0, "bob": -29.0 if identity["hair_part"] > 6 else top}.get(style, top)
     side = {"bald": -90.0, "cropped": -6.0, "short": -2.0, "fringe": 8.0, "bob": 24.0, "long": 20.0}[style]
     nape = {"bald": -90.0, "cropped": 30.0, "short": 38.0, "fringe": 42.0, "bob": 46.0, "long": 46.0}[style]
     if style == "bald":
-        return np.full_like(longitude, -90.0)
+        return np.full_like(longitude, -120.0)  # beyond the crown, so that no edge shows
     asked = np.abs(longitude)
     covered = style in ("bob", "long")  # hair over the ears; what hangs below the jaw is drawn behind the head
     ear, burn = (side, side) if covered else (-16.0, max(side, 2.0))
@@ -160,7 +162,7 @@ def hair_mask(identity: Identity, longitude: np.ndarray, latitude: np.ndarray, s
 
 @dataclass(frozen=True)
 class Shape:
-    """Maps [ROWS, COLUMNS + 2, 3] float32 of (radius, d radius/d longitude, d radius/d latitude), derivatives per radian.
+    """Maps [ROWS, COLUMNS + 2, 3] float32: radius and its derivatives by longitude and latitude, per radian.
 
     `rest` is the neutral face; `mouth_open` and `smile` are added to it, times the attribute. One column is repeated on
     either side so that interpolation may cross the back of the head.
@@ -206,7 +208,8 @@ def shape_of(identity: Identity) -> Shape:
 
     skull = ellipsoid_radius(d, (0.0, -0.26, -0.10), (p["skull_width"], p["skull_height"], 0.94))
     face = ellipsoid_radius(d, (0.0, 0.17, 0.17), (p["face_width"], p["face_length"], 0.70))
-    radius = (skull**12 + face**12) ** (1 / 12)
+    skull2, face2 = skull * skull, face * face
+    radius = (skull2**3 * skull2**3 + face2**3 * face2**3) ** (1 / 12)  # a smooth maximum of the two
     radius += p["forehead"] * bump(0, -38, 40, 16) + p["brow_ridge"] * pair(16, p["eye_height"] - 8, 16, 5)
     radius += p["jaw_width"] * pair(p["jaw_angle"], 38, 18, 14) + p["chin_out"] * bump(0, 47, p["chin_width"], 7)
     radius += p["cheekbones"] * pair(40, 6, 14, 9) + p["cheek_fullness"] * pair(33, 22, 14, 12)

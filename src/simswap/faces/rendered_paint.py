@@ -48,7 +48,7 @@ def _fill(texture: np.ndarray, points: np.ndarray, colour: np.ndarray | Colour, 
     else:
         cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, shift=4)
     if blur:
-        mask = cv2.GaussianBlur(mask, (0, 0), blur / CELL)
+        mask = cv2.GaussianBlur(mask, (0, 0), blur / CELL)  # type: ignore[assignment]
     patch += (np.asarray(colour, np.float32) - patch) * (mask * np.float32(share / 255.0))[..., None]
 
 
@@ -66,7 +66,7 @@ def _noise(rng: np.random.Generator, wide: float, high: float) -> np.ndarray:
     """Smooth noise of unit deviation, texture-sized; `wide` and `high` are the blur in pixels."""
     step = 4 if min(wide, high) >= 4 else 1  # what is so smooth need not be drawn at every pixel
     field = rng.standard_normal((TEXTURE_ROWS // step, TEXTURE_COLUMNS // step), dtype=np.float32)
-    field = cv2.GaussianBlur(field, (0, 0), sigmaX=wide / step, sigmaY=high / step)
+    field = cv2.GaussianBlur(field, (0, 0), sigmaX=wide / step, sigmaY=high / step)  # type: ignore[assignment]
     return cv2.resize(field / field.std(), (TEXTURE_COLUMNS, TEXTURE_ROWS), interpolation=cv2.INTER_LINEAR)
 
 
@@ -144,9 +144,11 @@ def skin_of(identity: Identity) -> np.ndarray:
         moustache = np.exp(-((longitude / (p["mouth_width"] * 1.02)) ** 6) - ((latitude - lip_y) / 2.9) ** 4)
         goatee = np.exp(-((longitude / 12.0) ** 6) - ((latitude - 46.0) / 8.5) ** 4)
         grown = {"stubble": 0.38 * np.maximum(whole, moustache), "moustache": 0.92 * moustache,
-                 "goatee": 0.9 * np.maximum(goatee, moustache), "full": 0.95 * np.maximum(whole, moustache)}[beard]  # fmt: skip
+                 "goatee": 0.9 * np.maximum(goatee, moustache),
+                 "full": 0.95 * np.maximum(whole, moustache)}[beard]  # fmt: skip
         share = np.clip(grown * (1 + 0.22 * _noise(rng, 0.7, 1.3)), 0, 1)[..., None]
-        texture += (dark - texture) * share
+        shade = np.minimum(dark, tone * 0.7) if beard == "stubble" else dark  # light stubble on dark skin is not seen
+        texture += (shade - texture) * share
 
     for side in (-1.0, 1.0):
         line = brow_line(p, side)
@@ -155,7 +157,8 @@ def skin_of(identity: Identity) -> np.ndarray:
         brow = tone + (np.minimum(dark, tone * 0.8) - tone) * p["brow_dark"]
         _fill(texture, outline, brow, 0.93, blur=0.45)
 
-    strands = 1 + 0.15 * _noise(rng, 0.9, 9 - 6.5 * p["hair_curl"]) + 0.08 * _noise(rng, 3.5, 12 - 7 * p["hair_curl"])
+    strands = 0.15 * _noise(rng, 0.9, 9 - 6.5 * p["hair_curl"]) + 0.08 * _noise(rng, 3.5, 12 - 7 * p["hair_curl"])
+    strands = 1 + strands * np.clip((latitude + 82) / 30, 0.15, 1.0)  # all meridians meet at the crown: no spokes there
     gloss = 0.20 * np.exp(-(((latitude + 52) / 9) ** 2))
     hair = hair_colour(identity) * (strands + gloss)[..., None]
     mask = hair_mask(identity, longitude, latitude, 2.6)[..., None]
@@ -197,7 +200,7 @@ def _paint_eye(texture: np.ndarray, identity: Identity, p: dict[str, float], sid
         _fill(texture, _ellipse(iris_x, iris_y, size, size), iris * 0.42)
         _fill(texture, _ellipse(iris_x, iris_y, size * 0.82, size * 0.82), iris, blur=0.2)
         _fill(texture, _ellipse(iris_x, iris_y, size * 0.43, size * 0.43), (14, 11, 11))
-        _fill(texture, lid + (0, 0.8), (60, 42, 38), 0.5, width=1.2, blur=0.5)  # the lid's shadow on the ball
+        _fill(texture, lid + np.array([0, 0.8]), (60, 42, 38), 0.5, width=1.2, blur=0.5)  # the lid's shadow on the ball
         _fill(texture, _ellipse(iris_x + glint[0], iris_y - 1.2 + glint[1], 0.85, 0.85, 8), (255, 255, 255), 0.95)
         mask = np.zeros(patch.shape[:2], np.uint8)
         spots = np.stack(cells(opening[:, 0], opening[:, 1]), axis=1) - (left, top)
@@ -235,17 +238,19 @@ def _paint_mouth(texture: np.ndarray, identity: Identity, p: dict[str, float], m
         teeth = np.minimum(upper_in + min(0.42 * gap, 3.6) * arc**0.5, lower_in)
         _fill(texture, band(upper_in, teeth), (226, 218, 206), 0.95)
         if gap > 5.0:
-            _fill(texture, _ellipse(0, lower_in[8] - 0.10 * gap, corner_x * 0.5, 0.16 * gap), (150, 70, 68), 0.8, blur=0.5)
+            tongue = _ellipse(0, lower_in[8] - 0.10 * gap, corner_x * 0.5, 0.16 * gap)
+            _fill(texture, tongue, (150, 70, 68), 0.8, blur=0.5)
     else:
         _fill(texture, np.stack([across, rest], 1), lip * 0.42, 0.85, width=0.7)
     for side in (-1, 1):
         _fill(texture, _ellipse(side * corner_x, corner_y, 1.0, 0.8, 8), tone * 0.45, 0.5, blur=0.5)
-        fold = np.array([(p["nose_width"] + 4.0, p["eye_height"] + p["nose_length"] + 11.0), (corner_x + 4.0, corner_y - 6.0),
-                         (corner_x + 5.0, corner_y)])  # fmt: skip
+        wing = (p["nose_width"] + 4.0, p["eye_height"] + p["nose_length"] + 11.0)
+        fold = np.array([wing, (corner_x + 4.0, corner_y - 6.0), (corner_x + 5.0, corner_y)])
         _fill(texture, fold * (side, 1), tone * 0.62, 0.08 + 0.32 * smile, width=0.8, blur=0.6)
     tip_y = p["eye_height"] + p["nose_length"] + 11.0
     for side in (-1, 1):
-        _fill(texture, _ellipse(side * p["nose_width"] * 0.46, tip_y + 2.9, 1.7, 0.95, 10), tone * 0.22, 0.85, blur=0.35)
+        nostril = _ellipse(side * p["nose_width"] * 0.46, tip_y + 2.9, 1.7, 0.95, 10)
+        _fill(texture, nostril, tone * 0.22, 0.85, blur=0.35)
 
 
 def mouth_corner(p: dict[str, float], mouth_open: float, smile: float) -> tuple[float, float]:

@@ -36,13 +36,14 @@ def body(size: int, centre: tuple[float, float], scale: float, turn: np.ndarray,
     top = np.array(centre) + scale * root[:2]
     base = np.array(centre) + scale * np.array([0.25 * root[0], 1.42])
     side = scale * width
-    neck = np.array([top + (-side, 0), top + (side, 0), base + (side * 1.12, 0), base + (side * 2.0, side * 0.5),
-                     base + (-side * 2.0, side * 0.5), base + (-side * 1.12, 0)])  # fmt: skip
+    right = np.array([top, base, base]) + side * np.array([[1, 0], [1.12, 0], [2.0, 0.5]])
+    left = np.array([base, base, top]) - side * np.array([[2.0, -0.5], [1.12, 0], [1, 0]])
+    neck = np.concatenate([right, left])
     x = (np.arange(size) - base[0]) / scale
     round_off = np.clip(1.0 - 0.5 * (x / (width * 1.25)) ** 2, 0.45, 1.0)  # a cylinder darkens to its sides
     below = np.clip((np.arange(size) - (centre[1] + scale * 0.85)) / (0.75 * scale), 0.0, 1.0)
-    shadow = 0.52 + 0.4 * below  # the chin's shadow
-    gain = (skin * light).astype(np.float32)
+    shadow = 0.64 + 0.3 * below  # the chin's shadow
+    gain = (skin * light * np.array([1.0, 0.95, 0.92])).astype(np.float32)  # shaded skin is redder
     tube = (round_off[None, :] * shadow[:, None]).astype(np.float32)[..., None] * gain
     s = np.linspace(-1, 1, 25)
     slope = base[1] + scale * (0.06 + 0.62 * np.abs(s) ** 2.4 + 0.16 * np.exp(-((s / 0.18) ** 2)))
@@ -113,8 +114,9 @@ def glasses(canvas: np.ndarray, view: View, shape: Shape, values: dict[str, floa
     for side in (-1, 1):
         bend = z0 - 0.10 * (np.abs(x0 + ring_x) / 0.5) ** 2 * 0.6
         lines.append(np.stack([side * (x0 + ring_x), y0 + ring_y, bend], axis=1))
-        ends = np.array([[side * (x0 + wide), y0 - 0.05, z0 - 0.13], [side * (values["skull_width"] + 0.03), y0 - 0.05, 0.3],
-                         [side * (values["skull_width"] + 0.05), y0 - 0.01, -0.02]])  # fmt: skip
+        temple = values["skull_width"] + 0.03
+        ends = np.array([[side * (x0 + wide), y0 - 0.05, z0 - 0.13], [side * temple, y0 - 0.05, 0.3],
+                         [side * (temple + 0.02), y0 - 0.01, -0.02]])  # fmt: skip
         k = np.linspace(0, 2, 17)
         lines.append(np.stack([np.interp(k, [0, 1, 2], ends[:, c]) for c in range(3)], axis=1))
     k = np.linspace(-1, 1, 7)

@@ -100,8 +100,9 @@ def project(maps: np.ndarray, turn: np.ndarray, centre: tuple[float, float], sca
     seen[:-1, :, 1] = outline - offset
     seen[-1] = seen[0]
 
-    x = np.broadcast_to((np.arange(size, dtype=np.float32) - np.float32(centre[0])) / np.float32(scale), (size, size))
-    y = np.broadcast_to(((np.arange(size, dtype=np.float32) - np.float32(centre[1])) / np.float32(scale))[:, None], (size, size))
+    steps = np.arange(size, dtype=np.float32)
+    x = np.broadcast_to((steps - np.float32(centre[0])) / np.float32(scale), (size, size))
+    y = np.broadcast_to(((steps - np.float32(centre[1])) / np.float32(scale))[:, None], (size, size))
     away, around = cv2.cartToPolar(np.ascontiguousarray(x), np.ascontiguousarray(y))
     polar = cv2.remap(seen, away * np.float32((samples - 1) / REACH), around * np.float32(ANGLES / (2 * np.pi)),
                       cv2.INTER_LINEAR, None, REPEAT)  # fmt: skip
@@ -116,8 +117,8 @@ def project(maps: np.ndarray, turn: np.ndarray, centre: tuple[float, float], sca
 
 
 def shade(view: View, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine to the light and of the half-way vector: `light` is a [2, 3] stack of unit vectors (light, half-way) in the
-    head's frame; the surface normal is ``d - (r_lon / (r cos lat)) e_lon - (r_lat / r) e_lat``. Two float32 [S, S]."""
+    """Cosines to the light and to the half-way vector: `light` is a [2, 3] stack of these unit vectors in the head's
+    frame; the surface normal is ``d - (r_lon / (r cos lat)) e_lon - (r_lat / r) e_lat``. Two float32 [S, S]."""
     d = view.direction
     flat = np.maximum(np.sqrt(d[..., 0] ** 2 + d[..., 2] ** 2), 0.05)  # cos of the latitude
     east = view.slopes[..., 1] / (view.slopes[..., 0] * flat)
