@@ -126,6 +126,14 @@ def skin_of(identity: Identity) -> np.ndarray:
     texture *= 1 - 0.25 * np.clip((latitude - 60) / 20, 0, 1)[..., None]  # below the chin
     texture *= 1 - 0.22 * glow(86, 2, 2.6, 6)  # hollow of the ear
 
+    for side in (-1, 1):
+        nostril = _ellipse(side * p["nose_width"] * 0.46, tip_y + 2.9, 1.7, 0.95, 10)
+        _fill(texture, nostril, tone * 0.22, 0.85, blur=0.35)
+        s = np.linspace(-1, 1, 15)
+        fold = (p["eye_open"] + 1.7) * (1 - np.abs(s) ** p["eye_roundness"]) ** 0.8
+        crease = p["eye_height"] - side * s * p["eye_tilt"] - fold
+        _fill(texture, np.stack([side * p["eye_distance"] + p["eye_width"] * s, crease], axis=1),
+              tone * np.array([0.58, 0.47, 0.44]), 0.25 + 0.5 * p["lid_crease"], width=0.6)  # fmt: skip
     dark = np.clip(hair_colour(identity) * 0.82, 12, 235)
     dots = np.random.default_rng(int(p["mole_seed"]))
     for _ in range(int(70 * p["freckles"])):
@@ -186,7 +194,6 @@ def _paint_eye(texture: np.ndarray, identity: Identity, p: dict[str, float], sid
     opening = np.concatenate([lid, np.stack([across, lower], axis=1)[::-1]])
     crease = np.stack([across, y + slant - (p["eye_open"] + 1.7) * lift**0.8], axis=1)
     _fill(texture, np.concatenate([crease, lid[::-1]]), tone * 0.90, 0.55, blur=0.4)
-    _fill(texture, crease, tone * np.array([0.58, 0.47, 0.44]), 0.25 + 0.5 * p["lid_crease"], width=0.6)
     if blink < 0.9:
         columns, rows = cells(np.array([x - wide, x + wide]), np.array([y - 9.0, y + 9.0]))
         left, right, top, bottom = int(columns[0]) - 2, int(columns[1]) + 4, int(rows[0]), int(rows[1]) + 1
@@ -247,10 +254,6 @@ def _paint_mouth(texture: np.ndarray, identity: Identity, p: dict[str, float], m
         wing = (p["nose_width"] + 4.0, p["eye_height"] + p["nose_length"] + 11.0)
         fold = np.array([wing, (corner_x + 4.0, corner_y - 6.0), (corner_x + 5.0, corner_y)])
         _fill(texture, fold * (side, 1), tone * 0.62, 0.08 + 0.32 * smile, width=0.8, blur=0.6)
-    tip_y = p["eye_height"] + p["nose_length"] + 11.0
-    for side in (-1, 1):
-        nostril = _ellipse(side * p["nose_width"] * 0.46, tip_y + 2.9, 1.7, 0.95, 10)
-        _fill(texture, nostril, tone * 0.22, 0.85, blur=0.35)
 
 
 def mouth_corner(p: dict[str, float], mouth_open: float, smile: float) -> tuple[float, float]:
