@@ -1,6 +1,7 @@
 """What happens beside the iterations: sample grids, the newest checkpoint, an orderly stop."""
 
 import logging
+import os
 import signal
 import time
 from pathlib import Path
@@ -109,7 +110,7 @@ class OrderlyStop(L.Callback):
         self._earlier: Any = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._trainer = trainer
+        self._trainer, self._process = trainer, os.getpid()
         try:
             self._earlier = signal.signal(signal.SIGINT, self._on_interrupt)
         except ValueError:  # only the main thread can take signals; a launcher's other threads go without
@@ -120,6 +121,8 @@ class OrderlyStop(L.Callback):
             signal.signal(signal.SIGINT, self._earlier)
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a loader's worker, forked with this handler: the trainer ends it
         if self.interrupted or self._trainer is None:
             raise KeyboardInterrupt
         self.interrupted = True
