@@ -73,7 +73,7 @@ def test_slices_and_missed_poses_stand_below():
     print_table(PROTOCOL, results, stream)
     text = stream.getvalue()
     assert text.startswith(TABLE)
-    assert "no pose    trained: no face found in 3 of 1,000 pairs; its pose error is over the" in text
+    assert "no pose    trained: no face found in 3 of 1,000 pairs; its pose error is over\n" in text
     below = text[text.index("targets with glasses") :].splitlines()
     assert below[0] == "targets with glasses >= 0.5: 120 pairs"
     assert below[4].split() == ["trained", "100.0", "1.00", "-0.02", "24.0", "0.000"]

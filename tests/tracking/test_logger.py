@@ -130,7 +130,8 @@ def test_goes_on_offline_by_itself(outcomes, case):
 
 
 def test_without_a_login_it_is_offline_at_once(outcomes):
-    assert outcomes["no login"]["seconds"] < 10
+    # The loaded machine is the same for both; only the silent server is waited for, 4 s and again 4 s to give up.
+    assert outcomes["no login"]["seconds"] < outcomes["hanging"]["seconds"] - 4
 
 
 def test_every_job_of_a_process_is_its_own_run(outcomes):

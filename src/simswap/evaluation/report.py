@@ -95,7 +95,7 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
     for part in dict.fromkeys(key for result in results.values() for key in result.get("slices", {})):
         sliced = {name: r["slices"][part] for name, r in results.items() if part in r.get("slices", {})}
         pairs = next(iter(sliced.values()))["pairs"]
-        kinds = {name: {"kind": results[name]["kind"], **figures} for name, figures in sliced.items()}
+        kinds = {name: {**figures, "kind": results[name]["kind"]} for name, figures in sliced.items()}
         lines += [f"targets with {part}: {pairs:,} pairs", *_table(kinds), ""]
     return "\n".join(lines).rstrip("\n")
 
