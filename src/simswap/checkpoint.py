@@ -121,7 +121,7 @@ def load(path: str | Path) -> SwapCheckpoint:
 def read(path: Path) -> dict[str, Any]:
     """The file's whole content as data, with our description in it; raises InputError otherwise."""
     if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint; give the .ckpt file of a run, as in outputs/…/checkpoints/last.ckpt")
+        raise InputError(f"{path}: no such checkpoint; give a run's .ckpt file, as in outputs/…/checkpoints/last.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:

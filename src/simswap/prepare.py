@@ -1,7 +1,7 @@
 """``simswap-prepare``: raw identity folders → aligned crops and a manifest.
 
-    simswap-prepare raw=<folder of persons> out=<folder> landmarks=<csv>
-    simswap-prepare raw=<folder of persons> out=<folder> detector=insightface detector.pack=buffalo_l
+simswap-prepare raw=<folder of persons> out=<folder> landmarks=<csv>
+simswap-prepare raw=<folder of persons> out=<folder> detector=insightface detector.pack=buffalo_l
 """
 
 from pathlib import Path

@@ -11,6 +11,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
@@ -75,10 +76,12 @@ def train(cfg: DictConfig) -> float | None:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    finished = False
     try:
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
+        finished = not stop.interrupted
     finally:
-        finish(trainer.loggers)
+        finish(trainer.loggers, failed=not finished)
     if stop.interrupted:
         raise KeyboardInterrupt
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / "last.ckpt")
@@ -101,7 +104,7 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
         return cfg
     stored_file = run / ".hydra" / "config.yaml"
     if not stored_file.is_file():
-        raise InputError(f"resume={run}: there is no {stored_file}; give the folder of a run, as in outputs/demo/<time>")
+        raise InputError(f"resume={run}: there is no {stored_file}; give a run's folder, as in outputs/demo/<time>")
     changes = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
     other = [o for o in changes if not o.startswith("trainer.")]
     if other:
@@ -123,10 +126,9 @@ def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
 
 def run_name() -> str:
     """What tells this run from others in W&B: the job's number in a sweep, and what was changed."""
-    job = HydraConfig.get().job
-    number = OmegaConf.select(HydraConfig.get(), "job.num", default=None) if job.get("num") is not None else None
-    changed = job.override_dirname or "defaults"
-    return changed if number is None else f"{number} {changed}"
+    hydra = HydraConfig.get()
+    changed = hydra.job.override_dirname or "defaults"
+    return changed if hydra.mode == RunMode.RUN else f"{hydra.job.num} {changed}"
 
 
 def summary(module: SimSwapModule, data: Any, run: Path) -> str:

@@ -6,7 +6,9 @@ import torch
 from simswap.errors import InputError
 from simswap.losses.objective import Objective, ScaleOutput
 
-WEIGHTS = {"identity": 10.0, "reconstruction": 10.0, "adversarial": 1.0, "gradient_penalty": 1e-5, "feature_matching": 10.0}
+WEIGHTS = {
+    "identity": 10.0, "reconstruction": 10.0, "adversarial": 1.0, "gradient_penalty": 1e-5, "feature_matching": 10.0,
+}
 RANGE = {"first_layer": 1, "last_layer": 1, "layer_reduction": "sum"}
 PENALTY = {"patch_reduction": "mean"}
 
@@ -57,7 +59,7 @@ def test_no_feature_matching_gives_no_gradient_from_it():
     result = torch.tensor([[[[5.0]]]], requires_grad=True)
     fake = [ScaleOutput([result, result], torch.zeros(1, 1, 1, 1))]
     real = [ScaleOutput([torch.zeros(1, 1, 1, 1)] * 2, torch.zeros(1, 1, 1, 1))]
-    weights = {name: 0.0 for name in WEIGHTS}
+    weights = dict.fromkeys(WEIGHTS, 0.0)
     pictures, identity = torch.zeros(1, 3, 1, 1, requires_grad=True), torch.ones(1, 2)
     total, _ = Objective(weights, RANGE, PENALTY).generator(
         pictures, pictures, torch.tensor([False]), identity, identity, fake, real

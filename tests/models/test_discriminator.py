@@ -62,7 +62,7 @@ def test_norms_start_at_the_second_layer():
         assert [any(isinstance(m, kind) for m in layer) for layer in scale.layers] == [False, True, True]
         assert isinstance(scale.logits, nn.Conv2d)
     assert not any("orm" in type(m).__name__ for m in Discriminators(32, width=4, norm="none").modules())
-    with pytest.raises(InputError, match="discriminator.norm=layer"):
+    with pytest.raises(InputError, match=r"discriminator\.norm=layer"):
         Discriminators(32, norm="layer")
 
 

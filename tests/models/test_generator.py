@@ -73,7 +73,11 @@ def test_a_batch_of_one_works_in_training():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"norm": "layer"}, "generator.norm=layer"), ({"blocks": 0}, "generator.blocks=0"), ({"pixel_range": "8bit"}, "8bit")],
+    [
+        ({"norm": "layer"}, "generator.norm=layer"),
+        ({"blocks": 0}, "generator.blocks=0"),
+        ({"pixel_range": "8bit"}, "8bit"),
+    ],
 )
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(InputError, match=message):

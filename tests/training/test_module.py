@@ -67,7 +67,7 @@ def reference_run(module, steps):
         opt_g.step()
         for n, b in D.named_buffers():
             b.copy_(statistics[n])
-        losses.append([d_loss.item(), gp.item(), adversarial.item(), identity.item(), reconstruction.item(), matching.item()])
+        losses.append([x.item() for x in (d_loss, gp, adversarial, identity, reconstruction, matching)])
     return G, D, losses
 
 
@@ -124,7 +124,7 @@ def one_phase(module, phase):
     identity = module.embedder.identity(batch["source"].float() / 255, batch["source_view"])
     result = module.generator(target, identity)
     module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
-    module._mix = lambda n: torch.rand(n)  # type: ignore[method-assign]
+    module._mix = lambda images: torch.rand(len(images))  # type: ignore[method-assign]
     parameters = {"D": list(module.discriminators.parameters()), "G": list(module.generator.parameters())}[phase]
     optimizer = torch.optim.SGD(parameters, lr=0.0)
     if phase == "D":

@@ -43,7 +43,9 @@ def tiny_module(
             {"first_layer": 1, "last_layer": 2, "layer_reduction": "sum"},
             {"patch_reduction": "mean"},
         ),
-        optimizer=OptimizerSettings(**({"generator_lr": 1e-3, "discriminator_lr": 2e-3, "betas": [0.0, 0.999]} | optimizer)),
+        optimizer=OptimizerSettings(
+            **({"generator_lr": 1e-3, "discriminator_lr": 2e-3, "betas": [0.0, 0.999]} | optimizer)
+        ),
         validation=None,  # type: ignore[arg-type]
         average_decay=0.99,
         seed=5,

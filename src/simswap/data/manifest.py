@@ -1,9 +1,9 @@
 """The manifest of a prepared folder: one row an image, opened as columns so that millions of rows fit.
 
-    <root>/manifest.csv     the columns below, sorted by source
-    <root>/prepare.json     the settings that made the crops, and the counts
-    <root>/crops/<person>/<image>.png|jpg
-    <root>/attributes.csv   optional: NAME_ID and any columns, joined by `Manifest.name`
+<root>/manifest.csv     the columns below, sorted by source
+<root>/prepare.json     the settings that made the crops, and the counts
+<root>/crops/<person>/<image>.png|jpg
+<root>/attributes.csv   optional: NAME_ID and any columns, joined by `Manifest.name`
 """
 
 import json

@@ -170,13 +170,13 @@ def _in_workers(tasks: Iterator[FolderTask], setup: _Setup, workers: int) -> Ite
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(setup, stop))
     pending: set[Future[FolderResult]] = set()
     try:
-        with _sigint_ignored():  # the children inherit it: Ctrl-C is the parent's to handle
-            for task in itertools.islice(tasks, 1):
-                pending.add(pool.submit(_work, task))
-        while pending:
-            # A few tasks ahead of the workers, so that waiting tasks take no memory.
+        while True:
+            # A few tasks ahead of the workers, so that waiting tasks take no memory. Each may start a worker.
             for task in itertools.islice(tasks, max(0, 4 * workers - len(pending))):
-                pending.add(pool.submit(_work, task))
+                with _interrupt_held_back():
+                    pending.add(pool.submit(_work, task))
+            if not pending:
+                return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
@@ -186,15 +186,22 @@ def _in_workers(tasks: Iterator[FolderTask], setup: _Setup, workers: int) -> Ite
 
 
 @contextmanager
-def _sigint_ignored() -> Iterator[None]:
+def _interrupt_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the block is done, and processes started in it have it blocked: it is the parent's to
+    handle, and a worker that is just starting would print a stack trace."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's, and only it may set them
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # unlike the handler, children inherit this
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 _worker: tuple[_Setup, Callable[[], bool]] | None = None

@@ -37,7 +37,7 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
         try:
             return PnPPose(**settings)
         except TypeError as error:
-            raise InputError(f"the checkpoint's pose settings are not known ({error}); give pose=pnp pose.pack=…") from error
+            raise InputError(f"the checkpoint's pose settings do not fit ({error}); give pose=pnp") from error
     raise InputError(f"the checkpoint names the pose estimator {pose.get('_target_')!r}; give pose=builtin or pose=pnp")
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from simswap import pixels
 from simswap.checkpoint import SwapCheckpoint
 from simswap.data.datamodule import SwapDataModule
 from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Figure, Ruler, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recogniser
-from simswap import pixels
 
 CONTROLS = (DO_NOTHING, COPY_SOURCE)
 

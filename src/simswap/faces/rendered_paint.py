@@ -158,7 +158,7 @@ def skin_of(identity: Identity) -> np.ndarray:
         shade = np.minimum(dark, tone * 0.7) if beard == "stubble" else dark  # light stubble on dark skin is not seen
         texture += (shade - texture) * share
 
-    for side in (-1.0, 1.0):
+    for side in (-1, 1):
         line = brow_line(p, side)
         body = np.array([0.75, 0.95, 1.0, 1.0, 0.95, 0.85, 0.7, 0.5, 0.15]) * p["brow_thickness"] * 0.62
         outline = np.concatenate([line - np.stack([0 * body, body], 1), (line + np.stack([0 * body, body], 1))[::-1]])

@@ -4,7 +4,7 @@ Per scale, as in the public code: 4x4 convolutions with padding 1, stride 2 whil
 then one of stride 1, then one of stride 1 to the patch logits; LeakyReLU 0.2; a norm from the second layer on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -103,6 +103,10 @@ class Discriminators(nn.Module):
 
     def forward(self, images: Tensor) -> list[ScaleOutput]:
         return [scale(x) for scale, x in zip(self.scales, self.pyramid(images), strict=True)]
+
+    def patch_functions(self) -> list[Callable[[Tensor], Tensor]]:
+        """For each scale, its own input → logits."""
+        return [lambda x, scale=scale: scale(x).logits for scale in self.scales]  # type: ignore[misc]
 
     @contextmanager
     def read_only(self) -> Iterator[None]:

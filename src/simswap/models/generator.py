@@ -4,6 +4,8 @@ One class for every size: the public 224 net is ``Generator(width=64, stages=3)`
 ``Generator(width=32, stages=4)``, the published trainer's ``Gdeep`` is ``Generator(width=64, stages=4)``.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -86,7 +88,7 @@ class Generator(nn.Module):
         self.first = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), *_normalised(width, norm))
         self.encoder = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, d, 3, stride=2, padding=1), *_normalised(d, norm))
-            for c, d in zip(channels[:-1], channels[1:], strict=True)
+            for c, d in pairwise(channels)
         )
         self.id_blocks = nn.ModuleList(IDBlock(channels[-1], identity_size) for _ in range(blocks))
         self.decoder = nn.ModuleList(

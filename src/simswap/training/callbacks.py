@@ -40,7 +40,8 @@ class SampleGrid(L.Callback):
         if not trainer.is_global_zero or not isinstance(module, SimSwapModule):
             return
         path = self.folder / f"{trainer.global_step:07d}.png"
-        grid = unseen_grid(trainer.datamodule, "val", self.faces, self.seed, module.swap, module.device)  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        grid = unseen_grid(data, "val", self.faces, self.seed, module.swap, module.device)
         write_png(path, grid, provenance("-") | {"Checkpoint": f"iteration {trainer.global_step}"})
         for logger in trainer.loggers:
             log_picture(logger, "samples", path, trainer.global_step)
@@ -127,4 +128,4 @@ class OrderlyStop(L.Callback):
             raise KeyboardInterrupt
         self.interrupted = True
         self._trainer.should_stop = True
-        print("\nstopping after this iteration; the newest checkpoint is saved (Ctrl-C again stops at once)", flush=True)
+        print("\nstopping after this iteration, the newest checkpoint is saved (Ctrl-C again: at once)", flush=True)

@@ -81,8 +81,9 @@ class SimSwapModule(L.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """One iteration on a SwapBatch: ``target``, ``source`` uint8 [B, 3, S, S], ``same_identity`` bool [B], …"""
         optimizer_g, optimizer_d = self._optimizers_counted_once()
-        target = pixels.from_uint8(batch["target"], self.generator.pixel_range, self.dtype)
-        source = pixels.from_uint8(batch["source"], "unit", self.dtype)
+        dtype = next(self.generator.parameters()).dtype
+        target = pixels.from_uint8(batch["target"], self.generator.pixel_range, dtype)
+        source = pixels.from_uint8(batch["source"], "unit", dtype)
         identity = self.embedder.identity(source, batch["source_view"])
         result = self.generator(target, identity)
 
@@ -97,10 +98,10 @@ class SimSwapModule(L.LightningModule):
         real, fake = self.discriminators(target), self.discriminators(result)
         with self.discriminators.uncoupled():
             penalty = self.objective.penalty(
-                [lambda x, scale=scale: scale(x).logits for scale in self.discriminators.scales],
+                self.discriminators.patch_functions(),
                 self.discriminators.pyramid(target),
                 self.discriminators.pyramid(result),
-                self._mix(len(target)),
+                self._mix(target),
             )
         loss, terms = self.objective.discriminator(real, fake, penalty)
         optimizer.zero_grad()
@@ -129,7 +130,7 @@ class SimSwapModule(L.LightningModule):
         """The averaged generator on pictures in unit range: what is validated, sampled and saved."""
         identity = self.embedder.identity(source.images, source.view)
         name = self.generator.pixel_range
-        result = self.ema(pixels.to_range(target.images, name).to(self.dtype), identity.to(self.dtype))
+        result = self.ema(pixels.to_range(target.images, name), identity)
         return Faces(pixels.to_unit(result, name).clamp(0, 1), target.view)
 
     def on_validation_start(self) -> None:
@@ -155,20 +156,21 @@ class SimSwapModule(L.LightningModule):
         They are worked out only where they are logged, so that a GPU is not waited for at every iteration.
         """
         self._since_logged.append(terms)
-        if self.global_step % max(1, self.trainer.log_every_n_steps) == 0:
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if self.global_step % max(1, every) == 0:
             means = {name: sum(t[name] for t in self._since_logged) / len(self._since_logged) for name in terms}
             self._since_logged.clear()
             self.log_dict({f"train/{name}": value for name, value in means.items()}, batch_size=count)
 
-    def _mix(self, count: int) -> Tensor:
-        """[B] in [0, 1): by (seed, iteration, position in the batch of all ranks), so that ranks and resumes agree."""
-        start = self.trainer.global_rank * count
-        words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + count)
-        return torch.from_numpy(unit(words[:, 0])).to(self.device, self.dtype)
+    def _mix(self, images: Tensor) -> Tensor:
+        """[B] in [0, 1): by (seed, iteration, position in all ranks' batch), so that ranks and resumes agree."""
+        start = self.trainer.global_rank * len(images)
+        words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + len(images))
+        return torch.from_numpy(unit(words[:, 0])).to(images)
 
     def _optimizers_counted_once(self) -> Any:
         """Both optimisers; the discriminators' steps do not count, or one iteration would be two global steps."""
-        optimizer_g, optimizer_d = self.optimizers()  # type: ignore[misc]
+        optimizer_g, optimizer_d = self.optimizers()  # type: ignore
         optimizer_d._on_before_step = _nothing
         optimizer_d._on_after_step = _nothing
         return optimizer_g, optimizer_d

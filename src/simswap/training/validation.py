@@ -58,7 +58,9 @@ class Validation:
 
     def step(self, chunk: torch.Tensor) -> None:
         """Swap and measure one chunk of pairs."""
-        assert self._ruler is not None and self._measured is not None and self._swapper is not None
+        assert self._ruler is not None
+        assert self._measured is not None
+        assert self._swapper is not None
         self._ruler.measure_chunk(self._swapper, np.asarray(chunk), self._measured)
 
     def finish(self) -> dict[str, float]:
