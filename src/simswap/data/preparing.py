@@ -12,10 +12,10 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -145,9 +145,11 @@ def _run(
     matched = 0
     total = sum(folder.images for folder in folders)
     disable = None if progress is None else not progress
-    with tqdm(total=total, unit="image", desc="aligning", disable=disable) as bar:
-        setup = (raw, out, crops, detector)
-        for result in _in_process(tasks, setup) if workers == 0 else _in_workers(tasks, setup, workers):
+    setup = (raw, out, crops, detector)
+    results = _in_process(tasks, setup) if workers == 0 else _in_workers(tasks, setup, workers)
+    # Closed whatever happens, or the workers would go on while an error travels upwards.
+    with closing(results), tqdm(total=total, unit="image", desc="aligning", disable=disable) as bar:
+        for result in results:
             summary.add(result)
             matched += result.matched
             bar.update(result.images)
@@ -157,13 +159,13 @@ def _run(
 _Setup = tuple[Path, Path, CropSettings, Detector | None]
 
 
-def _in_process(tasks: Iterator[FolderTask], setup: _Setup) -> Iterator[FolderResult]:
+def _in_process(tasks: Iterator[FolderTask], setup: _Setup) -> Generator[FolderResult, None, None]:
     raw, out, crops, detector = setup
     for task in tasks:
         yield process_folder(raw, out, task, crops, detector)
 
 
-def _in_workers(tasks: Iterator[FolderTask], setup: _Setup, workers: int) -> Iterator[FolderResult]:
+def _in_workers(tasks: Iterator[FolderTask], setup: _Setup, workers: int) -> Generator[FolderResult, None, None]:
     """Results as they come. Processes are spawned, not forked: Arrow's and OpenCV's threads do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
