@@ -109,10 +109,7 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
         raise ValueError(f"size must be between 32 and 1024 pixels, not {size}")
     a, p = attributes, identity.as_dict()
     rng = np.random.default_rng([a.scene, 77])
-    turn = rendered_view.rotation(a.yaw, a.pitch, a.roll)
-    scale = SCALE * size * a.zoom
-    pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn about the neck
-    centre = ((0.5 + a.shift_x) * size - 0.6 * pivot[0], (0.52 + a.shift_y) * size - 0.6 * pivot[1])
+    turn, centre, scale = _placing(a, size)
     shape = shape_of(identity)
     maps = shape.rest + np.float32(a.mouth_open) * shape.mouth_open + np.float32(a.smile) * shape.smile
     view = rendered_view.project(maps, turn, centre, scale, size)
@@ -152,12 +149,21 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
         rendered_scene.glasses(canvas, view, shape, p, turn, centre, scale, a.glasses_form, frame)
     canvas += rendered_scene.grain(rng, size, 2.0)
     canvas -= np.float32(0.55) * np.maximum(canvas - np.float32(200.0), 0.0)  # the film's shoulder: no hard clip
-    return Rendering(cv2.convertScaleAbs(np.maximum(canvas, 0.0)), _landmarks(identity, a, turn, centre, scale))
+    return Rendering(cv2.convertScaleAbs(np.maximum(canvas, 0.0)), landmarks_of(identity, a, size))
 
 
-def _landmarks(identity: Identity, a: Attributes, turn: np.ndarray, centre: tuple[float, float],
-               scale: float) -> np.ndarray:  # fmt: skip
-    """The five points at their places on the surface, projected [5, 2]."""
+def _placing(a: Attributes, size: int) -> tuple[np.ndarray, tuple[float, float], float]:
+    """Where the head is: its rotation [3, 3], its centre in pixels, and the pixels for a head unit."""
+    turn = rendered_view.rotation(a.yaw, a.pitch, a.roll)
+    scale = SCALE * size * a.zoom
+    pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn about the neck
+    return turn, ((0.5 + a.shift_x) * size - 0.6 * pivot[0], (0.52 + a.shift_y) * size - 0.6 * pivot[1]), scale
+
+
+def landmarks_of(identity: Identity, attributes: Attributes, size: int) -> np.ndarray:
+    """The five points of a photo at their places on the surface, float64 [5, 2], without the picture."""
+    a = attributes
+    turn, centre, scale = _placing(a, size)
     p, shape = identity.as_dict(), shape_of(identity)
     corner_x, corner_y = rendered_paint.mouth_corner(p, a.mouth_open, a.smile)
     eye, tip = p["eye_height"], p["eye_height"] + p["nose_length"] + 11.0

@@ -18,7 +18,15 @@ import numpy as np
 from tqdm import tqdm
 
 from simswap.errors import InputError
-from simswap.faces.rendered import Attributes, Identity, Rendering, draw_attributes, render, render_person
+from simswap.faces.rendered import (
+    Attributes,
+    Identity,
+    Rendering,
+    draw_attributes,
+    landmarks_of,
+    render,
+    render_person,
+)
 from simswap.faces.rendered_head import NAMES
 from simswap.files import whole_file
 
@@ -98,13 +106,13 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> list[tuple[Sequence[
         identity, attributes = draw_photo(seed, person, image)
         stem = f"{person_name(person)}/{image:04d}_01"
         path = folder / f"{stem}.jpg"
-        rendering = render(identity, attributes, size)
         if not path.is_file():
+            rendering = render(identity, attributes, size)
             done, data = cv2.imencode(".jpg", rendering.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             assert done
             with whole_file(path) as part:
                 part.write_bytes(data.tobytes())
-        points = [f"{value:.3f}" for value in rendering.landmarks.ravel()]
+        points = [f"{value:.3f}" for value in landmarks_of(identity, attributes, size).ravel()]
         rows.append(([stem, *points], [stem, *(round(float(v), 5) for v in asdict(attributes).values())]))
     return rows
 

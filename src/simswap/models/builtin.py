@@ -1,0 +1,111 @@
+"""The small networks of rendered faces: recogniser, judge and pose estimator, with weights in the package.
+
+They make the whole path run on a fresh machine without a download, and are of no use on photographs.
+``python -m simswap.training.builtin`` makes their weights again.
+"""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from simswap.errors import InputError
+from simswap.faces.warping import RecogniserView
+from simswap.models.pose import PoseEstimator
+from simswap.models.recognition import Recogniser
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+INPUT_SIZE = 64
+EMBEDDING_SIZE = 64
+POSE_SCALE = 30.0  # degrees for one unit of the network's output
+NOISE_FLOOR_DEG = 2.1  # mean L2 error on unseen rendered faces, see training/builtin.py
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions, the first of stride 2, and a 1x1 shortcut."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.PReLU(after),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
+        self.activation = nn.PReLU(after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.body(x) + self.shortcut(x))
+
+
+def residual_network(outputs: int) -> nn.Sequential:
+    """The recogniser's and the pose estimator's network: [B, 3, 64, 64] → [B, outputs]."""
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.PReLU(16),
+        Residual(16, 32), Residual(32, 64), Residual(64, 96),
+        nn.Flatten(), nn.Linear(96 * 4 * 4, outputs, bias=False), nn.BatchNorm1d(outputs),
+    )
+
+
+def plain_network(outputs: int) -> nn.Sequential:
+    """The judge's network, of another kind: plain 5x5 and 3x3 convolutions with max-pooling, no shortcuts."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.LeakyReLU(0.1)]
+    for before, after in ((24, 48), (48, 80), (80, 112)):
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.1),
+            nn.MaxPool2d(2),
+        ]
+    return nn.Sequential(
+        *layers, nn.Conv2d(112, 112, 3, padding=1, bias=False), nn.BatchNorm2d(112), nn.LeakyReLU(0.1),
+        nn.Flatten(), nn.Linear(112 * 4 * 4, outputs, bias=False), nn.BatchNorm1d(outputs),
+    )
+
+
+class RenderedPose(PoseEstimator):
+    """(yaw, pitch, roll) in degrees by regression from the ``arcface`` view of a crop; differentiable."""
+
+    def __init__(self, network: nn.Module, sha256: str) -> None:
+        super().__init__("built-in pose estimator of rendered faces", sha256, NOISE_FLOOR_DEG)
+        self.network = network
+        self._views: dict[tuple[str, int], RecogniserView] = {}
+        self.freeze()
+
+    def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        key = (template, images.shape[-1])
+        if key not in self._views:
+            self._views[key] = RecogniserView(template, images.shape[-1], INPUT_SIZE)
+        seen = self._views[key].to(images.device)(images, view)
+        return self.network(seen * 2 - 1) * POSE_SCALE
+
+
+def recogniser() -> Recogniser:
+    """The built-in recogniser: trained with, in the demo."""
+    network, digest = _load("recogniser", residual_network(EMBEDDING_SIZE))
+    return Recogniser(network, "built-in recogniser", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
+
+
+def judge() -> Recogniser:
+    """The built-in judge: another network, trained on other people."""
+    network, digest = _load("judge", plain_network(EMBEDDING_SIZE))
+    return Recogniser(network, "built-in judge", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
+
+
+def pose_estimator() -> PoseEstimator:
+    """The built-in pose estimator."""
+    return RenderedPose(*_load("pose", residual_network(3)))
+
+
+def _load(name: str, network: nn.Module) -> tuple[nn.Module, str]:
+    """The network with its weights (kept in half precision) and the file's SHA-256; InputError without the file."""
+    path = WEIGHTS / f"{name}.pt"
+    try:
+        content = path.read_bytes()
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"{path}: the built-in network cannot be read ({type(error).__name__}); install the package again, or make "
+            f"it with python -m simswap.training.builtin --which {name}"
+        ) from error
+    return network.eval(), hashlib.sha256(content).hexdigest()

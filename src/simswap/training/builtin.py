@@ -1,0 +1,161 @@
+"""Trains the built-in networks of rendered faces: ``python -m simswap.training.builtin --which recogniser``.
+
+Recogniser and judge: CosFace (Wang et al. 2018), each on people of its own data set seed; the pose estimator: L1 on the
+true angles of the recogniser's people. People of other data set seeds are never the same, so the demo's and the tests'
+are unseen. Each starts from the weights that are there with ``--go-on``. Crops are `arcface` at 64 px, with blur, noise, colour and
+small misalignment, so that they do not stumble over a generator's flaws. One thread; figures in docs/data.md.
+"""
+
+import argparse
+import math
+import multiprocessing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from simswap.faces.alignment import align, warp
+from simswap.faces.rendered_dataset import photo
+from simswap.files import whole_file
+from simswap.models.builtin import EMBEDDING_SIZE, INPUT_SIZE, POSE_SCALE, WEIGHTS, plain_network, residual_network
+
+DATA_SEEDS = {"recogniser": 1001, "judge": 1002, "pose": 1001}
+PHOTO_SIZE = 128
+SCALE, MARGIN = 24.0, 0.25  # CosFace's s and m
+
+
+def crop_and_pose(seed: int, person: int, image: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [3, 64, 64] crop of a rendered photo, and its (yaw, pitch, roll) in degrees as they are in the crop."""
+    rendering, attributes = photo(seed, person, image, PHOTO_SIZE)
+    alignment = align(rendering.landmarks, "arcface", INPUT_SIZE)
+    crop = warp(rendering.image, alignment.matrix, INPUT_SIZE)
+    # turning the picture clockwise adds to the roll, and leaves yaw and pitch as they are
+    turned = math.degrees(math.atan2(alignment.matrix[1, 0], alignment.matrix[0, 0]))
+    return crop.transpose(2, 0, 1), np.array([attributes.yaw, attributes.pitch, attributes.roll + turned])
+
+
+def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    seed, person, images = task
+    cv2.setNumThreads(1)
+    made = [crop_and_pose(seed, person, image) for image in range(images)]
+    return np.stack([crop for crop, _ in made]), np.stack([pose for _, pose in made])
+
+
+def render_crops(seed: int, persons: int, images: int, workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Crops uint8 [persons, images, 3, 64, 64] and poses float64 [persons, images, 3] of a data set's people."""
+    tasks = [(seed, person, images) for person in range(persons)]
+    bar = {"total": persons, "desc": "rendering", "unit": "person", "disable": None}
+    if workers > 1:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            made = list(tqdm(pool.imap(_person, tasks, chunksize=8), **bar))
+    else:
+        made = list(tqdm(map(_person, tasks), **bar))
+    return np.stack([crops for crops, _ in made]), np.stack([poses for _, poses in made])
+
+
+def augment(crops: Tensor, generator: torch.Generator, misalign: bool) -> Tensor:
+    """uint8 [B, 3, 64, 64] → symmetric range, with colour, blur, noise and (for identity) small misalignment."""
+    x = crops.float() / 127.5 - 1
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(len(x), 1, 1, 1, generator=generator) * (high - low) + low
+
+    if misalign:
+        angle, size = uniform(-0.04, 0.04).view(-1), uniform(0.97, 1.03).view(-1)
+        cos, sin = size * angle.cos(), size * angle.sin()
+        shift = [uniform(-0.03, 0.03).view(-1) for _ in range(2)]
+        mirrored = torch.where(uniform(0, 1).view(-1) < 0.5, -1.0, 1.0)
+        matrix = torch.stack([torch.stack([cos * mirrored, -sin, shift[0]], 1),
+                              torch.stack([sin * mirrored, cos, shift[1]], 1)], 1)  # fmt: skip
+        grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
+        x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
+    x = torch.lerp(x, blurred, uniform(-1.0, 1.0).clamp(0, 1))
+    x = x * uniform(0.9, 1.1) + uniform(-0.06, 0.06)
+    return x + torch.randn(x.shape, generator=generator) * uniform(0.0, 0.03)
+
+
+def cosface(embeddings: Tensor, centres: Tensor, person: Tensor) -> Tensor:
+    """Cross-entropy over ``s (cos - m [own class])``; embeddings [B, E], centres [C, E], person [B]. A scalar."""
+    cosine = F.normalize(embeddings) @ F.normalize(centres).T
+    return F.cross_entropy(SCALE * (cosine - MARGIN * F.one_hot(person, len(centres))), person)
+
+
+def train(
+    which: str, crops: np.ndarray, poses: np.ndarray, iterations: int, batch_size: int, seed: int, start: Path | None
+) -> nn.Module:
+    """Train one network on crops [P, I, 3, 64, 64] and poses [P, I, 3]; AdamW with a one-cycle rate; start: weights."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    persons, images = crops.shape[:2]
+    network = {
+        "recogniser": lambda: residual_network(EMBEDDING_SIZE),
+        "judge": lambda: plain_network(EMBEDDING_SIZE),
+        "pose": lambda: residual_network(3),
+    }[which]()
+    if start is not None:
+        state = torch.load(start, weights_only=True)
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    centres = nn.Parameter(torch.randn(persons, EMBEDDING_SIZE))
+    optimizer = torch.optim.AdamW([*network.parameters(), centres], lr=2e-3, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=iterations)
+    flat, true = torch.from_numpy(crops.reshape(-1, *crops.shape[2:])), torch.from_numpy(poses.reshape(-1, 3)).float()
+    bar = tqdm(range(iterations), desc=f"training {which}", unit="it", mininterval=5)
+    for _ in bar:
+        chosen = torch.randint(len(flat), (batch_size,), generator=generator)
+        outputs = network(augment(flat[chosen], generator, misalign=which != "pose"))
+        if which == "pose":
+            loss = (outputs - true[chosen] / POSE_SCALE).abs().mean()
+        else:
+            loss = cosface(outputs, centres, chosen // images)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    return network.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the weights of the built-in networks of rendered faces again.")
+    parser.add_argument("--which", choices=tuple(DATA_SEEDS), action="append")
+    parser.add_argument("--persons", type=int, default=3000, help="rendered people")
+    parser.add_argument("--images", type=int, default=8, help="photos of each")
+    parser.add_argument("--iterations", type=int, default=4000)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cache", type=Path, default=Path("outputs/data"), help="folder that keeps the rendered crops")
+    parser.add_argument("--go-on", action="store_true", help="start from the weights that are there")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for which in arguments.which or tuple(DATA_SEEDS):
+        file = arguments.out / f"{which}.pt"
+        crops, poses = cached_crops(
+            arguments.cache, DATA_SEEDS[which], arguments.persons, arguments.images, arguments.workers
+        )
+        start = file if arguments.go_on else None
+        network = train(which, crops, poses, arguments.iterations, arguments.batch_size, 7, start)
+        state = {k: value.half() if value.is_floating_point() else value for k, value in network.state_dict().items()}
+        with whole_file(file) as part:
+            torch.save(state, part)
+
+
+def cached_crops(folder: Path, seed: int, persons: int, images: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+    """`render_crops`, kept in a file for the next network."""
+    file = folder / f"builtin_{seed}_{persons}x{images}.npz"
+    if not file.is_file():
+        crops, poses = render_crops(seed, persons, images, workers)
+        with whole_file(file) as part, open(part, "wb") as stream:
+            np.savez(stream, crops=crops, poses=poses)
+    stored = np.load(file)
+    return stored["crops"], stored["poses"]
+
+
+if __name__ == "__main__":
+    main()
