@@ -25,3 +25,40 @@ def shared() -> Path:
     if not (folder / "lfw" / "images").is_dir():
         pytest.skip(f"real faces and networks are not there: {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def crops(tmp_path_factory) -> Path:
+    """Prepared 32-px crops of 30 rendered persons with 4 photos each, with their true attributes."""
+    from simswap.data.aligning import CropSettings
+    from simswap.data.landmarks import LandmarkTable
+    from simswap.data.manifest import ATTRIBUTES_FILE
+    from simswap.data.preparing import copy_table, prepare_folder
+    from simswap.faces.rendered_dataset import write_dataset
+
+    raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("crops")
+    write_dataset(str(raw), persons=30, images=4, size=64, seed=3)
+    settings = CropSettings("arcface", 32, "png", 95, 0)
+    prepare_folder(raw, out, settings, {"made": "by the tests"}, LandmarkTable([raw / "loose_landmark.csv"]), None, 0)
+    copy_table(out, raw / "attributes.csv", ATTRIBUTES_FILE)
+    return out
+
+
+@pytest.fixture
+def door(monkeypatch, capsys):
+    """Run a front door in this process: ``door(main, "key=value", …)`` gives (exit code, output, errors)."""
+
+    def run(main, *arguments: str) -> tuple[int, str, str]:
+        from hydra.core.global_hydra import GlobalHydra
+
+        monkeypatch.setattr("sys.argv", ["simswap", *arguments])
+        capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as left:
+                main()
+        finally:
+            GlobalHydra.instance().clear()
+        captured = capsys.readouterr()
+        return int(left.value.code or 0), captured.out, captured.err
+
+    return run

@@ -1,0 +1,133 @@
+"""``simswap-evaluate`` through its command line, on a checkpoint of a real debug run."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+from simswap import checkpoint
+from simswap.checkpoint import KEY, write_slim
+from simswap.evaluate import main
+from simswap.train import main as train
+from tests.test_train import one_line, settings
+
+SMALL = ["protocol.persons=6", "protocol.images_per_person=3", "protocol.pairs=12", "grid_faces=2"]
+
+
+@pytest.fixture
+def run(crops, tmp_path, door):
+    """A finished run of one iteration."""
+    folder = tmp_path / "run"
+    code, _, errors = door(train, *settings(crops, folder), "trainer.max_steps=1", "trainer.val_check_interval=1")
+    assert code == 0, errors
+    return folder
+
+
+def test_a_checkpoint_alone_is_enough(run, door):
+    last = run / "checkpoints" / "last.ckpt"
+    write_slim(last, run / "slim.ckpt")
+    code, out, errors = door(main, f"checkpoint={last}", f"shipped={run / 'slim.ckpt'}", *SMALL)
+    assert code == 0, errors
+    content = json.loads((run / "evaluation.json").read_text())
+    protocol, results = content["protocol"], content["results"]
+    assert {name: entry["kind"] for name, entry in results.items()} == {
+        "trained": "trained", "shipped": "shipped", "do_nothing": "control", "copy_source": "control",
+    }
+    assert protocol["gallery_persons"] == 6
+    assert protocol["pairs"] == 12
+    assert protocol["judge"]["same_network"] is False
+    assert protocol["recogniser"]["sha256"] == checkpoint.load(last).description["recogniser"]["sha256"]
+    assert protocol["chance"] == pytest.approx(1 / 6)
+
+    # The controls' figures are known: doing nothing keeps pose and picture, copying the source is the source.
+    nothing, copied = results["do_nothing"], results["copy_source"]
+    assert nothing["pose_error_deg"]["value"] == 0
+    assert nothing["self_reconstruction_l1"]["value"] == 0
+    assert nothing["target_similarity"]["value"] == pytest.approx(1, abs=1e-5)
+    assert copied["id_retrieval"]["value"] == 1
+    assert copied["id_similarity"]["value"] == pytest.approx(1, abs=1e-5)
+    assert copied["pose_error_deg"]["value"] > 2
+    # Half precision moves the shipped net's figures by little.
+    for figure in ("id_similarity", "pose_error_deg"):
+        trained = results["trained"][figure]["value"]
+        assert results["shipped"][figure]["value"] == pytest.approx(trained, rel=0.05, abs=0.02)
+
+    slices = results["copy_source"]["slices"]
+    assert "yaw >= 25" in slices
+    assert 0 < slices["yaw >= 25"]["pairs"] <= 12
+    with Image.open(run / "evaluation.png") as grid:
+        assert grid.text["Description"] == "synthetic face swap"  # type: ignore[attr-defined]
+        assert grid.text["Checkpoint"].startswith("sha256:")  # type: ignore[attr-defined]
+    assert "do_nothing" in out
+    assert str(run / "evaluation.json") in out
+
+
+def test_an_earlier_evaluation_is_kept(run, door):
+    last = run / "checkpoints" / "last.ckpt"
+    assert door(main, f"checkpoint={last}", *SMALL)[0] == 0
+    before = (run / "evaluation.json").read_bytes()
+    assert door(main, f"checkpoint={last}", *SMALL, "protocol.pairs=6")[0] == 0
+    (kept,) = run.glob("evaluation_*.json")
+    assert kept.read_bytes() == before
+
+
+def test_without_a_judge_the_table_says_same_network(run, door):
+    code, out, _ = door(main, f"checkpoint={run / 'checkpoints' / 'last.ckpt'}", "judge=none", *SMALL)
+    assert code == 0
+    assert "same network" in out
+
+
+def change(last, out, edit):
+    content = torch.load(last, weights_only=True)
+    edit(content)
+    torch.save(content, out)
+
+
+def test_bad_checkpoints_are_named_in_one_line(run, crops, tmp_path, door):
+    last = run / "checkpoints" / "last.ckpt"
+    bad = tmp_path / "bad.ckpt"
+
+    def complaint(*arguments: str) -> str:
+        code, _, errors = door(main, f"checkpoint={bad}", *SMALL, *arguments)
+        assert code == 2
+        assert not (tmp_path / "evaluation.json").exists()
+        return one_line(errors)
+
+    assert "no such checkpoint" in complaint()
+    bad.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    assert "is no checkpoint, or is cut off" in complaint()
+    bad.write_text("not a checkpoint at all")
+    assert "is no checkpoint, or is cut off" in complaint()
+    torch.save({"state_dict": {}}, bad)
+    assert "does not describe itself" in complaint()
+    change(last, bad, lambda c: c[KEY]["recogniser"].update(sha256="0" * 64))
+    assert "was trained with the recogniser" in complaint()
+    change(last, bad, lambda c: c["state_dict"].pop("ema.last.1.bias"))
+    assert "damaged checkpoint" in complaint()
+    change(last, bad, lambda c: c[KEY].update(format=99))
+    assert "newer version" in complaint()
+    change(last, bad, lambda c: c[KEY]["config"]["recognition"].update(_target_="os.system"))
+    assert "not one of this project's" in complaint()
+    change(last, bad, lambda c: c[KEY].update(image_size=64))
+    assert "prepare the images with" in complaint()
+    shutil.copy(last, bad)
+    assert "simswap-prepare" in complaint("data_root=nowhere")
+    assert "missing.onnx" in complaint("recogniser_path=missing.onnx")
+    assert "did you mean pairs?" in complaint("+protocol.pair=3")
+
+
+def test_a_checkpoint_runs_no_code(tmp_path, door):
+    """A pickle that would call something is refused, and nothing is called."""
+    marker = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(marker), "w"))
+
+    torch.save({KEY: Hostile(), "state_dict": {}}, tmp_path / "hostile.ckpt")
+    code, _, errors = door(main, f"checkpoint={tmp_path / 'hostile.ckpt'}", *SMALL)
+    assert code == 2
+    assert "is no checkpoint" in one_line(errors)
+    assert not marker.exists()

@@ -1,0 +1,177 @@
+"""``simswap-train`` through its command line: a run's folder, resuming, and bad input."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from simswap import checkpoint
+from simswap.train import main
+
+DEBUG = ["experiment=debug", "logger.mode=disabled", "trainer.accelerator=cpu",
+         "data.fractions={train: 0.5, val: 0.25, test: 0.25}", "objective.feature_matching.last_layer=2"]
+
+
+def settings(crops: Path, run: Path) -> list[str]:
+    return [*DEBUG, f"data.root={crops}", f"hydra.run.dir={run}"]
+
+
+@pytest.fixture(scope="module")
+def finished(crops, tmp_path_factory) -> Path:
+    """The folder of a finished debug run."""
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    command = [sys.executable, "-m", "simswap.train", *settings(crops, run)]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=one_thread)
+    assert done.returncode == 0, done.stderr
+    (run / "output.txt").write_text(done.stdout + done.stderr)
+    return run
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with open(run / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_its_folder(finished):
+    assert {p.name for p in (finished / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert sorted(p.name for p in (finished / "samples").iterdir()) == ["0000003.png", "0000006.png"]
+    assert (finished / ".hydra" / "config.yaml").is_file()
+    with Image.open(finished / "samples" / "0000006.png") as grid:
+        assert grid.size == (3 * 32 + 2 * 4, 3 * 32 + 2 * 4)  # two targets and two sources
+        assert grid.text["Description"] == "synthetic face swap"  # type: ignore[attr-defined]
+
+
+def test_a_run_logs_its_terms_and_validates_beside_the_controls(finished):
+    lines = rows(finished)
+    trained = [line for line in lines if line["train/identity"]]
+    assert len(trained) == 6
+    assert all(float(line["train/reconstruction"]) > 0 for line in trained[::2])  # even iterations: one person
+    assert all(float(line["train/reconstruction"]) == 0 for line in trained[1::2])
+    validated = [line for line in lines if line["val/id_retrieval"]]
+    assert len(validated) == 2
+    assert {float(line["val/do_nothing/pose_error_deg"]) for line in validated} == {0.0}
+    assert {float(line["val/do_nothing/self_reconstruction"]) for line in validated} == {0.0}
+    assert {float(line["val/copy_source/id_retrieval"]) for line in validated} == {1.0}
+    assert float(validated[0]["val/copy_source/pose_error_deg"]) > 1
+
+
+def test_the_log_says_that_the_layers_are_not_the_papers(finished):
+    assert "discriminators with 3 layers (the paper's five need 95 px" in (finished / "output.txt").read_text()
+
+
+def test_the_checkpoint_swaps(finished):
+    loaded = checkpoint.load(finished / "checkpoints" / "last.ckpt")
+    assert loaded.description["config"]["name"] == "debug"
+    assert loaded.image_size == 32
+    out = loaded.generator(torch.rand(2, 3, 32, 32), torch.rand(2, 64))
+    assert out.shape == (2, 3, 32, 32)
+    content = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] == 6
+    assert {name.split(".")[0] for name in content["state_dict"]} == {"generator", "discriminators", "ema"}
+
+
+def test_resuming_goes_on_to_the_same_weights(finished, crops, tmp_path, door):
+    part = tmp_path / "part"
+    assert door(main, *settings(crops, part), "trainer.max_steps=4")[0] == 0
+    code, _, errors = door(main, f"resume={part}", "trainer.max_steps=6")
+    assert code == 0, errors
+    whole, resumed = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (finished, part))
+    assert resumed["global_step"] == 6
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name
+    assert [line["step"] for line in rows(part)] == [line["step"] for line in rows(finished)]
+    assert (part / ".hydra" / "config.yaml").read_text().count("resume: null") == 1  # the run's own record stands
+
+
+def test_a_sweep_makes_a_folder_a_point(crops, tmp_path, door):
+    sweep = [f"hydra.sweep.dir={tmp_path}", "trainer.max_steps=1", "trainer.val_check_interval=1"]
+    code, _, errors = door(main, "-m", *DEBUG, f"data.root={crops}", *sweep, "objective.weights.identity=1,20")
+    assert code == 0, errors
+    for job, weight in (("0", 1), ("1", 20)):
+        assert checkpoint.load(tmp_path / job / "checkpoints" / "last.ckpt").description["config"]["objective"][
+            "weights"
+        ]["identity"] == weight
+
+
+def one_line(errors: str) -> str:
+    lines = [line for line in errors.splitlines() if line.strip()]
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data.root=nowhere"], "simswap-prepare"),
+        (["recognition=onnx", "recognition.path=missing.onnx"], "missing.onnx: no such recogniser"),
+        (["data.size=33"], "must be a multiple of 4"),
+        (["data.size=8"], "at most"),
+        (["objective.feature_matching.last_layer=7"], "layers 0..2"),
+        (["objective.weights.identity=-1"], "a weight is a finite number >= 0"),
+        (["data.pairing=twins"], "data.pairing"),
+        (["generator=paperr"], "did you mean paper?"),
+        (["+trainer.max_step=3"], "did you mean max_steps?"),
+        (["data.fractions={train: 0.98, val: 0.01, test: 0.01}"], "person(s)"),
+        (["optimizer.schedule=cosine"], "optimizer.total_iterations"),
+        (["resume=nowhere"], "there is no nowhere/.hydra/config.yaml"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, crops, tmp_path, door, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [] if arguments[0].startswith("resume") else settings(crops, tmp_path / "run")
+    code, _, errors = door(main, *given, *arguments)
+    assert code == 2
+    assert words in one_line(errors)
+
+
+def test_another_runs_folder_is_not_written_over(finished, crops, door):
+    before = (finished / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    code, _, errors = door(main, *settings(crops, finished))
+    assert code == 2
+    assert "holds another run's work" in one_line(errors)
+    assert (finished / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_a_resumed_run_keeps_its_settings(finished, door):
+    code, _, errors = door(main, f"resume={finished}", "seed=3")
+    assert code == 2
+    assert "only trainer.* may be changed" in one_line(errors)
+
+
+def test_an_output_that_cannot_be_written(crops, tmp_path, door):
+    (tmp_path / "file").write_text("")
+    code, _, errors = door(main, *settings(crops, tmp_path / "file" / "run"))
+    assert code == 2
+    assert "error: " in errors
+
+
+def test_ctrl_c_saves_and_can_be_resumed(crops, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "simswap.train", *settings(crops, run), "trainer.max_steps=100000",
+               "trainer.val_check_interval=100000", "samples.every=100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.time() + 120
+    while not (run / "checkpoints" / "last.ckpt").is_file() and time.time() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2, errors
+    assert "error: interrupted" in errors
+    assert "Traceback" not in errors
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] > 0
+    assert not [p for p in run.rglob("*") if p.name.endswith((".part", ".tmp"))]
+    shutil.rmtree(run)
+
+
