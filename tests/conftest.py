@@ -39,7 +39,8 @@ def crops(tmp_path_factory) -> Path:
     raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("crops")
     write_dataset(str(raw), persons=30, images=4, size=64, seed=3)
     settings = CropSettings("arcface", 32, "png", 95, 0)
-    prepare_folder(raw, out, settings, {"made": "by the tests"}, LandmarkTable([raw / "loose_landmark.csv"]), None, 0)
+    record = {"template": "arcface", "size": 32}
+    prepare_folder(raw, out, settings, record, LandmarkTable([raw / "loose_landmark.csv"]), None, 0)
     copy_table(out, raw / "attributes.csv", ATTRIBUTES_FILE)
     return out
 

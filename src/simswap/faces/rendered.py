@@ -70,8 +70,8 @@ EXPOSURE = 0.86  # light skin in full light stays below white
 def draw_attributes(rng: np.random.Generator) -> Attributes:
     """Draw a photo: pose within yaw +-45, pitch +-25, roll +-20 degrees, expression, gaze, light, glasses on 25 %."""
     opened = rng.uniform() < 0.35
-    strength = rng.uniform(0.25, 0.75)
-    warm = rng.normal(0, 0.045)
+    strength = rng.uniform(0.2, 0.6)
+    warm = rng.normal(0, 0.03)
     return Attributes(
         yaw=float(np.clip(rng.normal(0, 21), -45, 45)),
         pitch=float(np.clip(rng.normal(0, 10), -25, 25)),
@@ -81,10 +81,10 @@ def draw_attributes(rng: np.random.Generator) -> Attributes:
         gaze_x=float(np.clip(rng.normal(0, 11), -25, 25)),
         gaze_y=float(np.clip(rng.normal(0, 6), -14, 14)),
         blink=float(rng.uniform(0.85, 1.0)) if rng.uniform() < 0.04 else float(rng.uniform(0, 0.3)),
-        light_x=float(rng.uniform(-65, 65)),
-        light_y=float(rng.uniform(-10, 60)),
+        light_x=float(rng.uniform(-50, 50)),
+        light_y=float(rng.uniform(0, 55)),
         light_strength=float(strength),
-        light_fill=float(rng.uniform(0.95, 1.12) - 0.75 * strength),
+        light_fill=float(rng.uniform(0.98, 1.10) - 0.75 * strength),
         light_red=float(1 + warm),
         light_blue=float(1 - warm),
         glasses=int(rng.uniform() < 0.25),

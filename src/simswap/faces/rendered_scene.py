@@ -122,7 +122,7 @@ def glasses(canvas: np.ndarray, view: View, shape: Shape, values: dict[str, floa
     k = np.linspace(-1, 1, 7)
     lines.append(np.stack([k * (x0 - wide), y0 - 0.05 - 0.04 * (1 - k * k), z0 + 0.02 + 0 * k], axis=1))
     mask = np.zeros((size, size), np.uint8)
-    thick = max(1, round(scale * (0.015 + 0.022 * form)))
+    thick = max(1, round(scale * (0.015 + 0.014 * form)))
     for line in lines:
         seen = line @ turn.T
         pixel = seen[:, :2] * scale + centre

@@ -2,9 +2,8 @@
 
 Recogniser and judge: CosFace (Wang et al. 2018), each on people of its own data set seed; the pose estimator: L1 on the
 true angles of the recogniser's people. People of other data set seeds are never the same, so the demo's and the tests'
-are unseen. Each starts from the weights that are there with ``--go-on``. Crops are `arcface` at 64 px, with blur, noise,
-colour and small misalignment, so that they do not stumble over a generator's flaws. One thread; figures in
-docs/evaluation.md.
+are unseen. ``--go-on`` starts from the weights that are there. Crops are `arcface` at 64 px, with blur, noise, colour
+and small misalignment, so that they do not stumble over a generator's flaws. Figures are in docs/evaluation.md.
 """
 
 import argparse

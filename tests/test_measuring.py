@@ -1,0 +1,104 @@
+"""The ruler on rendered crops with a tiny judge: what is known of the controls, and how pairs are chosen."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from simswap.data.datamodule import SwapDataModule
+from simswap.errors import InputError
+from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Ruler, Swapper, choose_pairs
+from simswap.metrics.bootstrap import bootstrap_interval
+from simswap.models.embedder import Embedder
+from simswap.models.pose import PoseEstimator
+from simswap.sampling import unseen_grid
+from tests.training.tiny import tiny_recogniser
+
+
+class BrightnessPose(PoseEstimator):
+    """Says the mean red, green and blue as the three angles, so that every error can be worked out."""
+
+    def __init__(self) -> None:
+        super().__init__("brightness", "0" * 64, None)
+
+    def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3)) * 10
+
+
+@pytest.fixture(scope="module")
+def data(crops):
+    return SwapDataModule(crops, batch_size=1, fractions={"train": 0.5, "val": 0.25, "test": 0.25})
+
+
+@pytest.fixture(scope="module")
+def ruler(data):
+    pairs = choose_pairs(data, "train", 8, 3, 20, seed=1)
+    return Ruler(data, pairs, Embedder(tiny_recogniser(), "arcface", 32), BrightnessPose(), 7, torch.device("cpu"))
+
+
+def test_pairs_are_of_two_persons_of_the_split_and_in_the_gallery(data):
+    pairs = choose_pairs(data, "train", 5, 2, 30, seed=0)
+    person = data.manifest.person
+    assert len(pairs.gallery) == 10
+    assert len(np.unique(person[pairs.gallery])) == 5
+    assert np.unique(person[pairs.gallery], return_counts=True)[1].tolist() == [2] * 5
+    assert set(pairs.gallery) <= set(data.rows("train"))
+    assert set(pairs.target) | set(pairs.source) <= set(pairs.gallery)
+    assert (person[pairs.target] != person[pairs.source]).all()
+    again = choose_pairs(data, "train", 5, 2, 30, seed=0)
+    assert all(np.array_equal(a, b) for a, b in zip(pairs, again, strict=True))
+    assert not np.array_equal(choose_pairs(data, "train", 5, 2, 30, seed=1).source, pairs.source)
+
+
+def test_a_split_of_one_person_cannot_be_measured(crops):
+    lonely = SwapDataModule(crops, batch_size=1, fractions={"train": 0.98, "val": 0.02, "test": 0.0})
+    with pytest.raises(InputError, match=r"the (val|test) split .* swaps need two"):
+        choose_pairs(lonely, "test", 5, 2, 3, seed=0)
+
+
+def test_the_controls_figures_are_known(ruler):
+    nothing, copied = ruler.measure(DO_NOTHING).figures(0), ruler.measure(COPY_SOURCE).figures(0)
+    assert nothing["pose_error_deg"] == (0, 0, 0)
+    assert nothing["self_reconstruction_l1"] == (0, 0, 0)
+    assert nothing["target_similarity"].value == pytest.approx(1)
+    assert nothing["id_retrieval"].value == 0  # the target itself is in the gallery, and nearest
+    assert copied["id_retrieval"].value == 1
+    assert copied["id_similarity"].value == pytest.approx(1)
+    assert nothing["id_similarity"].value == pytest.approx(copied["target_similarity"].value)
+
+
+def test_figures_are_worked_out_from_the_pictures(ruler, data):
+    blend = Swapper("blend", "other", lambda t, s: Faces(0.75 * t.images + 0.25 * s.images, t.view))
+    measured = ruler.measure(blend)
+    target = data.load(ruler.pairs.target).float() / 255
+    source = data.load(ruler.pairs.source).float() / 255
+    expected = 0.25 * 10 * (source.mean(dim=(2, 3)) - target.mean(dim=(2, 3)))  # what the blend adds to each angle
+    figures = measured.figures(seed=3)
+    assert figures["pose_error_deg"].value == pytest.approx(expected.norm(dim=1).mean().item(), rel=1e-4)
+    assert figures["yaw_error_deg"].value == pytest.approx(expected[:, 0].abs().mean().item(), rel=1e-4)
+    assert figures["self_reconstruction_l1"].value == pytest.approx(0, abs=1e-6)
+    judge = ruler.judge
+    view = torch.zeros(len(target), dtype=torch.int64)
+    cosine = (judge(0.75 * target + 0.25 * source, view) * judge(source, view)).sum(dim=1)
+    assert figures["id_similarity"].value == pytest.approx(cosine.mean().item(), abs=1e-5)
+    person = data.manifest.person[ruler.pairs.source]
+    assert figures["id_similarity"] == pytest.approx(bootstrap_interval(cosine.numpy(), person, 3), abs=1e-4)
+    means = measured.means(distributed=False)
+    assert means["id_similarity"] == pytest.approx(cosine.mean().item(), abs=1e-5)
+    assert measured.chance == pytest.approx(1 / 8)
+    assert measured.missed_poses == 0
+
+
+def test_a_slice_counts_its_pairs_alone(ruler):
+    measured = ruler.measure(COPY_SOURCE)
+    mask = np.zeros(20, dtype=bool)
+    mask[[2, 5, 11]] = True
+    each = measured.samples()["pose_error_deg"].numpy()
+    assert measured.figures(0, mask)["pose_error_deg"].value == pytest.approx(each[mask].mean(), rel=1e-6)
+
+
+def test_the_grid_shows_other_persons_as_sources(data):
+    grid = unseen_grid(data, "train", 2, 0, lambda t, s: s, torch.device("cpu"))
+    assert grid.shape == (3 * 32 + 8, 3 * 32 + 8, 3)
+    assert np.array_equal(grid[36:68, 36:68], grid[:32, 36:68])  # the swap that copies its source
+    assert (grid[:32, :32] == 255).all()
