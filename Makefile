@@ -19,7 +19,8 @@ $(INSTALLED): setup.cfg pyproject.toml
 
 # The main job on the embedded default: render faces, align them, train for five minutes, measure on unseen persons.
 demo: install
-	$(BIN)/simswap-prepare source=rendered raw=outputs/data/demo_faces out=outputs/data/demo size=64 template=arcface
+	$(BIN)/simswap-prepare source=rendered source.persons=600 source.images=12 \
+		raw=outputs/data/demo_faces out=outputs/data/demo size=64 template=arcface
 	$(BIN)/simswap-train experiment=demo hydra.run.dir=outputs/demo/$(DEMO_RUN)
 	$(BIN)/simswap-evaluate checkpoint=outputs/demo/$(DEMO_RUN)/checkpoints/last.ckpt shipped=demo
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)

@@ -66,6 +66,13 @@ def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> N
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain_hydra(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+    except ValueError as error:
+        if not str(error).startswith("Only one of --"):  # Hydra's word on flags that do not go together
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except BrokenPipeError:  # the reader of our output has seen enough (… | head)
+        os._exit(EXIT_BAD_INPUT)
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or 'output folder'}; check the path", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
