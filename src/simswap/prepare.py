@@ -93,7 +93,9 @@ def _as_paths(value: Any) -> list[Path]:
 
 def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
     """The settings that decide the crops; a second run into the same folder must have the same."""
-    detector = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector._target_ is not None else None
+    detector: Any = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector._target_ is not None else None
+    if detector and Path(detector["pack"]).is_dir():
+        detector["pack"] = str(Path(detector["pack"]).resolve())  # the same pack, named from another working folder
     return {
         "raw": str(Path(cfg.raw).resolve()),
         "template": cfg.template,
