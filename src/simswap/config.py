@@ -60,8 +60,9 @@ def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> N
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
     try:
         hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
-    except KeyboardInterrupt:
-        print("error: interrupted; what was finished is kept, run the same command again to go on", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        how = str(interrupt) or "run the same command again to go on"
+        print(f"error: interrupted; what was finished is kept, {how}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain_hydra(error)}", file=sys.stderr)

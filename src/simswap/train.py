@@ -83,7 +83,7 @@ def train(cfg: DictConfig) -> float | None:
     finally:
         finish(trainer.loggers, failed=not finished)
     if stop.interrupted:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"go on with simswap-train resume={run}")
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / "last.ckpt")
     retrieval = trainer.callback_metrics.get("val/id_retrieval")
     return None if retrieval is None else float(retrieval)
