@@ -22,7 +22,7 @@ demo: install
 	$(BIN)/simswap-prepare source=rendered source.persons=600 source.images=12 \
 		raw=outputs/data/demo_faces out=outputs/data/demo size=64 template=arcface
 	$(BIN)/simswap-train experiment=demo hydra.run.dir=outputs/demo/$(DEMO_RUN)
-	$(BIN)/simswap-evaluate checkpoint=outputs/demo/$(DEMO_RUN)/checkpoints/last.ckpt shipped=demo
+	$(BIN)/simswap-evaluate checkpoint=outputs/demo/$(DEMO_RUN)/checkpoints/last.ckpt
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
 
 test: install

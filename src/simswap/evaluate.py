@@ -23,9 +23,6 @@ from simswap.models.embedder import Embedder
 from simswap.pictures import provenance, write_png
 from simswap.sampling import unseen_grid
 
-# Trained as experiment=demo, but for longer; docs/evaluation.md has the command, seed and time.
-DEMO_CHECKPOINT = Path(__file__).parent / "weights" / "demo.ckpt"
-
 
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate by a checked config: table, evaluation.json and grid pictures."""
@@ -42,7 +39,7 @@ def evaluate(cfg: DictConfig) -> None:
     data = held_out(config, cfg.data_root)
     rows = [("trained", trained)]
     if cfg.shipped:
-        rows.append(("shipped", checkpoint.load(DEMO_CHECKPOINT if cfg.shipped == "demo" else cfg.shipped)))
+        rows.append(("shipped", checkpoint.load(cfg.shipped)))
     embedder = Embedder(recogniser, data.manifest.template, data.size)
     swappers = []
     for kind, content in rows:
