@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simswap import pixels
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.pairs import evaluation_pairs
 from simswap.errors import InputError
@@ -22,6 +23,7 @@ from simswap.metrics.reconstruction import SelfReconstruction
 from simswap.metrics.retrieval import IdentityRetrieval
 from simswap.metrics.similarity import IdentitySimilarity
 from simswap.models.embedder import Embedder
+from simswap.models.generator import Generator
 from simswap.models.pose import PoseEstimator
 
 
@@ -52,6 +54,19 @@ class Figure(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device) -> Faces:
+    """The crops of these manifest rows, not augmented, on the device."""
+    view = torch.from_numpy(data.manifest.view[rows].astype(np.int64))
+    return Faces(pixels.from_uint8(data.load(rows).to(device), "unit"), view.to(device))
+
+
+def swap_faces(generator: Generator, embedder: Embedder, target: Faces, source: Faces) -> Faces:
+    """A generator's swap of pictures in unit range, in the targets' views: what is validated, sampled and evaluated."""
+    identity = embedder.identity(source.images, source.view)
+    result = generator(pixels.to_range(target.images, generator.pixel_range), identity)
+    return Faces(pixels.to_unit(result, generator.pixel_range).clamp(0, 1), target.view)
 
 
 class ProtocolPairs(NamedTuple):
@@ -120,9 +135,7 @@ class Ruler:
 
     def faces(self, rows: np.ndarray) -> Faces:
         """The crops of these manifest rows, on the device."""
-        view = torch.from_numpy(self.data.manifest.view[rows].astype(np.int64))
-        images = self.data.load(rows).to(self.device).float() / 255
-        return Faces(images, view.to(self.device))
+        return load_faces(self.data, rows, self.device)
 
     def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         return iter(np.array_split(rows, max(1, -(-len(rows) // self.batch_size))))

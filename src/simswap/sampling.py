@@ -8,7 +8,7 @@ from torch import Tensor
 
 from simswap import pixels
 from simswap.data.datamodule import SwapDataModule
-from simswap.measuring import Faces, choose_pairs
+from simswap.measuring import Faces, choose_pairs, load_faces
 from simswap.pictures import swap_grid
 
 
@@ -27,9 +27,8 @@ def unseen_grid(
     """
     rows = choose_pairs(data, split, 2 * faces, 1, 1, seed).gallery
     half = len(rows) // 2
-    views = torch.from_numpy(data.manifest.view[rows].astype(np.int64)).to(device)
-    crops = data.load(rows)  # uint8 [n, 3, S, S]
-    images = crops.to(device).float() / 255
+    images, views = load_faces(data, rows, device)
+    crops = pixels.to_uint8(images).cpu()
     source = Faces(images[half : 2 * half], views[half : 2 * half])
     swaps: list[Tensor] = []
     for t in range(half):

@@ -1,15 +1,15 @@
 """Measures swappers by one protocol and puts the figures into the form of evaluation.json."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from simswap import pixels
 from simswap.checkpoint import SwapCheckpoint
 from simswap.data.datamodule import SwapDataModule
-from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Figure, Ruler, Swapper
+from simswap.measuring import COPY_SOURCE, DO_NOTHING, Figure, Ruler, Swapper, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recogniser
 
@@ -23,12 +23,7 @@ def checkpoint_swapper(
     generator = checkpoint.generator.to(device)
     embedder = embedder.to(device)
 
-    def swap(target: Faces, source: Faces) -> Faces:
-        identity = embedder.identity(source.images, source.view)
-        result = generator(pixels.to_range(target.images, generator.pixel_range), identity)
-        return Faces(pixels.to_unit(result, generator.pixel_range).clamp(0, 1), target.view)
-
-    return Swapper(name, kind, swap)
+    return Swapper(name, kind, partial(swap_faces, generator, embedder))
 
 
 def run_protocol(

@@ -9,9 +9,10 @@ import csv
 import hashlib
 import io
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,6 +53,15 @@ def photo(seed: int, person: int, image: int, size: int) -> tuple[Rendering, Att
     return render(identity, attributes, size), attributes
 
 
+def each_person(work: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> list[Any]:
+    """``work`` on every person's task, in order, with a progress bar; in ``workers`` processes from two on."""
+    bar = {"total": len(tasks), "desc": "rendering", "unit": "person", "disable": None}
+    if workers > 1:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            return list(tqdm(pool.imap(work, tasks, chunksize=4), **bar))
+    return list(tqdm(map(work, tasks), **bar))
+
+
 def write_dataset(root: str, persons: int, images: int, size: int, seed: int, workers: int = 0) -> None:
     """Write a data set; what is there already is kept, so that an interrupted one goes on.
 
@@ -67,12 +77,7 @@ def write_dataset(root: str, persons: int, images: int, size: int, seed: int, wo
     folder = Path(root)
     _check_settings(folder, f"persons={persons} images={images} size={size} seed={seed}")
     tasks = [(folder, seed, person, images, size) for person in range(persons)]
-    bar = {"total": persons, "desc": "rendering", "unit": "person", "disable": None}
-    if workers > 1:
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            rows = list(tqdm(pool.imap(_write_person, tasks, chunksize=4), **bar))
-    else:
-        rows = list(tqdm(map(_write_person, tasks), **bar))
+    rows = each_person(_write_person, tasks, workers)
     photos = [row for person in rows for row in person]
     _write_table(folder / "loose_landmark.csv", ["NAME_ID", *LANDMARK_COLUMNS], (row[0] for row in photos))
     _write_table(folder / "attributes.csv", ["NAME_ID", *ATTRIBUTES], (row[1] for row in photos))

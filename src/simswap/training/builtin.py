@@ -8,7 +8,6 @@ and small misalignment, so that they do not stumble over a generator's flaws. Fi
 
 import argparse
 import math
-import multiprocessing
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from simswap.faces.alignment import align, warp
-from simswap.faces.rendered_dataset import photo
+from simswap.faces.rendered_dataset import each_person, photo
 from simswap.files import whole_file
 from simswap.models.builtin import EMBEDDING_SIZE, INPUT_SIZE, POSE_SCALE, WEIGHTS, plain_network, residual_network
 
@@ -48,12 +47,7 @@ def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 def render_crops(seed: int, persons: int, images: int, workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Crops uint8 [persons, images, 3, 64, 64] and poses float64 [persons, images, 3] of a data set's people."""
     tasks = [(seed, person, images) for person in range(persons)]
-    bar = {"total": persons, "desc": "rendering", "unit": "person", "disable": None}
-    if workers > 1:
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            made = list(tqdm(pool.imap(_person, tasks, chunksize=8), **bar))
-    else:
-        made = list(tqdm(map(_person, tasks), **bar))
+    made = each_person(_person, tasks, workers)
     return np.stack([crops for crops, _ in made]), np.stack([poses for _, poses in made])
 
 

@@ -14,7 +14,7 @@ from simswap import pixels
 from simswap.checkpoint import KEY, describe
 from simswap.data.pairs import random_words, unit
 from simswap.losses.objective import Objective
-from simswap.measuring import Faces
+from simswap.measuring import Faces, swap_faces
 from simswap.models.discriminator import Discriminators
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
@@ -128,10 +128,7 @@ class SimSwapModule(L.LightningModule):
 
     def swap(self, target: Faces, source: Faces) -> Faces:
         """The averaged generator on pictures in unit range: what is validated, sampled and saved."""
-        identity = self.embedder.identity(source.images, source.view)
-        name = self.generator.pixel_range
-        result = self.ema(pixels.to_range(target.images, name), identity)
-        return Faces(pixels.to_unit(result, name).clamp(0, 1), target.view)
+        return swap_faces(self.ema, self.embedder, target, source)  # type: ignore[arg-type]
 
     def on_validation_start(self) -> None:
         self.validation.start(self.embedder, self.swap, self.device)
