@@ -133,7 +133,7 @@ def test_unwritable_output(prepare, raw):
 
 def test_rendered_faces_are_written_and_prepared(prepare, tmp_path):
     code, printed, error = prepare(
-        "source=rendered", "source.persons=3", "source.images=2", "source.size=64", "source.seed=5", "raw=faces",
+        "origin=rendered", "origin.persons=3", "origin.images=2", "origin.size=64", "origin.seed=5", "raw=faces",
         "out=crops", "size=48",
     )  # fmt: skip
     assert code == 0, error

@@ -33,9 +33,9 @@ def run(cfg: DictConfig) -> None:
     # Faces to prepare: given, or rendered first.
     tables = _as_paths(cfg.landmarks)
     attributes = Path(cfg.attributes) if cfg.attributes else None
-    if cfg.source._target_ is not None:
+    if cfg.origin._target_ is not None:
         # The generator of rendered faces is loaded only where it is asked for.
-        build(cfg.source, root=str(raw), workers=cfg.workers)
+        build(cfg.origin, root=str(raw), workers=cfg.workers)
         tables = [] if cfg.detector._target_ is not None else [raw / "loose_landmark.csv"]
         attributes = raw / "attributes.csv"
 
@@ -105,7 +105,7 @@ def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
         "min_side": cfg.min_side,
         "landmarks": [str(table.resolve()) for table in tables],
         "detector": detector,
-        "source": OmegaConf.to_container(cfg.source, resolve=True) if cfg.source._target_ is not None else None,
+        "origin": OmegaConf.to_container(cfg.origin, resolve=True) if cfg.origin._target_ is not None else None,
     }
 
 

@@ -301,10 +301,10 @@ def test_landmarks_are_found_by_person(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
-    """Peak of Python's memory with 200 and with 1,400 images, in folders of 40."""
+    """Peak of Python's memory with 200, 1,400 and 2,600 images, in folders of 40."""
     _save(tmp_path / "one.png")
     peaks = []
-    for count in (200, 1400):
+    for count in (200, 1400, 2600):
         base = tmp_path / str(count)
         for number in range(count):
             file = base / "raw" / f"p{number // 40}" / f"{number % 40}.png"
@@ -315,7 +315,8 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # A manifest row takes about 200 bytes; a person's folder is all that is remembered of its 40 images.
-    assert (peaks[1] - peaks[0]) / 1200 < 60
+    # The smaller step counts: where the interpreter's own table of names happens to double, one step shows 8 MB.
+    assert min(peaks[1] - peaks[0], peaks[2] - peaks[1]) / 1200 < 60
 
 
 SCRIPT = """
@@ -344,7 +345,7 @@ def _alive(group: int) -> bool:
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_ended_by_a_signal_keeps_its_work_and_goes_on(tmp_path, kind):
     """With signal 9 and with Ctrl-C, with worker processes: no worker stays, nothing is lost or half-written."""
-    names = [f"p{person}/{number}" for person in range(6) for number in range(250)]
+    names = [f"p{person}/{number}" for person in range(6) for number in range(500)]
     _save(tmp_path / "raw" / "p0" / "0.png")
     for name in names[1:]:
         (tmp_path / "raw" / name).parent.mkdir(exist_ok=True)
@@ -354,6 +355,8 @@ def test_a_run_ended_by_a_signal_keeps_its_work_and_goes_on(tmp_path, kind):
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, tmp_path], start_new_session=True, stderr=subprocess.PIPE, text=True,
         stdout=subprocess.DEVNULL,
+        # a suite that a shell started in the background ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(crops.rglob("*.png")) and time.monotonic() < deadline:

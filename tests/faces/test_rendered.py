@@ -133,7 +133,7 @@ def test_data_set_is_the_same_for_any_workers_and_resumes(tmp_path):
 
 
 def test_bad_requests_say_what_is_wrong(tmp_path):
-    with pytest.raises(InputError, match=r"source\.persons=0"):
+    with pytest.raises(InputError, match=r"origin\.persons=0"):
         write_dataset(tmp_path, 0, 1, 64, seed=0)
     write_dataset(tmp_path / "a", 1, 1, 64, seed=1)
     with pytest.raises(InputError, match="holds rendered faces of other settings"):

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from simswap.faces import rendered_paint, rendered_scene, rendered_view
+from simswap.faces import rendered_paint, rendered_scene, rendered_skin, rendered_view
 from simswap.faces.rendered_head import NAMES, Identity, directions, render_person, shape_of
 
 __all__ = ["NAMES", "Attributes", "Identity", "Rendering", "draw_attributes", "render", "render_person"]
 
 
 SCALE = 0.385  # of the side for a head unit: forehead to chin takes 55 to 60 % of the height, as in VGGFace2's crops
-CELL_LENGTH = float(np.deg2rad(rendered_paint.CELL)) * 0.9  # a texture pixel in front, in head units
+CELL_LENGTH = float(np.deg2rad(rendered_skin.CELL)) * 0.9  # a texture pixel in front, in head units
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
     texture = rendered_paint.paint(
         identity, a.mouth_open, a.smile, (a.gaze_x, a.gaze_y), a.blink, glint, soften
     )
-    albedo = cv2.remap(texture, *rendered_paint.cells(view.longitude, view.latitude), cv2.INTER_LINEAR, None,
+    albedo = cv2.remap(texture, *rendered_skin.cells(view.longitude, view.latitude), cv2.INTER_LINEAR, None,
                        cv2.BORDER_REPLICATE)  # fmt: skip
     # Wrapped Lambert: skin scatters light past the terminator. The even part comes a little more from above.
     lit = EXPOSURE * (a.light_fill + a.light_strength * np.maximum((facing + 0.25) / 1.25, 0.0))
@@ -136,10 +136,10 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
     canvas = rendered_scene.background(rng, size)
     cloth = rng.uniform(15, 225, 3)
     gain = EXPOSURE * tint * (a.light_fill + 0.6 * a.light_strength)
-    skin = rendered_paint.skin_colour(identity)
+    skin = rendered_skin.skin_colour(identity)
     neck = 0.40 + 0.35 * (p["face_width"] - 0.62) + 0.3 * (p["skull_width"] - 0.745)
-    if rendered_paint.hangs(identity):
-        rendered_scene.hanging_hair(canvas, p, centre, scale, turn, rendered_paint.hair_colour(identity) * gain, rng)
+    if rendered_skin.hangs(identity):
+        rendered_scene.hanging_hair(canvas, p, centre, scale, turn, rendered_skin.hair_colour(identity) * gain, rng)
     body = rendered_scene.body(size, centre, scale, turn, skin, cloth, gain, neck)
     rendered_scene.cover(canvas, body)
     canvas += (head - canvas) * view.coverage[..., None]

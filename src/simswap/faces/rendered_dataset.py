@@ -71,7 +71,7 @@ def write_dataset(root: str, persons: int, images: int, size: int, seed: int, wo
     """
     if min(persons, images) < 1 or seed < 0 or not 32 <= size <= 1024:
         raise InputError(
-            f"source.persons={persons}, source.images={images}, source.size={size}, source.seed={seed}: at least one "
+            f"origin.persons={persons}, origin.images={images}, origin.size={size}, origin.seed={seed}: at least one "
             "person and image, 32 to 1024 px and a seed of 0 or more are needed"
         )
     folder = Path(root)

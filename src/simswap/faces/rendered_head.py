@@ -93,6 +93,7 @@ class Identity:
         return dict(zip(NAMES, self.values, strict=True))
 
 
+@lru_cache(maxsize=8)
 def render_person(seed: int) -> Identity:
     """Draw a person: truncated normals of `PARAMETERS`, then hair style, beard and marks. Same seed, same person."""
     rng = np.random.default_rng([seed, 0x9E3779B9])
@@ -153,7 +154,7 @@ def hair_line(identity: Identity, longitude: np.ndarray) -> np.ndarray:
 
 
 def hair_mask(identity: Identity, longitude: np.ndarray, latitude: np.ndarray, softness: float) -> np.ndarray:
-    """Share of hair (0..1) at angles in degrees [H, W]; `softness` is the width of the edge in degrees."""
+    """Share of hair (0..1) [H, W] at longitudes [1, W] and latitudes [H, 1]; `softness`: width of the edge. Degrees."""
     curl = identity["hair_curl"]
     wave = curl * (1.6 * np.sin(longitude * 0.42 + 1.0) + 1.1 * np.sin(longitude * 0.93 + latitude * 0.1))
     strands = 0.9 * np.sin(longitude * 1.7) * np.sin(longitude * 0.61 + 0.4)
@@ -192,14 +193,22 @@ def _with_slopes(radius: np.ndarray) -> np.ndarray:
     return np.stack([wide[:, 1:-1], by_longitude, by_latitude[:, 1:-1]], axis=-1).astype(np.float32)
 
 
+@lru_cache(maxsize=1)
+def _all_directions() -> np.ndarray:
+    """`directions` of every cell, [ROWS, COLUMNS, 3]."""
+    cell = 180.0 / ROWS
+    angles = np.meshgrid((np.arange(COLUMNS) + 0.5) * cell - 180.0, (np.arange(ROWS) + 0.5) * cell - 90.0)
+    return directions(*angles)
+
+
 @lru_cache(maxsize=8)
 def shape_of(identity: Identity) -> Shape:
     """The person's shape maps; kept for the last few persons, since photos come person by person."""
     p = identity.as_dict()
     cell = 180.0 / ROWS
     east_of, south_of = (np.arange(COLUMNS) + 0.5) * cell - 180.0, ((np.arange(ROWS) + 0.5) * cell - 90.0)[:, None]
-    longitude, latitude = np.meshgrid(east_of, south_of[:, 0])
-    d = directions(longitude, latitude)
+    longitude, latitude = east_of[None], south_of
+    d = _all_directions()
 
     def bump(east: float, south: float, wide: float, high: float, power: float = 2.0) -> np.ndarray:
         return np.exp(-(np.abs((east_of - east) / wide) ** power)) * np.exp(-np.abs((south_of - south) / high) ** power)
