@@ -7,9 +7,7 @@ Checkpoints of others are data: they are loaded with ``weights_only=True`` and n
 
 import argparse
 import hashlib
-import pickle
 import subprocess
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ import torch
 from simswap import __version__
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
-from simswap.files import whole_file
+from simswap.faces.warping import VIEWS
+from simswap.files import NOT_A_PICKLE, whole_file
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recogniser
 
@@ -45,6 +44,11 @@ class SwapCheckpoint:
     def template(self) -> str:
         return self.description["template"]
 
+    @property
+    def recogniser_view(self) -> str:
+        """How it shows crops to its recogniser: a name of `faces.warping.VIEWS`; files of before have none."""
+        return self.description.get("recogniser_view", "warp")
+
     def check_recogniser(self, recogniser: Recogniser) -> None:
         """Raise InputError where this is not the recogniser that the generator was trained with."""
         trained_with = self.description["recogniser"]
@@ -65,7 +69,8 @@ class SwapCheckpoint:
 
 
 def describe(
-    generator: Generator, template: str, image_size: int, recogniser: Recogniser, config: dict[str, Any]
+    generator: Generator, template: str, image_size: int, recogniser: Recogniser, config: dict[str, Any],
+    recogniser_view: str = "warp",
 ) -> dict[str, Any]:
     """The description that travels with the weights; plain values only, so that it loads with weights_only."""
     return {
@@ -77,6 +82,7 @@ def describe(
         "template": template,
         "generator": dict(generator.settings),
         "recogniser": {"name": recogniser.name, "sha256": recogniser.sha256},
+        "recogniser_view": recogniser_view,
         "config": config,
     }
 
@@ -100,6 +106,8 @@ def load(path: str | Path) -> SwapCheckpoint:
         if description["format"] > FORMAT:
             raise InputError(f"{path} has checkpoint format {description['format']}, written by a newer version "
                              f"({description['package_version']}); this one reads up to {FORMAT}: update the package")
+        if description.get("recogniser_view", "warp") not in VIEWS:
+            raise InputError(f"{path} names the recogniser view {description['recogniser_view']!r}, which is not known")
         if description["template"] not in TEMPLATES:
             raise InputError(f"{path} names the alignment template {description['template']!r}, which is not known")
         generator = Generator(**description["generator"])
@@ -124,12 +132,34 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint; give a run's .ckpt file, as in outputs/…/checkpoints/last.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except NOT_A_PICKLE as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(f"{path} is no checkpoint, or is cut off ({reason}); copy it again or use another") from error
     if not isinstance(content, dict) or not isinstance(content.get(KEY), dict):
         raise InputError(f"{path} is not a checkpoint of this project: it does not describe itself; use another")
     return content
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """A plain file of weights, as data; InputError for a file that holds, or asks for, anything but tensors by name."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file of weights")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # hostile and broken files make torch raise nearly anything
+        raise InputError(f"{path} is no plain file of weights, or is cut off; nothing in it was run") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
+        raise InputError(f"{path} holds something else than tensors by name; give the generator's state dict")
+    return content
+
+
+def write_generator(out: Path, generator: Generator, description: dict[str, Any]) -> None:
+    """Write a generator as a slim checkpoint, in the precision that it has."""
+    weights = {f"{GENERATOR_PREFIX}{name}": value for name, value in generator.state_dict().items()}
+    with whole_file(out) as part:
+        torch.save({KEY: description, "state_dict": weights}, part)
 
 
 def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> None:

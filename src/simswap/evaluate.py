@@ -15,7 +15,8 @@ from tqdm import tqdm
 from simswap import checkpoint
 from simswap.config import build, front_door
 from simswap.data.datamodule import SwapDataModule
-from simswap.evaluation.instruments import judge_of, pose_of, recogniser_of
+from simswap.errors import InputError
+from simswap.evaluation.instruments import choose_device, judge_of, pose_of, recogniser_of
 from simswap.evaluation.report import print_table, write_evaluation
 from simswap.evaluation.runner import checkpoint_swapper, describe_protocol, run_protocol
 from simswap.measuring import Ruler, Swapper, choose_pairs
@@ -40,19 +41,19 @@ def evaluate(cfg: DictConfig) -> None:
     rows = [("trained", trained)]
     if cfg.shipped:
         rows.append(("shipped", checkpoint.load(cfg.shipped)))
-    embedder = Embedder(recogniser, data.manifest.template, data.size)
     swappers = []
     for kind, content in rows:
         content.check_recogniser(recogniser)
         content.check_crops(data.manifest.template, data.size)
-        swappers.append(checkpoint_swapper(content, embedder, kind, kind, device))
+        shown = Embedder(recogniser, data.manifest.template, data.size, content.recogniser_view)
+        swappers.append(checkpoint_swapper(content, shown, kind, kind, device))
 
     protocol = OmegaConf.to_container(cfg.protocol)
     pairs = choose_pairs(
         data, cfg.protocol.split, cfg.protocol.persons, cfg.protocol.images_per_person, cfg.protocol.pairs,
         cfg.protocol.seed,
     )
-    judging = embedder if judge is None else Embedder(judge, data.manifest.template, data.size)
+    judging = Embedder(recogniser if judge is None else judge, data.manifest.template, data.size)
     ruler = Ruler(data, pairs, judging, pose, cfg.protocol.batch_size, device, progress)
     results, chance = run_protocol(ruler, swappers, cfg.protocol.seed, cfg.protocol.slices)
     for kind, content in rows:
@@ -71,7 +72,9 @@ def evaluate(cfg: DictConfig) -> None:
 
 def held_out(config: dict, root: str | None) -> SwapDataModule:
     """The data with the same split as in training, so that its test persons are unseen."""
-    settings = config["data"]
+    settings = config.get("data") or {}
+    if not (root or settings.get("root")):
+        raise InputError("the checkpoint names no data, as imported ones do: give prepared crops as data_root=…")
     return SwapDataModule(
         root or settings["root"], batch_size=1, size=settings.get("size"),
         **({"fractions": settings["fractions"]} if settings.get("fractions") else {}),
@@ -83,7 +86,7 @@ def write_grid(
     device: torch.device,
 ) -> None:
     grid = unseen_grid(data, cfg.protocol.split, cfg.grid_faces, cfg.protocol.seed, swapper.swap, device)
-    write_png(path, grid, provenance(content.sha256))
+    write_png(path, grid, provenance(f"sha256:{content.sha256}"))
 
 
 def keep_earlier(path: Path) -> None:
@@ -91,10 +94,6 @@ def keep_earlier(path: Path) -> None:
     if path.is_file():
         stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(path.stat().st_mtime))
         path.rename(path.with_name(f"{path.stem}_{stamp}{path.suffix}"))
-
-
-def choose_device(name: str) -> torch.device:
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def progress(steps: Iterator) -> Iterator:

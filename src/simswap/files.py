@@ -1,11 +1,18 @@
 """Files that are either whole or not there."""
 
 import os
+import pickle
+import struct
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from simswap.errors import InputError
+
+# What torch's reader raises, by the bytes that it meets, for files that are none of its own or are cut off.
+NOT_A_PICKLE = (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, struct.error, ValueError,
+                LookupError, TypeError, AttributeError)  # fmt: skip
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from torch.nn import functional as F
 from simswap.faces.alignment import TEMPLATES, after_shrinking, crop_to_recogniser, shrink_factor
 
 
-def warp_batch(images: Tensor, matrices: Tensor, size: int) -> Tensor:
+def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "border") -> Tensor:
     """Warp images [B, C, H, W] by matrices [B, 2, 3] to [B, C, size, size].
 
     A matrix maps input pixels to output pixels, (x, y) with pixel centres at integers (OpenCV's
-    convention, as in `faces.alignment`). Bilinear; beyond the border the nearest pixel counts.
+    convention, as in `faces.alignment`). Bilinear; beyond the border the nearest pixel counts, or 0
+    with padding ``zeros``.
     Differentiable with respect to the images; computed in float32 at least, whatever autocast says
     (a bfloat16 grid would miss by whole pixels), and returned in the images' dtype.
     Raises ValueError on other shapes.
@@ -38,8 +39,12 @@ def warp_batch(images: Tensor, matrices: Tensor, size: int) -> Tensor:
         # Pixel centres at integers → grid_sample's [-1, 1] between the outer borders (align_corners=False).
         extent = torch.tensor([width, height], device=images.device, dtype=dtype)
         grid = ((2 * source + 1) / extent - 1).view(-1, size, size, 2)
-        warped = F.grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=False)
+        warped = F.grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode=padding, align_corners=False)
     return warped.to(images.dtype)
+
+
+# How crops reach the recogniser: by the warp between the templates, or plainly resized as the public trainers did.
+VIEWS = ("warp", "nearest", "bicubic")
 
 
 class RecogniserView(nn.Module):
@@ -47,14 +52,18 @@ class RecogniserView(nn.Module):
 
     Where the recogniser's crop is much smaller, the crop is averaged over whole blocks first: a bilinear
     warp alone would read one pixel in four at half size, and the identity loss would reach no other.
-    A crop that already is the recogniser's own is passed on as it is, bit for bit.
+    A crop that already is the recogniser's own is passed on as it is, bit for bit. Plain resizing (``nearest``,
+    ``bicubic``) is there for the public weights alone: it costs accuracy.
     """
 
     matrices: Tensor
 
-    def __init__(self, template: str, crop_size: int, recogniser_size: int) -> None:
-        """Raises ValueError for a template that does not exist or a size below 1."""
+    def __init__(self, template: str, crop_size: int, recogniser_size: int, how: str = "warp") -> None:
+        """how: one of `VIEWS`. Raises ValueError for a template or a way that does not exist, or a size below 1."""
         super().__init__()
+        if how not in VIEWS:
+            raise ValueError(f"no view {how!r}; there are {', '.join(VIEWS)}")
+        self.how = how
         if template not in TEMPLATES:
             raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
         if crop_size < 1 or recogniser_size < 1:
@@ -73,6 +82,8 @@ class RecogniserView(nn.Module):
         """Crops [B, 3, S, S] and their views int64 [B] → [B, 3, R, R] in the same range and dtype."""
         if images.shape[-2:] != (self.crop_size, self.crop_size):
             raise ValueError(f"expected crops of {self.crop_size} px, got {tuple(images.shape)}")
+        if self.how != "warp":
+            return F.interpolate(images, (self.recogniser_size, self.recogniser_size), mode=self.how)
         if self.is_identity:
             return images
         if self.factor > 1:

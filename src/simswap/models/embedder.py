@@ -8,12 +8,15 @@ from simswap.models.recognition import Recogniser
 
 
 class Embedder(nn.Module):
-    """Crops of one template and size → embeddings; frozen, and gradient passes to the pictures."""
+    """Crops of one template and size → embeddings; frozen, and gradient passes to the pictures.
 
-    def __init__(self, recogniser: Recogniser, template: str, crop_size: int) -> None:
+    how: the way of `RecogniserView`.
+    """
+
+    def __init__(self, recogniser: Recogniser, template: str, crop_size: int, how: str = "warp") -> None:
         super().__init__()
         self.recogniser = recogniser
-        self.view = RecogniserView(template, crop_size, recogniser.input_size)
+        self.view = RecogniserView(template, crop_size, recogniser.input_size, how)
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
         """images: [B, 3, S, S] in unit range; view: int64 [B]. Returns [B, E], L2-normalised."""

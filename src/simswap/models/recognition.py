@@ -59,7 +59,8 @@ class Recogniser(nn.Module):
                 f"recogniser {self.name} takes [B, 3, {self.input_size}, {self.input_size}], got {list(images.shape)}"
             )
         vectors = self.network(pixels.to_range(images, self.pixel_range))  # [B, E]
-        return F.normalize(vectors, dim=1)
+        # Under autocast they come in half precision; a unit vector and its cosines want more.
+        return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
 def onnx_recogniser(path: str) -> Recogniser:

@@ -1,0 +1,37 @@
+"""``simswap-import``: the public SimSwap generator weights as a checkpoint that describes itself."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from simswap import checkpoint
+from simswap.config import build, front_door
+from simswap.errors import InputError
+from simswap.models.imported import GENERATIONS, TEMPLATES, read_generator
+
+
+def import_weights(cfg: DictConfig) -> None:
+    """Import by a checked config. Raises InputError for bad input."""
+    out = Path(cfg.out)
+    if out.exists():
+        raise InputError(f"out={out} is there already; nothing is written over: choose another name")
+    state = checkpoint.read_state_dict(Path(cfg.weights))
+    generator = read_generator(state, cfg.generation, cfg.size, str(cfg.weights))
+    recogniser = build(cfg.recognition)
+    if recogniser.embedding_size != generator.settings["identity_size"]:
+        raise InputError(f"{cfg.weights} takes identities of {generator.settings['identity_size']} values, but "
+                         f"{recogniser.name} gives {recogniser.embedding_size}; give the one it was trained with")
+    config = {"recognition": OmegaConf.to_container(cfg.recognition, resolve=True)}
+    description = checkpoint.describe(
+        generator, TEMPLATES[cfg.size], cfg.size, recogniser, config, GENERATIONS[cfg.generation].recogniser_view
+    )
+    checkpoint.write_generator(out, generator, description)
+    print(f"{out}: {cfg.size} px, {description['template']} crops, {generator.pixel_range} range, {recogniser.name}")
+
+
+def main() -> None:
+    front_door(import_weights, "import")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Head pose from 68 landmarks in 3-D: insightface's network ``1k3d68`` (pack buffalo_l) and its own pose computation.
+
+The network takes a square of 192 px, 1.5 times as wide as the face's longer side, and gives 1,103 points (x, y, z); the
+last 68 are the landmarks, in units of half the square from its centre. An affine map from insightface's mean shape to
+the points (least squares) is made a rotation from its first two rows, and that into angles.
+"""
+
+import hashlib
+import importlib.util
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from simswap.errors import InputError
+from simswap.faces.face_box import FaceBoxes
+from simswap.models.onnx_graph import OnnxGraph, image_input, read_onnx
+from simswap.models.pose import PoseEstimator
+
+SIZE = 192
+MARGIN = 1.5
+OUTPUTS = 3309
+POINTS = 68
+MEAN_SHAPE = "data/objects/meanshape_68.pkl"
+
+
+class Landmarks68Pose(PoseEstimator):
+    """(yaw, pitch, roll) from insightface's ``1k3d68.onnx``, in batches on the images' device.
+
+    insightface cuts its square around a detected box. Here it is the fixed box of `faces.face_box`, the same for
+    target and result: a crop needs no detector, and the box adds no trembling. Turning and scale aside, the angles
+    do not depend on the box, because the affine fit takes shift and scale out. Never NaN: it always sees a face.
+
+    Args:
+        path: the ONNX file, or the folder of a pack that holds it.
+
+    Raises InputError for a missing or other file, and where insightface's mean shape cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        file = landmark_file(Path(path).expanduser())
+        super().__init__(f"68 landmarks in 3-D ({file.stem})", hashlib.sha256(file.read_bytes()).hexdigest(), None)
+        self.network = OnnxGraph(file)
+        self.boxes = FaceBoxes(SIZE, MARGIN)
+        self.fit = AffinePose(read_mean_shape(mean_shape_file()))
+        # Files that normalise inside take 8-bit values as they are, the others (x - 127.5) / 128.
+        self.offset, self.scale = (0.0, 1.0) if scales_itself(file) else (127.5, 128.0)
+        self._check(file)
+        self.freeze()
+
+    @torch.no_grad()
+    def _check(self, file: Path) -> None:
+        images = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+        try:
+            found = list(self.network((images * 255 - self.offset) / self.scale).shape)
+        except (RuntimeError, IndexError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{file}: does not run on two images of 3x{SIZE}x{SIZE} ({reason})") from error
+        if found != [2, OUTPUTS]:
+            raise InputError(f"{file}: gives {found} for two images, not [2, {OUTPUTS}]; give 1k3d68.onnx")
+
+    def landmarks(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        """68 points [B,68,3] in px of the 192-px square, of crops as in `PoseEstimator.forward`."""
+        seen = self.boxes(images, template, view) * 255  # [B, 3, 192, 192]
+        points = self.network((seen - self.offset) / self.scale).reshape(len(images), -1, 3)[:, -POINTS:]
+        return (points + points.new_tensor([1.0, 1.0, 0.0])) * (SIZE // 2)
+
+    def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        """As `PoseEstimator.forward`."""
+        return self.fit(self.landmarks(images, template, view)).to(images.dtype)
+
+
+class AffinePose(nn.Module):
+    """Points → angles as insightface computes them: the affine map from a mean shape [68,3], made a rotation.
+
+    The mean shape has x to the image's right, y down and z towards the camera, as `pose.HEAD` has: insightface's
+    angles are ours, sign for sign, in another order. Only x and y of the points count: the third row of the rotation
+    is the cross product of the first two.
+    """
+
+    solver: Tensor
+
+    def __init__(self, mean_shape: npt.NDArray[np.float64]) -> None:
+        super().__init__()
+        homogeneous = np.column_stack([mean_shape, np.ones(len(mean_shape))])
+        self.register_buffer("solver", torch.from_numpy(np.linalg.pinv(homogeneous)), persistent=False)  # [4, 68]
+
+    def forward(self, points: Tensor) -> Tensor:
+        """(yaw, pitch, roll) float64 [B,3] in degrees of points [B,68,2 or 3] in px, y down."""
+        rows = (self.solver.double() @ points[..., :2].double())[:, :3]  # [B, 3, 2]
+        x, y = nn.functional.normalize(rows, dim=1).unbind(-1)  # [B, 3] each: the first two rows of the rotation
+        z = torch.linalg.cross(x, y)
+        yaw = torch.atan2(-z[:, 0], torch.hypot(x[:, 0], y[:, 0]))
+        pitch = torch.atan2(z[:, 1], z[:, 2])
+        roll = torch.atan2(y[:, 0], x[:, 0])
+        return torch.rad2deg(torch.stack([yaw, pitch, roll], dim=1))
+
+
+def landmark_file(path: Path) -> Path:
+    """The file itself, or the only one of a pack's folder with an image of 192x192 in and 3,309 values out."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such network; give insightface's 1k3d68.onnx or the folder of pack buffalo_l")
+    files = sorted(path.glob("*.onnx"))
+    found = [file for file in files if _has_its_form(file)]
+    if len(found) != 1:
+        seen = ", ".join(file.name for file in (found or files)) or "no .onnx file"
+        what = "several landmark networks" if found else f"no network with {OUTPUTS} outputs (1k3d68.onnx)"
+        raise InputError(f"{path}: holds {what}: {seen}; name the file itself")
+    return found[0]
+
+
+def _has_its_form(file: Path) -> bool:
+    model = read_onnx(file, weights=False)
+    image = image_input(model)
+    last = [d.dim_value for o in model.graph.output for d in o.type.tensor_type.shape.dim][-1:]
+    return image is not None and image[2][1:] == [3, SIZE, SIZE] and last == [OUTPUTS]
+
+
+def scales_itself(file: Path) -> bool:
+    """Whether the file normalises its input: by insightface's rule, from the names of its first nodes."""
+    names = [node.name for node in read_onnx(file, weights=False).graph.node[:8]]
+    subtracts = any(name.startswith(("Sub", "_minus")) for name in names)
+    multiplies = any(name.startswith(("Mul", "_mul")) for name in names)
+    return "bn_data" in names[:3] or (subtracts and multiplies)
+
+
+def mean_shape_file() -> Path:
+    """Where the installed insightface keeps its mean shape; it is read, the package is not imported."""
+    package = importlib.util.find_spec("insightface")
+    if package is None or package.origin is None:
+        raise InputError("insightface is not installed, and its mean shape is needed: install the package again")
+    return Path(package.origin).parent / MEAN_SHAPE
+
+
+def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
+    """The mean shape [68,3] float64 of a pickled array; nothing but numpy arrays is unpickled.
+
+    Raises InputError for a file that is missing, names anything else, or holds another shape.
+    """
+    try:
+        shape = _ArraysOnly(io.BytesIO(file.read_bytes())).load()
+    except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError,
+            AttributeError) as error:  # fmt: skip
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{file}: insightface's mean shape cannot be read ({reason}); install it again") from error
+    if not isinstance(shape, np.ndarray) or shape.shape != (POINTS, 3) or shape.dtype.kind != "f":
+        raise InputError(f"{file}: holds no array of {POINTS} points in 3-D; install insightface again")
+    return shape.astype(np.float64)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Knows the three names that a pickled numpy array needs, and refuses all others."""
+
+    # Taken from an array itself: numpy 1 and 2 keep the function in different modules.
+    _RECONSTRUCT = np.zeros(0).__reduce__()[0]
+
+    def find_class(self, module: str, name: str) -> object:
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return self._RECONSTRUCT
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        raise pickle.UnpicklingError(f"names {module}.{name}, which is no array")

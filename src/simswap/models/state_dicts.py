@@ -1,0 +1,36 @@
+"""State dicts of others: the prefix that parallel training leaves, and a strict fit that names every fault."""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from simswap.errors import InputError
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same with any (repeated) ``module.`` in front of the names taken off."""
+    return {re.sub(r"^(module\.)+", "", name): value for name, value in state.items()}
+
+
+def count_blocks(state: Mapping[str, Tensor], layer: str) -> int:
+    """How many numbered blocks there are below ``layer``."""
+    return len({match[1] for name in state if (match := re.match(rf"{re.escape(layer)}\.(\d+)\.", name))})
+
+
+def check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
+    """Every key there, none too many, each of its shape and finite; InputError names what is wrong."""
+    faults = [f"missing {name}" for name in wanted if name not in given]
+    faults += [f"unknown {name}" for name in given if name not in wanted]
+    faults += [
+        f"{name} is {list(given[name].shape)} and must be {list(value.shape)}"
+        for name, value in wanted.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 6} more" if len(faults) > 6 else ""
+        raise InputError(f"{where} does not fit: {'; '.join(faults[:6])}{more}")
+    broken = [name for name, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise InputError(f"{where}: {broken[0]} holds values that are not finite; get the file again")

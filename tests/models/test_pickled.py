@@ -1,0 +1,126 @@
+"""Pickled modules are read as data: real ones in both of torch's forms, and hostile ones that must not run."""
+
+import builtins
+import io
+import os
+import pickle
+import sys
+import types
+import zipfile
+
+import pytest
+import torch
+from torch import nn
+
+from simswap.errors import InputError
+from simswap.models.pickled import read_pickled_module
+
+
+@pytest.fixture
+def module_file(tmp_path, monkeypatch):
+    """Pickle a module of a class that is not there when it is read: (path, state dict)."""
+
+    def write(name, legacy, build):
+        package, inner = types.ModuleType("models"), types.ModuleType("models.arcface_models")
+        monkeypatch.setitem(sys.modules, "models", package)
+        monkeypatch.setitem(sys.modules, "models.arcface_models", inner)
+        kind = type("ResNet", (nn.Module,), {"__module__": "models.arcface_models"})
+        inner.ResNet = kind
+        network = kind()
+        build(network)
+        path = tmp_path / name
+        torch.save(network, path, _use_new_zipfile_serialization=not legacy)
+        monkeypatch.delitem(sys.modules, "models.arcface_models")
+        monkeypatch.delitem(sys.modules, "models")
+        return path, network.state_dict()
+
+    return write
+
+
+def small(network):
+    network.conv = nn.Conv2d(3, 4, 3)
+    network.body = nn.Sequential(nn.BatchNorm2d(4), nn.PReLU(), nn.Linear(4, 2).half())
+    network.shared = network.conv.weight  # the same values under two names
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_module_of_unknown_classes_gives_its_state_dict(module_file, legacy):
+    path, state = module_file("net.tar", legacy, small)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+    found = read_pickled_module(path)
+    assert set(found) == set(state)
+    for name, value in state.items():
+        torch.testing.assert_close(found[name], value.detach(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_plain_state_dict_and_views(tmp_path, legacy):
+    whole = torch.arange(24.0).view(4, 6)
+    state = {"turned": whole.T, "part": whole[1:3, ::2], "scalar": torch.tensor(3)}
+    torch.save(state, tmp_path / "state.pth", _use_new_zipfile_serialization=not legacy)
+    found = read_pickled_module(tmp_path / "state.pth")
+    for name, value in state.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+
+
+class Calls:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+HOSTILE = {
+    "posix.system": Calls(os.system, "touch was-run"),
+    "builtins.eval": Calls(builtins.eval, "open('was-run', 'w')"),
+    "builtins.exec": Calls(builtins.exec, "open('was-run', 'w')"),
+    "builtins.getattr": Calls(getattr, "text", "upper"),
+    "_io.open": Calls(io.open, "was-run", "w"),
+    "torch.serialization.load": Calls(torch.load, "other.pth"),
+    "torch.hub.load": Calls(torch.hub.load, "owner/name"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_hostile_pickles_are_refused_by_name_and_do_nothing(tmp_path, monkeypatch, name, legacy):
+    monkeypatch.chdir(tmp_path)
+    content = {"conv.weight": torch.ones(2), "x": HOSTILE[name]}
+    torch.save(content, "hostile.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(InputError, match=f"is refused: it asks for .*{name.rpartition('.')[2]}.*nothing in it was run"):
+        read_pickled_module(tmp_path / "hostile.pth")
+    assert os.listdir(tmp_path) == ["hostile.pth"]
+
+
+def test_a_lambda_by_its_module_is_refused(tmp_path):
+    program = b"cos\nsystem\n(S'touch was-run'\ntR."
+    with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+    with pytest.raises(InputError, match=r"it asks for os\.system"):
+        read_pickled_module(tmp_path / "net.pth")
+
+
+def test_tensors_stay_inside_their_values(tmp_path):
+    torch.save({"a": torch.ones(4)}, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as good, zipfile.ZipFile(tmp_path / "bad.pth", "w") as bad:
+        for name in good.namelist():
+            content = good.read(name)
+            bad.writestr(name, content[:8] if name.endswith("data/0") else content)
+    with pytest.raises(InputError, match="a tensor that reaches beyond its values"):
+        read_pickled_module(tmp_path / "bad.pth")
+
+
+def test_broken_files_are_one_line(tmp_path):
+    (tmp_path / "text.pth").write_text("no weights")
+    torch.save({"a": torch.ones(400)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:300])
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name, complaint in {"text": "refused|no pickled network", "cut": "no pickled network|refused",
+                            "list": "holds no network's weights", "none": "there is no such file"}.items():  # fmt: skip
+        with pytest.raises(InputError, match=complaint):
+            read_pickled_module(tmp_path / f"{name}.pth")
