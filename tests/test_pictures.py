@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import simswap
-from simswap.pictures import GAP, provenance, swap_grid, write_png
+from simswap.pictures import DIGITAL_SOURCE, GAP, provenance, swap_grid, write_png
 
 
 def flat(*values: int) -> torch.Tensor:
@@ -41,9 +41,10 @@ def test_grid_refuses_what_does_not_fit():
 
 def test_png_keeps_pixels_and_says_where_it_comes_from(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    write_png(tmp_path / "samples" / "grid.png", image, provenance("ab12"))
+    write_png(tmp_path / "samples" / "grid.png", image, provenance("sha256:ab12"))
     with Image.open(tmp_path / "samples" / "grid.png") as read:
         assert (np.asarray(read) == image).all()
+        assert DIGITAL_SOURCE in read.text.pop("XML:com.adobe.xmp")
         assert read.text == {
             "Description": "synthetic face swap",
             "Software": f"SimSwap Lab {simswap.__version__}",

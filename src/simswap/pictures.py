@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -15,16 +16,46 @@ GAP = 4
 """White pixels between the pictures of a grid."""
 
 
-def provenance(checkpoint_sha256: str) -> dict[str, str]:
+# IPTC's term for a photo of which a trained network made a part
+DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+
+def provenance(checkpoint: str) -> dict[str, str]:
     """What every picture with generated faces says of itself: that it is synthetic, made by what, with which weights.
 
-    Keys are PNG's registered keywords where there are any.
+    checkpoint: ``sha256:…`` of the file, or what there is of it during training. Keys are PNG's registered keywords
+    where there are any.
     """
     return {
         "Description": "synthetic face swap",
         "Software": f"SimSwap Lab {__version__}",
-        "Checkpoint": f"sha256:{checkpoint_sha256}",
+        "Checkpoint": checkpoint,
     }
+
+
+def xmp_packet(words: Mapping[str, str]) -> bytes:
+    """The same as XMP, the form that photo tools show, with IPTC's digital source type. Takes `provenance`'s words."""
+    text = {name: escape(value, {'"': "&quot;"}) for name, value in words.items()}
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+        ' xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:simswap="urn:simswap-lab:"'
+        ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+        f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE}" xmp:CreatorTool="{text["Software"]}"'
+        f' simswap:Checkpoint="{text["Checkpoint"]}"><dc:description><rdf:Alt><rdf:li xml:lang="x-default">'
+        f"{text['Description']}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
+        '<?xpacket end="w"?>'
+    ).encode()
+
+
+def png_text(words: Mapping[str, str]) -> PngInfo:
+    """PNG's text chunks: each word under its keyword, and all of them as XMP."""
+    chunks = PngInfo()
+    for key, value in words.items():
+        chunks.add_text(key, value)
+    chunks.add_itxt("XML:com.adobe.xmp", xmp_packet(words).decode())
+    return chunks
 
 
 def write_png(path: Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
@@ -34,11 +65,22 @@ def write_png(path: Path, image: np.ndarray, text: Mapping[str, str] | None = No
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"uint8 [H, W, 3] needed, got {image.dtype} {list(image.shape)}")
-    chunks = PngInfo()
-    for key, value in (text or {}).items():
-        chunks.add_text(key, value)
     with whole_file(path) as part:
-        Image.fromarray(image).save(part, format="PNG", pnginfo=chunks)
+        Image.fromarray(image).save(part, format="PNG", pnginfo=png_text(text) if text else None)
+
+
+def mark_synthetic(image: np.ndarray) -> np.ndarray:
+    """The picture uint8 [H, W, 3] with a small visible mark, "AI face swap", in its lower right corner."""
+    height, width = image.shape[:2]
+    picture = Image.fromarray(image).convert("RGBA")
+    layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(layer)
+    font = ImageFont.load_default(size=max(8, round(min(height, width) / 40)))
+    words, gap = "AI face swap", max(2, min(height, width) // 100)
+    box = draw.textbbox((width - gap, height - gap), words, font=font, anchor="rd")
+    draw.rectangle((box[0] - gap, box[1] - gap, width, height), fill=(0, 0, 0, 110))
+    draw.text((width - gap, height - gap), words, font=font, anchor="rd", fill=(255, 255, 255, 220))
+    return np.asarray(Image.alpha_composite(picture, layer).convert("RGB"))
 
 
 def swap_grid(targets: Tensor, sources: Tensor, swaps: Tensor) -> np.ndarray:

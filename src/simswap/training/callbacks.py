@@ -42,7 +42,7 @@ class SampleGrid(L.Callback):
         path = self.folder / f"{trainer.global_step:07d}.png"
         data = trainer.datamodule  # type: ignore[attr-defined]
         grid = unseen_grid(data, "val", self.faces, self.seed, module.swap, module.device)
-        write_png(path, grid, provenance("-") | {"Checkpoint": f"iteration {trainer.global_step}"})
+        write_png(path, grid, provenance(f"iteration {trainer.global_step}"))
         for logger in trainer.loggers:
             log_picture(logger, "samples", path, trainer.global_step)
 

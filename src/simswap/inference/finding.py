@@ -1,0 +1,58 @@
+"""Where the faces of a photo are: a detector's word, or a table's."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from simswap.data.landmarks import LandmarkTable
+from simswap.faces.detection import Face
+from simswap.inference.photos import Photo
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Detector(Protocol):
+    """What finds faces in pixels, as `faces.detection.InsightFaceDetector` does."""
+
+    def detect(self, image: Pixels) -> list[Face]:
+        """Faces of uint8 [H, W, 3] RGB."""
+
+
+class FaceFinder:
+    """A detector that also finds faces that fill the photo: where it sees none, it looks again with a margin."""
+
+    MARGIN = 0.5  # of each side; detectors know faces with something around them
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+
+    def __call__(self, photo: Photo, seen: Pixels) -> list[Face]:
+        """Faces in pixels of the photo. seen: its pixels [H, W, 3] in sRGB."""
+        faces = self.detector.detect(seen)
+        if faces:
+            return faces
+        high, wide = (int(self.MARGIN * side) for side in seen.shape[:2])
+        framed = np.pad(seen, ((high, high), (wide, wide), (0, 0)), constant_values=127)
+        shift = np.array([wide, high], np.float64)
+        return [
+            Face(face.box - np.tile(shift, 2), face.landmarks - shift, face.score)
+            for face in self.detector.detect(framed)
+        ]
+
+
+class TableFinder:
+    """A table of landmarks in VGGFace2's form: one face a photo, looked up as ``<folder>/<name without ending>``."""
+
+    def __init__(self, table: LandmarkTable) -> None:
+        self.table = table
+
+    def __call__(self, photo: Photo, seen: Pixels) -> list[Face]:
+        """As `FaceFinder`; an empty list where the table has no such photo."""
+        points = self.table.of_person(photo.path.resolve().parent.name).get(photo.path.stem)
+        if points is None or not np.isfinite(points).all():
+            return []
+        landmarks = points.reshape(5, 2).astype(np.float64)
+        low, high = landmarks.min(0), landmarks.max(0)
+        margin = (high - low) * 0.5
+        return [Face(np.concatenate([low - margin, high + margin]), landmarks, 1.0)]

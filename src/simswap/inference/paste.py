@@ -1,0 +1,99 @@
+"""A swapped crop back into its photo: a soft elliptic mask, and only what the network changed."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from simswap.errors import InputError
+from simswap.faces.alignment import apply, scale_of
+
+Pixels = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float64]
+COLOURS = ("none", "match")
+
+
+def face_mask(landmarks: FloatArray, size: int, extent: float, feather: float) -> npt.NDArray[np.float32]:
+    """Soft ellipse about a face, float32 [size, size], 1 inside, falling smoothly to 0.
+
+    landmarks: [5, 2] in px of the crop. extent: 1 reaches from above the brows to below the chin. feather: share of
+    the radius over which it falls (0..1). Near the crop's border it falls to 0 too, so that no straight edge shows.
+    """
+    eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
+    down = mouth - eyes
+    height = max(float(np.linalg.norm(down)), 1.0)
+    wide = max(float(np.linalg.norm(landmarks[1] - landmarks[0])), 0.8 * height)  # the eyes of a profile are near
+    down = down / height
+    # Measured on rendered heads: brows 0.5 above the eyes, chin 0.8 below the mouth, in lengths from eyes to mouth.
+    centre = (eyes + mouth) / 2 + 0.12 * height * down
+    half_high, half_wide = 1.25 * height * extent, 1.05 * wide * extent
+    y, x = np.mgrid[:size, :size]
+    offset = np.stack([x, y], -1) - centre
+    along, across = offset @ down, offset @ np.array([-down[1], down[0]])
+    radius = np.hypot(along / half_high, across / half_wide)
+    border = np.minimum(np.minimum(x, size - 1 - x), np.minimum(y, size - 1 - y)) / (0.13 * size)
+    return (_smooth((1 - radius) / max(feather, 1e-3)) * _smooth(border)).astype(np.float32)
+
+
+def _smooth(t: npt.NDArray) -> npt.NDArray:
+    """0 to 1 without a corner at either end."""
+    t = np.clip(t, 0.0, 1.0)
+    return t * t * (3 - 2 * t)
+
+
+def transfer_colour(result: Pixels, target: Pixels, mask: npt.NDArray[np.float32], how: str) -> Pixels:
+    """The result with the target's mean and deviation of each Lab channel inside the mask (Reinhard et al. 2001).
+
+    result, target: uint8 [S, S, 3] RGB. how: ``match``, or ``none`` for the result as it is.
+    """
+    if how not in COLOURS:
+        raise InputError(f"paste.colour={how}: choose one of {', '.join(COLOURS)}")
+    if how == "none" or not mask.any():
+        return result
+    made, wanted = (cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for picture in (result, target))
+    weights = mask / mask.sum()
+
+    def moments(lab: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
+        mean = np.einsum("hw,hwc->c", weights, lab)
+        return mean, np.sqrt(np.einsum("hw,hwc->c", weights, (lab - mean) ** 2))
+
+    (mean, spread), (wanted_mean, wanted_spread) = moments(made), moments(wanted)
+    ratio = np.clip(wanted_spread / np.maximum(spread, 1e-3), 0.5, 2.0)  # a flat result is not blown up
+    moved = ((made - mean) * ratio + wanted_mean).astype(np.float32)
+    rgb = cv2.cvtColor(moved, cv2.COLOR_LAB2RGB)
+    return np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)
+
+
+def region(matrix: FloatArray, size: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a photo [H, W, …] that its crop (``matrix``: photo → crop, ``size`` px) covers."""
+    corners = np.array([[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1]], np.float64)
+    back = apply(cv2.invertAffineTransform(matrix), corners)  # type: ignore[arg-type]
+    low = np.clip(np.floor(back.min(0)).astype(int) - 1, 0, [shape[1], shape[0]])
+    high = np.clip(np.ceil(back.max(0)).astype(int) + 2, 0, [shape[1], shape[0]])
+    return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def paste(
+    photo: Pixels, result: Pixels, target: Pixels, mask: npt.NDArray[np.float32], matrix: FloatArray, detail: float
+) -> Pixels:
+    """Paste a swap into the part of the photo that `region` gives; the part as it becomes, uint8 [h, w, 3].
+
+    photo: the whole photo [H, W, 3]. result, target: the swapped crop and the crop as it was, uint8 [S, S, 3]. matrix:
+    [2, 3], photo → crop. detail: share of the photo's own fine detail that stays where the photo is sharper than the
+    crop (0..1). At 1 the photo plus what the network changed is shown, so that a network that changes nothing gives
+    the photo back; at 0 the network's picture alone.
+    """
+    size = len(result)
+    rows, columns = region(matrix, size, photo.shape)
+    part = photo[rows, columns].astype(np.float32)
+    shifted = np.column_stack([matrix[:, :2], apply(matrix, [columns.start, rows.start])])
+    flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if scale_of(matrix) < 1 else cv2.INTER_LINEAR)
+
+    def back(crop: npt.NDArray[np.float32], how: int = flags, border: int = cv2.BORDER_REPLICATE) -> npt.NDArray:
+        extent = (part.shape[1], part.shape[0])
+        return np.asarray(cv2.warpAffine(crop, shifted, extent, flags=how, borderMode=border))
+
+    share = back(mask, cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
+    changed = part + back(result.astype(np.float32) - target.astype(np.float32))
+    if detail < 1:
+        changed = detail * changed + (1 - detail) * back(result.astype(np.float32))
+    return np.clip(np.rint(part + share * (changed - part)), 0, 255).astype(np.uint8)

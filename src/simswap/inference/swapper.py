@@ -1,0 +1,154 @@
+"""From photographs to swapped photographs: find, choose, align, swap in batches, paste back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from simswap import pixels
+from simswap.checkpoint import SwapCheckpoint
+from simswap.errors import InputError
+from simswap.faces.alignment import Alignment, align, apply, warp
+from simswap.faces.detection import Face, pick_main_face
+from simswap.inference.paste import COLOURS, face_mask, paste, region, transfer_colour
+from simswap.inference.photos import Photo
+from simswap.measuring import Faces, swap_faces
+from simswap.models.embedder import Embedder
+
+Pixels = npt.NDArray[np.uint8]
+
+
+Finder = Callable[[Photo, Pixels], list[Face]]
+
+
+@dataclass(frozen=True)
+class PasteSettings:
+    """`extent`, `feather`: of the mask (`paste.face_mask`); `colour`: `paste.transfer_colour`; `detail`: `paste.paste`.
+
+    Raises InputError for values out of range.
+    """
+
+    extent: float = 1.0
+    feather: float = 0.35
+    colour: str = "none"
+    detail: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0.3 <= self.extent <= 2 and 0 < self.feather <= 1 and 0 <= self.detail <= 1):
+            raise InputError(f"paste.extent={self.extent} lies in 0.3 to 2, paste.feather={self.feather} above 0 and "
+                             f"up to 1, paste.detail={self.detail} in 0 to 1")
+        if self.colour not in COLOURS:
+            raise InputError(f"paste.colour={self.colour}: choose one of {', '.join(COLOURS)}")
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A face of a photo: `face` as found, its `crop` uint8 [S, S, 3] in sRGB, and how that was aligned."""
+
+    face: Face
+    crop: Pixels
+    alignment: Alignment
+
+
+class PhotoSwapper:
+    """A checkpoint at work on photos.
+
+    embedder: the recogniser that it was trained with and its view of the crops. find_faces: as `finding.FaceFinder`.
+    min_face: px, the shorter side of the smallest face that is swapped. batch_size: crops at a time.
+    """
+
+    def __init__(
+        self, checkpoint: SwapCheckpoint, embedder: Embedder, find_faces: Finder, settings: PasteSettings,
+        min_face: float, batch_size: int, device: torch.device,
+    ) -> None:
+        self.template, self.size = checkpoint.template, checkpoint.image_size
+        self.generator, self.embedder = checkpoint.generator.to(device), embedder.to(device)
+        self.find_faces, self.settings, self.min_face = find_faces, settings, min_face
+        self.batch_size, self.device = batch_size, device
+
+    def find(self, photo: Photo) -> list[Aligned]:
+        """All faces of a photo that are large enough, the main one first; InputError where there is none."""
+        seen = photo.to_srgb(photo.pixels)
+        found = self.find_faces(photo, seen)
+        if not found:
+            raise InputError(f"{photo.path}: no face found; turn it upright, or try another detector.size")
+        large = [face for face in found if min(face.box[2:] - face.box[:2]) >= self.min_face]
+        if not large:
+            side = max(min(face.box[2:] - face.box[:2]) for face in found)
+            raise InputError(f"{photo.path}: its largest face is {side:.0f} px wide, less than min_face="
+                             f"{self.min_face}; take a larger photo or lower min_face")
+        main = pick_main_face(large, seen.shape)
+        ordered = [main, *(face for face in large if face is not main)]
+        return [self._align(seen, face) for face in ordered]
+
+    def only_face(self, photo: Photo) -> Aligned:
+        """The face of a photo that must show one person; InputError where it shows more."""
+        faces = self.find(photo)
+        if len(faces) > 1:
+            raise InputError(f"{photo.path}: {len(faces)} faces, and one must say whose identity is meant; cut it to "
+                             "one face, or set source_face=largest")
+        return faces[0]
+
+    def identities(self, faces: Sequence[Aligned]) -> Tensor:
+        """[N, E] of length one."""
+        batch = self._batch(faces)
+        return self.embedder.identity(batch.images, batch.view)
+
+    def swap_crops(self, targets: Sequence[Aligned], sources: Sequence[Aligned]) -> list[Pixels]:
+        """The swapped crop of each pair, uint8 [S, S, 3]."""
+        made: list[Pixels] = []
+        for start in range(0, len(targets), self.batch_size):
+            some = slice(start, start + self.batch_size)
+            with torch.inference_mode():
+                result = swap_faces(
+                    self.generator, self.embedder, self._batch(targets[some]), self._batch(sources[some])
+                )
+            made += list(pixels.to_uint8(result.images).permute(0, 2, 3, 1).cpu().numpy())
+        return made
+
+    def paste(self, photo: Photo, targets: Sequence[Aligned], results: Sequence[Pixels]) -> Pixels:
+        """The photo [H, W, 3] with its faces replaced; other pixels are bit for bit what they were."""
+        done, chosen = photo.pixels.copy(), self.settings
+        for target, result in zip(targets, results, strict=True):
+            matrix = target.alignment.matrix
+            mask = face_mask(apply(matrix, target.face.landmarks), self.size, chosen.extent, chosen.feather)
+            result = transfer_colour(result, target.crop, mask, chosen.colour)
+            rows, columns = region(matrix, self.size, done.shape)
+            before = photo.to_srgb(done[rows, columns])
+            after = paste(before, result, target.crop, mask, _moved(matrix, columns.start, rows.start), chosen.detail)
+            touched = (after != before).any(-1)
+            done[rows, columns][touched] = photo.from_srgb(after)[touched]
+        return done
+
+    def _align(self, seen: Pixels, face: Face) -> Aligned:
+        alignment = align(face.landmarks, self.template, self.size)
+        return Aligned(face, warp(seen, alignment.matrix, self.size), alignment)
+
+    def _batch(self, faces: Sequence[Aligned]) -> Faces:
+        images = torch.from_numpy(np.stack([face.crop for face in faces])).permute(0, 3, 1, 2)
+        view = torch.tensor([face.alignment.view for face in faces])
+        return Faces(pixels.from_uint8(images.to(self.device), "unit"), view.to(self.device))
+
+
+def _moved(matrix: npt.NDArray[np.float64], left: int, top: int) -> npt.NDArray[np.float64]:
+    """The same map from a part of the photo that begins at (left, top)."""
+    return np.column_stack([matrix[:, :2], apply(matrix, [left, top])])
+
+
+def most_alike(faces: Tensor, references: Tensor, threshold: float) -> tuple[list[int | None], float]:
+    """For each face [N, E] the reference [M, E] that it resembles most, or None below the cosine threshold; and the
+    greatest cosine of all. A reference is given to one face only: a person is in a photo once.
+    """
+    cosine = (faces @ references.T).cpu().clone()
+    chosen: list[int | None] = [None] * len(faces)
+    best = float(cosine.max())
+    for _ in range(min(cosine.shape)):
+        row, column = divmod(int(cosine.argmax()), cosine.shape[1])
+        if cosine[row, column] < threshold:
+            break
+        chosen[row] = column
+        cosine[row], cosine[:, column] = -2, -2
+    return chosen, best

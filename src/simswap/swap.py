@@ -1,0 +1,186 @@
+"""``simswap-swap``: a trained checkpoint on photographs. Every picture says in its metadata that it is synthetic."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import torch
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from simswap import checkpoint
+from simswap.config import build, front_door
+from simswap.data.landmarks import LandmarkTable
+from simswap.data.reading import IMAGE_SUFFIXES
+from simswap.errors import InputError
+from simswap.evaluation.instruments import choose_device, recogniser_of
+from simswap.inference.finding import FaceFinder, TableFinder
+from simswap.inference.photos import Photo, check_output, read_photo, write_photo
+from simswap.inference.swapper import Aligned, PasteSettings, PhotoSwapper, most_alike
+from simswap.models.embedder import Embedder
+from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
+
+
+def swap(cfg: DictConfig) -> None:
+    """Swap by a checked config. Raises InputError for bad input."""
+    sources, targets, out = _check_job(cfg)
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    trained = checkpoint.load(cfg.checkpoint)
+    recogniser = recogniser_of(trained.description["config"], cfg.recogniser_path)
+    trained.check_recogniser(recogniser)
+    embedder = Embedder(recogniser, trained.template, trained.image_size, trained.recogniser_view)
+    swapper = PhotoSwapper(
+        trained, embedder, _finder(cfg), PasteSettings(**cfg.paste),
+        cfg.min_face, cfg.batch_size, choose_device(cfg.device),
+    )
+    words = provenance(f"sha256:{trained.sha256}")
+
+    if cfg.grid:
+        write_png(out, _grid(swapper, sources, targets, cfg), words)
+        print(f"grid: {out}")
+        return
+    persons = None
+    if cfg.mapping:
+        persons, sources = _mapping(Path(cfg.mapping))
+    elif cfg.only:
+        persons = [Path(cfg.only)]
+    given = [_source_face(swapper, path, cfg.source_face) for path in sources]
+    references = None
+    if persons is not None:
+        references = swapper.identities([_source_face(swapper, path, "largest") for path in persons])
+
+    failures: list[str] = []
+    several = _several(cfg.target)
+    for path in tqdm(targets, desc="swapping", unit="photo", disable=None if several else True):
+        file = out / f"{path.stem}.png" if several else out
+        try:
+            photo = read_photo(path)
+            faces, chosen = _choose(swapper, photo, given, references, cfg)
+            done = swapper.paste(photo, faces, swapper.swap_crops(faces, chosen))
+            write_photo(file, mark_synthetic(done) if cfg.mark else done, photo, words)
+        except InputError as error:
+            if not several:
+                raise
+            failures.append(str(error))
+            tqdm.write(f"skipped: {error}")
+    done_count = len(targets) - len(failures)
+    if not done_count:
+        raise InputError(f"none of the {len(targets)} photos could be swapped; the first: {failures[0]}")
+    print(f"swapped {done_count} of {len(targets)} photos: {out}")
+
+
+def _check_job(cfg: DictConfig) -> tuple[list[Path], list[Path], Path]:
+    """Sources, targets and where to; InputError for what does not go together, before anything is loaded."""
+    if cfg.faces not in ("largest", "all"):
+        raise InputError(f"faces={cfg.faces}: choose largest or all")
+    if cfg.source_face not in ("only", "largest"):
+        raise InputError(f"source_face={cfg.source_face}: choose only or largest")
+    if bool(cfg.source) == bool(cfg.mapping):
+        raise InputError("give either source=<photo> or mapping=<csv of person,source>")
+    if cfg.only and cfg.mapping:
+        raise InputError("only= and mapping= both say who is swapped; give one of them")
+    if cfg.batch_size < 1:
+        raise InputError(f"batch_size={cfg.batch_size}: at least 1")
+    sources, targets, out = _paths(cfg.source), _paths(cfg.target), Path(cfg.out)
+    if len(sources) > 1 and not cfg.grid:
+        raise InputError(f"{len(sources)} sources: say with mapping= whom each replaces, or draw a grid with grid=true")
+    several = _several(cfg.target)
+    if sources and not cfg.grid:
+        others = [path for path in targets if path.resolve() != sources[0].resolve()]
+        if not others:
+            raise InputError(f"{sources[0]} is source and target alike: nothing would change; give another source")
+        targets = others  # a folder may hold the source too
+    if cfg.grid or not several:
+        check_output(out)
+        if cfg.grid and out.suffix.lower() != ".png":
+            raise InputError(f"out={out}: a grid is written as .png")
+        return sources, targets, out
+    taken = [out / f"{path.stem}.png" for path in targets]
+    if len(set(taken)) < len(taken):
+        raise InputError("two targets have the same name without its ending; swap them in two goes")
+    for file in taken:
+        check_output(file)
+    return sources, targets, out
+
+
+def _several(target: Any) -> bool:
+    """Whether it names more than one photo: a list, or a folder; then ``out`` is a folder too."""
+    return not isinstance(target, str) or Path(target).is_dir()
+
+
+def _paths(value: Any) -> list[Path]:
+    if value is None:
+        return []
+    if not isinstance(value, str):
+        return [Path(item) for item in value]
+    if not Path(value).is_dir():
+        return [Path(value)]
+    found = sorted(path for path in Path(value).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise InputError(f"{value}: holds no photos")
+    return found
+
+
+def _finder(cfg: DictConfig) -> FaceFinder | TableFinder:
+    if (cfg.detector._target_ is None) == (cfg.landmarks is None):
+        raise InputError("say where the faces are: detector=insightface detector.pack=<pack>, or landmarks=<csv>")
+    if cfg.landmarks:
+        return TableFinder(LandmarkTable([Path(cfg.landmarks)]))
+    return FaceFinder(build(cfg.detector))
+
+
+def _source_face(swapper: PhotoSwapper, path: Path, which: str) -> Aligned:
+    photo = read_photo(path)
+    return swapper.only_face(photo) if which == "only" else swapper.find(photo)[0]
+
+
+def _choose(
+    swapper: PhotoSwapper, photo: Photo, sources: list[Aligned], references: torch.Tensor | None, cfg: DictConfig
+) -> tuple[list[Aligned], list[Aligned]]:
+    """The faces of a photo to be swapped, and the source of each."""
+    faces = swapper.find(photo)
+    if references is None:
+        faces = faces if cfg.faces == "all" else faces[:1]
+        return faces, sources * len(faces)
+    chosen, best = most_alike(swapper.identities(faces), references, cfg.threshold)
+    kept = [(face, k) for face, k in zip(faces, chosen, strict=True) if k is not None]
+    if not kept:
+        raise InputError(f"{photo.path}: nobody there is like the given person (cosine at most {best:.2f}, threshold "
+                         f"{cfg.threshold}); give another photo of the person, or lower threshold")
+    return [face for face, _ in kept], [sources[k if cfg.mapping else 0] for _, k in kept]
+
+
+def _mapping(file: Path) -> tuple[list[Path], list[Path]]:
+    """Photos of persons in the targets and of their sources; paths are relative to the file."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = f"mapping={file}: cannot be read ({error}); give a CSV with the columns person,source"
+        raise InputError(reason) from error
+    if not rows or not all(row.get("person") and row.get("source") for row in rows):
+        raise InputError(f"mapping={file}: every row needs both columns, person and source")
+    return [file.parent / row["person"] for row in rows], [file.parent / row["source"] for row in rows]
+
+
+def _grid(swapper: PhotoSwapper, sources: list[Path], targets: list[Path], cfg: DictConfig) -> Any:
+    """The article's picture of aligned crops."""
+    across = [_source_face(swapper, path, cfg.source_face) for path in sources]
+    down = [swapper.find(read_photo(path))[0] for path in targets]
+    results = swapper.swap_crops([t for t in down for _ in across], across * len(down))
+    stacked = [torch.stack([torch.from_numpy(crop).permute(2, 0, 1) for crop in crops]) for crops in
+               ([t.crop for t in down], [s.crop for s in across], results)]  # fmt: skip
+    picture = swap_grid(stacked[0], stacked[1], stacked[2].unflatten(0, (len(down), len(across))))
+    return mark_synthetic(picture) if cfg.mark else picture
+
+
+def main() -> None:
+    front_door(swap, "swap")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+import cv2
+import numpy as np
+import pytest
+
+from simswap.errors import InputError
+from simswap.faces.alignment import TEMPLATES, align, warp
+from simswap.inference.paste import face_mask, paste, region, transfer_colour
+
+FRONTAL = np.array(TEMPLATES["arcface"][0])  # [5, 2] at 112
+
+
+def test_mask_covers_the_face_and_no_border():
+    mask = face_mask(FRONTAL, 112, extent=1.0, feather=0.35)
+    assert mask.shape == (112, 112)
+    assert (mask[[0, -1]] == 0).all()
+    assert (mask[:, [0, -1]] == 0).all()
+    for x, y in FRONTAL:
+        assert mask[round(y), round(x)] > 0.6
+    assert mask[round((FRONTAL[0, 1] + FRONTAL[3, 1]) / 2), 56] == 1.0
+    steps = np.abs(np.diff(mask, axis=0)).max()
+    assert steps < 0.12  # no edge that shows
+    assert face_mask(FRONTAL, 112, 0.6, 0.35).sum() < 0.5 * mask.sum()
+
+
+def test_mask_turns_with_the_face():
+    quarter = np.array([[0, -1], [1, 0]])
+    turned = (FRONTAL - 55.5) @ quarter.T + 55.5
+    upright, lying = (face_mask(points, 112, 1.0, 0.35) for points in (FRONTAL, turned))
+    np.testing.assert_allclose(np.rot90(upright, -1), lying, atol=1e-5)
+
+
+def photo_and_crop(scale: float, size: int = 112):
+    """A noisy photo with a face of `scale` times the template's size at (150, 120), and its crop."""
+    rng = np.random.default_rng(1)
+    photo = rng.integers(0, 256, (300, 340, 3), dtype=np.uint8)
+    landmarks = (FRONTAL - 56) * scale + (150, 120)
+    alignment = align(landmarks, "arcface", size)
+    return photo, landmarks, alignment.matrix, warp(photo, alignment.matrix, size)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.7])
+def test_what_the_network_does_not_change_stays(scale):
+    photo, _, matrix, crop = photo_and_crop(scale)
+    rows, columns = region(matrix, 112, photo.shape)
+    mask = face_mask(FRONTAL, 112, 1.0, 0.35)
+    np.testing.assert_array_equal(paste(photo, crop, crop, mask, matrix, 1.0), photo[rows, columns])
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.7])
+def test_a_change_lands_where_the_face_is(scale):
+    photo, landmarks, matrix, crop = photo_and_crop(scale)
+    photo[:] = 100
+    crop[:] = 100
+    result = np.full_like(crop, 180)
+    rows, columns = region(matrix, 112, photo.shape)
+    for detail in (0.0, 1.0):
+        part = paste(photo, result, crop, face_mask(FRONTAL, 112, 1.0, 0.35), matrix, detail)
+        x, y = (landmarks[:2].mean(0) + landmarks[3:].mean(0)) / 2 - (columns.start, rows.start)
+        assert (part[round(y), round(x)] == 180).all()
+        assert (part[0] == 100).all()
+        assert (part[:, 0] == 100).all()
+
+
+def test_detail_0_shows_the_network_alone():
+    photo, _, matrix, crop = photo_and_crop(2.0)
+    result = np.full_like(crop, 128)
+    part = paste(photo, result, crop, face_mask(FRONTAL, 112, 1.0, 0.35), matrix, 0.0)
+    kept = paste(photo, result, crop, face_mask(FRONTAL, 112, 1.0, 0.35), matrix, 1.0)
+    middle = (slice(part.shape[0] // 2 - 5, part.shape[0] // 2 + 5),) * 2
+    assert (part[middle] == 128).all()
+    assert kept[middle].std() > 10  # the photo's own noise
+
+
+def test_colour_transfer_gives_the_targets_mean():
+    rng = np.random.default_rng(0)
+    target = np.clip(rng.normal((180, 120, 90), 12, (40, 40, 3)), 0, 255).astype(np.uint8)
+    result = np.clip(rng.normal((120, 130, 140), 12, (40, 40, 3)), 0, 255).astype(np.uint8)
+    mask = np.ones((40, 40), np.float32)
+    moved = transfer_colour(result, target, mask, "match")
+    lab = [cv2.cvtColor(p.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3) for p in (moved, target)]
+    np.testing.assert_allclose(lab[0].mean(0), lab[1].mean(0), atol=0.5)
+    np.testing.assert_allclose(lab[0].std(0), lab[1].std(0), rtol=0.1)
+    assert np.abs(transfer_colour(target, target, mask, "match").astype(int) - target).max() <= 1
+    assert transfer_colour(result, target, mask, "none") is result
+    with pytest.raises(InputError, match="choose one of none, match"):
+        transfer_colour(result, target, mask, "hue")
