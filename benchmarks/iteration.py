@@ -32,6 +32,7 @@ from simswap.models.builtin import recogniser
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recogniser, onnx_recogniser
 from simswap.training.module import SimSwapModule
+from simswap.training.speed import set_speed
 
 EXPERIMENTS = {"demo": 64, "lfw": 112}
 WARM_UP = 3
@@ -162,11 +163,14 @@ class StopWatch(L.Callback):
         self.product_seconds += time.perf_counter() - start
 
 
-def timed_module(experiment: str, size: int, face_recogniser: Recogniser) -> tuple[TimedModule, int]:
-    """The experiment's networks and settings with this recogniser, and its batch size."""
+def timed_module(
+    experiment: str, size: int, face_recogniser: Recogniser, *overrides: str
+) -> tuple[TimedModule, int]:
+    """The experiment's networks and settings with this recogniser and these overrides, and its batch size."""
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         # The recogniser is given: nothing is read from the paths that the experiment leaves open.
-        cfg = compose("train", overrides=[f"experiment={experiment}", "recognition=builtin", "pose=builtin"])
+        given = [f"experiment={experiment}", "recognition=builtin", "pose=builtin", *overrides]
+        cfg = compose("train", overrides=given)
     torch.manual_seed(cfg.seed)
     module = TimedModule(
         generator=build(cfg.generator, identity_size=face_recogniser.embedding_size),
@@ -179,14 +183,14 @@ def timed_module(experiment: str, size: int, face_recogniser: Recogniser) -> tup
         seed=cfg.seed,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
     )
-    if cfg.channels_last:
-        module.to(memory_format=torch.channels_last)
-    module.watch()
+    module.seconds = {}
+    set_speed(module, cfg.channels_last, cfg.compile)
     return module, cfg.data.batch_size
 
 
 def report_iteration(experiment: str, size: int, face_recogniser: Recogniser, seconds: float) -> None:
     module, batch_size = timed_module(experiment, size, face_recogniser)
+    module.watch()
     watch = StopWatch(seconds)
     trainer = L.Trainer(
         accelerator="cpu", devices=1, max_steps=-1, limit_val_batches=0, logger=False, enable_checkpointing=False,

@@ -21,6 +21,7 @@ from simswap.models.embedder import Embedder
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
 from simswap.training.module import SimSwapModule
+from simswap.training.speed import set_speed
 from simswap.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,7 @@ def train(cfg: DictConfig) -> float | None:
         seed=cfg.seed,
         config=config,
     )
-    if cfg.channels_last:
-        module.to(memory_format=torch.channels_last)
+    set_speed(module, cfg.channels_last, cfg.get("compile", False))  # a resumed run of before has no such key
     log.info("%s", summary(module, data, run))
 
     stop = OrderlyStop()

@@ -2,7 +2,7 @@
 
 ``L = lambda_ID L_ID + lambda_Recon L_Recon + L_Adv + lambda_GP L_GP + lambda_wFM (L_wFM(D1) + L_wFM(D2))``
 (SimSwap, equation 9). The generator's share is summed by `Objective.generator`, the discriminators' by
-`Objective.discriminator`; neither knows a network.
+`Objective.discriminator`; neither knows a network. Terms are worked out in fp32 at least, whatever autocast is on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +59,7 @@ class Objective:
         self, real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput], penalty: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and terms of the discriminators' phase. penalty: from `Objective.penalty`."""
+        real, fake = _precise_outputs(real), _precise_outputs(fake)
         adversarial = hinge_discriminator([s.logits for s in real], [s.logits for s in fake])
         weight = self.weights["gradient_penalty"]
         total = adversarial + weight * penalty if weight else adversarial
@@ -79,6 +80,9 @@ class Objective:
         result, target: [B, 3, H, W] in the generator's range; identities: [B, E]; fake, real: the discriminators' word
         on result and target, a `ScaleOutput` a scale.
         """
+        real, fake = _precise_outputs(real), _precise_outputs(fake)
+        result, target = _precise(result), _precise(target)
+        result_identity, source_identity = _precise(result_identity), _precise(source_identity)
         distances = [layer_distances(f.features, r.features) for f, r in zip(fake, real, strict=True)]
         terms = {
             "identity": identity_loss(result_identity, source_identity),
@@ -106,6 +110,15 @@ class Objective:
         """`gradient_penalty` with this objective's settings; without a weight it is only measured."""
         trained = self.weights["gradient_penalty"] > 0
         return gradient_penalty(discriminators, target, result, mix, self.patch_reduction, trained)
+
+
+def _precise(x: Tensor) -> Tensor:
+    """At least fp32: a mean or a cosine of bf16 values would itself be rounded to 8 bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _precise_outputs(scales: Sequence[ScaleOutput]) -> list[ScaleOutput]:
+    return [ScaleOutput([_precise(f) for f in scale.features], _precise(scale.logits)) for scale in scales]
 
 
 def _exactly(given: Mapping, names: Sequence[str], where: str) -> dict:

@@ -1,0 +1,38 @@
+"""``simswap-export``: a checkpoint's generator as ONNX or safetensors, and from safetensors back."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from simswap import checkpoint
+from simswap.config import front_door
+from simswap.errors import InputError
+from simswap.exporting import read_safetensors, write_onnx, write_safetensors
+
+
+def export(cfg: DictConfig) -> None:
+    """Export by a checked config. Raises InputError for bad input."""
+    source, out = Path(cfg.checkpoint), Path(cfg.out)
+    if out.exists():
+        raise InputError(f"out={out} is there already; nothing is written over: choose another name")
+    kinds = source.suffix.lower(), out.suffix.lower()
+    if kinds == (".safetensors", ".ckpt"):
+        generator, description = read_safetensors(source)
+        checkpoint.write_generator(out, generator, description)
+        print(f"{out}: checkpoint of {description['image_size']} px")
+    elif kinds[1] == ".onnx":
+        worst = write_onnx(out, checkpoint.load(source))
+        print(f"{out}: onnxruntime gives what torch gives within {worst:.1e} of the largest value")
+    elif kinds[1] == ".safetensors":
+        write_safetensors(out, checkpoint.load(source))
+        print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    else:
+        raise InputError(f"out={out}: write .onnx or .safetensors, or .ckpt from a .safetensors")
+
+
+def main() -> None:
+    front_door(export, "export")
+
+
+if __name__ == "__main__":
+    main()
