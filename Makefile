@@ -19,10 +19,11 @@ $(INSTALLED): setup.cfg pyproject.toml
 
 # The main job on the embedded default: render faces, align them, train for five minutes, measure on unseen persons.
 demo: install
-	$(BIN)/simswap-prepare source=rendered source.persons=600 source.images=12 \
+	$(BIN)/simswap-prepare origin=rendered origin.persons=600 origin.images=12 \
 		raw=outputs/data/demo_faces out=outputs/data/demo size=64 template=arcface
 	$(BIN)/simswap-train experiment=demo hydra.run.dir=outputs/demo/$(DEMO_RUN)
-	$(BIN)/simswap-evaluate checkpoint=outputs/demo/$(DEMO_RUN)/checkpoints/last.ckpt
+	$(BIN)/simswap-evaluate checkpoint=outputs/demo/$(DEMO_RUN)/checkpoints/last.ckpt \
+		shipped=src/simswap/weights/demo.ckpt
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
 
 test: install
@@ -36,8 +37,10 @@ lint: install
 	$(BIN)/mypy
 
 bench: install
+	$(BIN)/python benchmarks/renderer.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/iteration.py
+	$(BIN)/python benchmarks/switches.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info
