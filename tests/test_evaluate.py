@@ -1,11 +1,15 @@
 """``simswap-evaluate`` through its command line, on a checkpoint of a real debug run."""
 
+import hashlib
 import json
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from simswap import checkpoint
 from simswap.checkpoint import KEY, write_slim
@@ -54,6 +58,18 @@ def test_a_checkpoint_alone_is_enough(run, door):
         trained = results["trained"][figure]["value"]
         assert results["shipped"][figure]["value"] == pytest.approx(trained, rel=0.05, abs=0.02)
 
+    assert copied["identity_loss"]["value"] == pytest.approx(0, abs=1e-5)
+    # Every pair's figures stand beside it, and their means are the figures.
+    table = parquet.read_table(run / "evaluation_pairs.parquet").to_pydict()
+    assert table["swapper"] == [name for name in results for _ in range(12)]
+    assert table["pair"] == [*range(12)] * 4
+    assert all(a != b for a, b in zip(table["source_person"], table["target_person"], strict=True))
+    assert table["target"][0] == f"crops/{table['target_person'][0]}/{Path(table['target'][0]).name}"
+    for figure in ("identity_loss", "id_retrieval", "pose_error_deg", "self_reconstruction_l1"):
+        assert np.mean(table[figure][:12]) == pytest.approx(results["trained"][figure]["value"], rel=1e-9)
+    lines = "".join(f"{a}\t{b}\n" for a, b in zip(table["target"][:12], table["source"][:12], strict=True))
+    assert protocol["pairs_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+
     slices = results["copy_source"]["slices"]
     assert "yaw >= 25" in slices
     assert 0 < slices["yaw >= 25"]["pairs"] <= 12
@@ -71,6 +87,7 @@ def test_an_earlier_evaluation_is_kept(run, door):
     assert door(main, f"checkpoint={last}", *SMALL, "protocol.pairs=6")[0] == 0
     (kept,) = run.glob("evaluation_*.json")
     assert kept.read_bytes() == before
+    assert len(list(run.glob("evaluation_pairs_*.parquet"))) == 1
 
 
 def test_without_a_judge_the_table_says_same_network(run, door):

@@ -89,6 +89,18 @@ def test_figures_are_worked_out_from_the_pictures(ruler, data):
     assert measured.missed_poses == 0
 
 
+def test_the_identity_loss_is_the_trained_recognisers(data):
+    pairs = choose_pairs(data, "train", 4, 2, 6, seed=1)
+    judge, trained = (Embedder(tiny_recogniser(seed), "arcface", 32) for seed in (1, 2))
+    ruler = Ruler(data, pairs, judge, BrightnessPose(), 4, torch.device("cpu"), trained=trained)
+    samples = ruler.measure(DO_NOTHING).samples()
+    view = torch.zeros(6, dtype=torch.int64)
+    target, source = (data.load(rows).float() / 255 for rows in (pairs.target, pairs.source))
+    expected = 1 - (trained(target, view) * trained(source, view)).sum(dim=1)
+    torch.testing.assert_close(samples["identity_loss"], expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(samples["identity_loss"], 1 - samples["id_similarity"], atol=1e-3)
+
+
 def test_a_slice_counts_its_pairs_alone(ruler):
     measured = ruler.measure(COPY_SOURCE)
     mask = np.zeros(20, dtype=bool)

@@ -17,8 +17,9 @@ from simswap.config import build, front_door
 from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
 from simswap.evaluation.instruments import choose_device, judge_of, pose_of, recogniser_of
+from simswap.evaluation.pairs_file import PAIRS_FILE, write_pairs
 from simswap.evaluation.report import print_table, write_evaluation
-from simswap.evaluation.runner import checkpoint_swapper, describe_protocol, run_protocol
+from simswap.evaluation.runner import checkpoint_swapper, describe_protocol, named_pairs, run_protocol
 from simswap.measuring import Ruler, Swapper, choose_pairs
 from simswap.models.embedder import Embedder
 from simswap.pictures import provenance, write_png
@@ -54,13 +55,17 @@ def evaluate(cfg: DictConfig) -> None:
         cfg.protocol.seed,
     )
     judging = Embedder(recogniser if judge is None else judge, data.manifest.template, data.size)
-    ruler = Ruler(data, pairs, judging, pose, cfg.protocol.batch_size, device, progress)
-    results, chance = run_protocol(ruler, swappers, cfg.protocol.seed, cfg.protocol.slices)
+    identity = Embedder(recogniser, data.manifest.template, data.size, trained.recogniser_view)
+    ruler = Ruler(data, pairs, judging, pose, cfg.protocol.batch_size, device, progress, identity)
+    results, samples, chance = run_protocol(ruler, swappers, cfg.protocol.seed, cfg.protocol.slices)
     for kind, content in rows:
         results[kind] |= {"checkpoint": str(content.path), "sha256": content.sha256}
 
     description = describe_protocol(ruler, protocol, data, recogniser, chance)  # type: ignore[arg-type]
-    keep_earlier(out / "evaluation.json")
+    kinds = {name: result["kind"] for name, result in results.items()}
+    for name in ("evaluation.json", PAIRS_FILE):
+        keep_earlier(out / name)
+    write_pairs(out / PAIRS_FILE, named_pairs(ruler), kinds, samples)
     write_evaluation(out / "evaluation.json", description, results)
     print_table(description, results)
     for kind, content in rows:

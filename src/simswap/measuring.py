@@ -108,7 +108,8 @@ def choose_pairs(
 class Ruler:
     """The fixed side of a measurement: pairs, the judge's word and the pose of every gallery image.
 
-    batch_size: pictures at a time. The gallery is read and embedded once, at construction.
+    batch_size: pictures at a time. The gallery is read and embedded once, at construction. trained: the recogniser that
+    the swapper was trained with, for the identity loss beside the judge's word; None leaves that figure out.
     """
 
     def __init__(
@@ -120,18 +121,23 @@ class Ruler:
         batch_size: int,
         device: torch.device,
         progress: Callable[[Iterator], Iterator] | None = None,
+        trained: Embedder | None = None,
     ) -> None:
         self.data, self.pairs, self.judge, self.pose = data, pairs, judge.to(device), pose.to(device)
+        self.trained = None if trained is None else trained.to(device)
         self.batch_size, self.device = batch_size, device
         self._progress = progress or (lambda steps: steps)
         self.template = data.manifest.template
         self._person = torch.from_numpy(data.manifest.person.astype(np.int64))
-        embeddings, poses = [], []
+        embeddings, poses, identities = [], [], []
         for rows in self._progress(self._chunks(pairs.gallery)):
             faces = self.faces(rows)
-            embeddings.append(self._embed(faces))
+            embeddings.append(_embed(self.judge, faces))
             poses.append(self._pose(faces))
+            if self.trained is not None:
+                identities.append(_embed(self.trained, faces))
         self.embeddings, self.poses = torch.cat(embeddings), torch.cat(poses)  # [N, E], [N, 3]
+        self.identities = torch.cat(identities) if identities else None  # [N, E'] by the trained recogniser
 
     def faces(self, rows: np.ndarray) -> Faces:
         """The crops of these manifest rows, on the device."""
@@ -139,10 +145,6 @@ class Ruler:
 
     def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         return iter(np.array_split(rows, max(1, -(-len(rows) // self.batch_size))))
-
-    @torch.no_grad()
-    def _embed(self, faces: Faces) -> Tensor:
-        return self.judge(faces.images.clamp(0, 1), faces.view).float()
 
     @torch.no_grad()
     def _pose(self, faces: Faces) -> Tensor:
@@ -161,7 +163,8 @@ class Ruler:
         target_rows, source_rows = self.pairs.target[chunk], self.pairs.source[chunk]
         target, source = self.faces(target_rows), self.faces(source_rows)
         result = swapper.swap(target, source)
-        measured.add(self._embed(result), self._pose(result), target_rows, source_rows)
+        identity = None if self.trained is None else _embed(self.trained, result)
+        measured.add(_embed(self.judge, result), self._pose(result), target_rows, source_rows, identity)
         measured.self_reconstruction.update(swapper.swap(target, target).images, target.images)
 
     def gallery_positions(self, rows: np.ndarray) -> np.ndarray:
@@ -171,6 +174,11 @@ class Ruler:
     def persons(self, rows: np.ndarray) -> Tensor:
         """The persons of manifest rows, int64."""
         return self._person[torch.from_numpy(rows)].to(self.device)
+
+
+@torch.no_grad()
+def _embed(embedder: Embedder, faces: Faces) -> Tensor:
+    return embedder(faces.images.clamp(0, 1), faces.view).float()
 
 
 class Measured:
@@ -183,12 +191,19 @@ class Measured:
         self.retrieval.set_gallery(ruler.embeddings, ruler.persons(ruler.pairs.gallery), gallery)
         self.to_source = IdentitySimilarity().to(ruler.device)
         self.to_target = IdentitySimilarity().to(ruler.device)
+        self.to_identity = IdentitySimilarity().to(ruler.device)
         self.pose_error = PoseError().to(ruler.device)
         self.self_reconstruction = SelfReconstruction().to(ruler.device)
         self.source_person: list[Tensor] = []
 
-    def add(self, embedding: Tensor, pose: Tensor, target_rows: np.ndarray, source_rows: np.ndarray) -> None:
-        """One batch of results: embeddings [B, E] and poses [B, 3] in degrees, with their pairs' manifest rows."""
+    def add(
+        self, embedding: Tensor, pose: Tensor, target_rows: np.ndarray, source_rows: np.ndarray,
+        identity: Tensor | None = None,
+    ) -> None:
+        """One batch of results: embeddings [B, E] and poses [B, 3] in degrees, with their pairs' manifest rows.
+
+        identity: [B, E'] by the recogniser trained with, where the ruler has one.
+        """
         ruler = self._ruler
         targets, sources = ruler.gallery_positions(target_rows), ruler.gallery_positions(source_rows)
         person = ruler.persons(source_rows)
@@ -197,14 +212,18 @@ class Measured:
         self.to_source.update(embedding, ruler.embeddings[sources])
         self.to_target.update(embedding, ruler.embeddings[targets])
         self.pose_error.update(pose, ruler.poses[targets])
+        if identity is not None and ruler.identities is not None:
+            self.to_identity.update(identity, ruler.identities[sources])
 
     def samples(self) -> dict[str, Tensor]:
         """Every figure's value per pair, float [n], NaN where it is not defined."""
+        loss = {} if self._ruler.trained is None else {"identity_loss": 1 - self.to_identity.values("cosine")}
         return {
             "id_retrieval": self.retrieval.hits("top1"),
             "id_retrieval_top5": self.retrieval.hits("top5"),
             "id_retrieval_without_source": self.retrieval.hits("top1_without_source"),
             "id_similarity": self.to_source.values("cosine"),
+            **loss,
             "target_similarity": self.to_target.values("cosine"),
             "pose_error_deg": self.pose_error.values("pose"),
             "yaw_error_deg": self.pose_error.values("yaw"),

@@ -82,10 +82,14 @@ class Manifest:
 
     def path(self, row: int) -> Path:
         """The crop's file. Raises InputError where the manifest points outside its own folder."""
+        return self.root / self.relative_path(row)
+
+    def relative_path(self, row: int) -> str:
+        """The crop's file below ``root``, with slashes. Raises InputError where it would lie outside."""
         relative = Path(self._paths[int(row)].as_py())
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise InputError(f"{self.root / MANIFEST_FILE} names {str(relative)!r}, which is not inside {self.root}")
-        return self.root / relative
+        return relative.as_posix()
 
     def name(self, row: int) -> str:
         """``person/stem``, the NAME_ID of VGGFace2's tables."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from simswap.checkpoint import SwapCheckpoint
 from simswap.data.datamodule import SwapDataModule
+from simswap.evaluation.pairs_file import PairNames, pairs_sha256
 from simswap.measuring import COPY_SOURCE, DO_NOTHING, Figure, Ruler, Swapper, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recogniser
@@ -26,16 +27,24 @@ def checkpoint_swapper(
     return Swapper(name, kind, partial(swap_faces, generator, embedder))
 
 
-def run_protocol(
-    ruler: Ruler, swappers: list[Swapper], seed: int, slices: Mapping[str, float]
-) -> tuple[dict[str, dict[str, Any]], float]:
-    """(results, chance): each swapper's figures, the controls' beside them, all on the same pairs."""
+class Evaluated(NamedTuple):
+    """Each swapper's entry in evaluation.json, every pair's figures by swapper (float [n]), and the chance level."""
+
+    results: dict[str, dict[str, Any]]
+    samples: dict[str, dict[str, np.ndarray]]
+    chance: float
+
+
+def run_protocol(ruler: Ruler, swappers: list[Swapper], seed: int, slices: Mapping[str, float]) -> Evaluated:
+    """Each swapper's figures, the controls' beside them, all on the same pairs."""
     results: dict[str, dict[str, Any]] = {}
+    samples: dict[str, dict[str, np.ndarray]] = {}
     chosen = slice_pairs(ruler, slices)
     chance = float("nan")
     for swapper in (*swappers, *CONTROLS):
         measured = ruler.measure(swapper)
         chance = measured.chance
+        samples[swapper.name] = {name: values.cpu().numpy() for name, values in measured.samples().items()}
         results[swapper.name] = {
             "kind": swapper.kind,
             **_plain(measured.figures(seed)),
@@ -45,7 +54,16 @@ def run_protocol(
                 for name, mask in chosen.items()
             },
         }
-    return results, chance
+    return Evaluated(results, samples, chance)
+
+
+def named_pairs(ruler: Ruler) -> PairNames:
+    """The pairs by name: files below the data's root, and persons."""
+    manifest, pairs = ruler.data.manifest, ruler.pairs
+    return PairNames(
+        *([manifest.relative_path(row) for row in rows] for rows in (pairs.target, pairs.source)),
+        *([manifest.person_names[manifest.person[row]] for row in rows] for rows in (pairs.target, pairs.source)),
+    )
 
 
 def slice_pairs(ruler: Ruler, slices: Mapping[str, float]) -> dict[str, np.ndarray]:
@@ -72,6 +90,7 @@ def describe_protocol(
     return {
         "name": settings["name"],
         "pairs": len(ruler.pairs.target),
+        "pairs_sha256": pairs_sha256(named_pairs(ruler)),
         "pairing": "cross-person, each person as often target as source, drawn by seed",
         "gallery_images": len(gallery),
         "gallery_persons": len(np.unique(data.manifest.person[gallery])),

@@ -1,0 +1,65 @@
+"""``evaluation_pairs.parquet``: every pair's figures, so that two evaluations of the same pairs can be compared."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simswap.files import whole_file
+
+PAIRS_FILE = "evaluation_pairs.parquet"
+
+
+class PairNames(NamedTuple):
+    """Each pair in words, four lists [n]: files of target and source below the data's root, and their persons."""
+
+    target: Sequence[str]
+    source: Sequence[str]
+    target_person: Sequence[str]
+    source_person: Sequence[str]
+
+
+def pairs_sha256(pairs: PairNames) -> str:
+    """SHA-256 of the lines ``target<tab>source`` in the order of the pairs: the same hash means the same pairs."""
+    lines = (f"{target}\t{source}\n" for target, source in zip(pairs.target, pairs.source, strict=True))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def write_pairs(
+    path: Path, pairs: PairNames, kinds: Mapping[str, str], samples: Mapping[str, Mapping[str, np.ndarray]]
+) -> None:
+    """Write one row a swapper and pair, whole or not at all.
+
+    Columns: ``swapper``, ``kind``, ``pair`` (0-based place), ``target``, ``source``, ``source_person``,
+    ``target_person``, then a float64 column a figure, named as in evaluation.json; NaN where it is not defined.
+
+    Args:
+        kinds: each swapper's kind.
+        samples: each swapper's figures, float [n].
+
+    Raises InputError for a path that cannot be written.
+    """
+    count = len(pairs.target)
+    figures = list(dict.fromkeys(name for columns in samples.values() for name in columns))
+    missing = np.full(count, np.nan)
+    text = {
+        "target": pairs.target, "source": pairs.source,
+        "source_person": pairs.source_person, "target_person": pairs.target_person,
+    }  # fmt: skip
+    tables = [
+        pa.table(
+            {
+                "swapper": [swapper] * count, "kind": [kinds[swapper]] * count,
+                "pair": np.arange(count, dtype=np.int64),
+                **{name: pa.array(values, pa.string()) for name, values in text.items()},
+                **{name: np.asarray(columns.get(name, missing), dtype=np.float64) for name in figures},
+            }
+        )
+        for swapper, columns in samples.items()
+    ]  # fmt: skip
+    with whole_file(path) as part:
+        pq.write_table(pa.concat_tables(tables), part)
