@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from simswap import checkpoint
+from simswap.tracking.status import read_status
 from simswap.train import main
 
 DEBUG = ["experiment=debug", "logger.mode=disabled", "trainer.accelerator=cpu",
@@ -48,6 +49,12 @@ def test_a_run_leaves_its_folder(finished):
     with Image.open(finished / "samples" / "0000006.png") as grid:
         assert grid.size == (3 * 32 + 2 * 4, 3 * 32 + 2 * 4)  # two targets and two sources
         assert grid.text["Description"] == "synthetic face swap"  # type: ignore[attr-defined]
+
+
+def test_a_finished_run_says_so(finished):
+    status = read_status(finished)
+    assert status is not None
+    assert (status.state, status.iteration, status.message) == ("finished", 6, "")
 
 
 def test_a_run_logs_its_terms_and_validates_beside_the_controls(finished):

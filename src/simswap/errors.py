@@ -6,3 +6,10 @@ class InputError(Exception):
 
     Front doors print it as ``error: <message>`` and exit with code 2; no stack trace is shown.
     """
+
+
+class Diverged(InputError):
+    """Training left the finite numbers and cannot come back: what happened, at which iteration, what to try.
+
+    The run's status is then ``diverged``; a sweep counts it as failed and goes on.
+    """

@@ -21,6 +21,7 @@ from simswap.models.embedder import Embedder
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
 from simswap.training.module import SimSwapModule
+from simswap.training.reporting import StatusReport
 from simswap.training.speed import set_speed
 from simswap.training.validation import Validation
 
@@ -32,6 +33,12 @@ def train(cfg: DictConfig) -> float | None:
     run = Path(HydraConfig.get().runtime.output_dir)
     cfg = settings_of(run, cfg)
     newest = newest_checkpoint(run, bool(cfg.resume))
+    with StatusReport(run) as report:
+        return fit(cfg, run, newest, report)
+
+
+def fit(cfg: DictConfig, run: Path, newest: Path | None, report: StatusReport) -> float | None:
+    """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
     quieten()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads:
@@ -67,6 +74,7 @@ def train(cfg: DictConfig) -> float | None:
             ),
             NewestCheckpoint(run, cfg.checkpoints.every),
             Progress(cfg.progress_every),
+            report,
             stop,
         ],
         enable_progress_bar=False,

@@ -1,0 +1,55 @@
+"""Keeps a run's ``status.json`` up to date, from its start to its end, however that comes."""
+
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lightning as L
+
+from simswap.errors import Diverged, InputError
+from simswap.tracking.status import DIVERGED, FAILED, FINISHED, INTERRUPTED, RUNNING, read_status, write_status
+
+
+class StatusReport(L.Callback):
+    """``with StatusReport(run) as report``: running inside the block, and at its end what ended it.
+
+    As a callback of the trainer it also writes how far the run is, with every checkpoint of it.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.iteration = run, 0
+
+    def __enter__(self) -> "StatusReport":
+        earlier = read_status(self.run)  # of a run that goes on
+        self.iteration = earlier.iteration if earlier else 0
+        write_status(self.run, RUNNING, self.iteration)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            write_status(self.run, FINISHED, self.iteration)
+            return
+        if isinstance(error, KeyboardInterrupt):
+            state = INTERRUPTED
+        else:
+            state = DIVERGED if isinstance(error, Diverged) else FAILED
+        with suppress(InputError):  # a disk that is full: what ended the run says so
+            write_status(self.run, state, self.iteration, str(error) or type(error).__name__)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write(trainer)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self.iteration = trainer.global_step
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._write(trainer)
+
+    def _write(self, trainer: L.Trainer) -> None:
+        self.iteration = trainer.global_step
+        write_status(self.run, RUNNING, self.iteration)
