@@ -28,19 +28,27 @@ from simswap.models.pose import PoseEstimator
 
 
 class Faces(NamedTuple):
-    """A batch of crops: images [B, 3, S, S] in unit range and their template's views int64 [B]."""
+    """A batch of crops: images [B, 3, S, S] in unit range and their template's views int64 [B].
+
+    landmarks: [B, 5, 2] in px of the crops (eyes, nose, mouth corners), for swappers that ask for them.
+    """
 
     images: Tensor
     view: Tensor
+    landmarks: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Swapper:
-    """Something that swaps: ``swap(target, source)`` gives the result; kind: trained, shipped, control or other."""
+    """Something that swaps: ``swap(target, source)`` gives the result; kind: trained, shipped, control or other.
+
+    landmarks: whether it asks for the faces' landmarks.
+    """
 
     name: str
     kind: str
     swap: Callable[[Faces, Faces], Faces]
+    landmarks: bool = False
 
 
 # The two controls: any figure is worth what it is above them.
@@ -56,10 +64,11 @@ class Figure(NamedTuple):
     high: float
 
 
-def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device) -> Faces:
-    """The crops of these manifest rows, not augmented, on the device."""
+def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:
+    """The crops of these manifest rows, not augmented, on the device; with the manifest's landmarks if asked for."""
     view = torch.from_numpy(data.manifest.view[rows].astype(np.int64))
-    return Faces(pixels.from_uint8(data.load(rows).to(device), "unit"), view.to(device))
+    points = torch.from_numpy(data.manifest.crop_landmarks(rows, data.size)).to(device) if landmarks else None
+    return Faces(pixels.from_uint8(data.load(rows).to(device), "unit"), view.to(device), points)
 
 
 def swap_faces(generator: Generator, embedder: Embedder, target: Faces, source: Faces) -> Faces:
@@ -139,9 +148,9 @@ class Ruler:
         self.embeddings, self.poses = torch.cat(embeddings), torch.cat(poses)  # [N, E], [N, 3]
         self.identities = torch.cat(identities) if identities else None  # [N, E'] by the trained recogniser
 
-    def faces(self, rows: np.ndarray) -> Faces:
+    def faces(self, rows: np.ndarray, landmarks: bool = False) -> Faces:
         """The crops of these manifest rows, on the device."""
-        return load_faces(self.data, rows, self.device)
+        return load_faces(self.data, rows, self.device, landmarks)
 
     def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         return iter(np.array_split(rows, max(1, -(-len(rows) // self.batch_size))))
@@ -161,7 +170,7 @@ class Ruler:
     def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: "Measured") -> None:
         """Swap some of the pairs (by their place in the protocol) and add what is measured."""
         target_rows, source_rows = self.pairs.target[chunk], self.pairs.source[chunk]
-        target, source = self.faces(target_rows), self.faces(source_rows)
+        target, source = (self.faces(rows, swapper.landmarks) for rows in (target_rows, source_rows))
         result = swapper.swap(target, source)
         identity = None if self.trained is None else _embed(self.trained, result)
         measured.add(_embed(self.judge, result), self._pose(result), target_rows, source_rows, identity)

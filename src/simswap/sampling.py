@@ -27,7 +27,7 @@ def unseen_grid(
     """
     rows = choose_pairs(data, split, 2 * faces, 1, 1, seed).gallery
     half = len(rows) // 2
-    images, views = load_faces(data, rows, device)
+    images, views, _ = load_faces(data, rows, device)
     crops = pixels.to_uint8(images).cpu()
     source = Faces(images[half : 2 * half], views[half : 2 * half])
     swaps: list[Tensor] = []

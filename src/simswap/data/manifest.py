@@ -7,6 +7,7 @@
 """
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from simswap.errors import InputError
-from simswap.faces.alignment import TEMPLATES
+from simswap.faces.alignment import TEMPLATES, apply, fit_similarity, template_points
 
 MANIFEST_FILE, SETTINGS_FILE, ATTRIBUTES_FILE, CROPS_FOLDER = (
     "manifest.csv",
@@ -90,6 +91,32 @@ class Manifest:
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise InputError(f"{self.root / MANIFEST_FILE} names {str(relative)!r}, which is not inside {self.root}")
         return relative.as_posix()
+
+    def crop_landmarks(self, rows: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.float32]:
+        """The five points of these crops at ``size`` px: float32 [n, 5, 2], as the photo's lie in the crop.
+
+        Raises InputError where the manifest has no points, or points that fix no crop.
+        """
+        found = np.empty((len(rows), 5, 2), np.float32)
+        for place, row in enumerate(rows):
+            points = self._photo_landmarks[row]
+            try:
+                matrix = fit_similarity(points, template_points(self.template, size, int(self.view[row])))
+            except ValueError as error:
+                raise InputError(
+                    f"{self.root / MANIFEST_FILE}: the landmarks of {self.path(row)} fix no crop ({error}); prepare "
+                    "the data again"
+                ) from error
+            found[place] = apply(matrix, points)
+        return found
+
+    @cached_property
+    def _photo_landmarks(self) -> npt.NDArray[np.float32]:
+        """[N, 5, 2] in px of the photos; read when first asked for, training does without them."""
+        types = {name: pa.float32() for name in LANDMARK_COLUMNS} | {"status": _NEEDED["status"]}
+        table = read_csv(self.root / MANIFEST_FILE, pacsv.ConvertOptions(column_types=types, include_columns=types))
+        table = table.filter(pc.equal(table["status"], OK))
+        return np.stack([table[name].to_numpy() for name in LANDMARK_COLUMNS], axis=-1).reshape(-1, 5, 2)
 
     def name(self, row: int) -> str:
         """``person/stem``, the NAME_ID of VGGFace2's tables."""
