@@ -24,6 +24,7 @@ from simswap.training.module import SimSwapModule
 from simswap.training.reporting import StatusReport
 from simswap.training.speed import set_speed
 from simswap.training.validation import Validation
+from simswap.training.warm_start import start_from
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ def fit(cfg: DictConfig, run: Path, newest: Path | None, report: StatusReport) -
         seed=cfg.seed,
         config=config,
     )
+    if cfg.get("start_from") and newest is None:
+        start_from(module, cfg.start_from)
     set_speed(module, cfg.channels_last, cfg.get("compile", False))  # a resumed run of before has no such key
     log.info("%s", summary(module, data, run))
 

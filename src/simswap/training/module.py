@@ -147,6 +147,10 @@ class SimSwapModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[KEY] = self.description
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "started_from" in checkpoint[KEY]:  # of a resumed run: where its first weights came from
+            self.description["started_from"] = checkpoint[KEY]["started_from"]
+
     def _log(self, terms: dict[str, Any], count: int) -> None:
         """Means over the iterations since the last logged one: with alternating pairs one alone tells half.
 

@@ -1,0 +1,41 @@
+"""Weights to start from: a new run that branches off another one's checkpoint, so that variants share a beginning."""
+
+import hashlib
+from pathlib import Path
+
+from simswap import checkpoint
+from simswap.errors import InputError
+from simswap.training.module import SimSwapModule
+
+SHARED = ("image_size", "pixel_range", "template", "generator", "recogniser")
+"""What both runs must have in common, as the checkpoint's description names it."""
+
+
+def start_from(module: SimSwapModule, path: str | Path) -> None:
+    """Load generator, moving average and discriminators of another run's checkpoint; optimisers begin anew.
+
+    Where it came from goes into the module's description, and so into every checkpoint: ``started_from`` with the
+    file's SHA-256 and iteration. Raises InputError where the networks differ or the file holds no discriminators.
+    """
+    path = Path(path)
+    content = checkpoint.read(path)
+    theirs = content[checkpoint.KEY]
+    for name in SHARED:
+        if theirs.get(name) != module.description[name]:
+            raise InputError(
+                f"start_from={path}: its {name} is {theirs.get(name)}, this run's is {module.description[name]}; "
+                "branch off a run of the same networks and crops"
+            )
+    try:
+        module.load_state_dict(content["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"start_from={path}: the weights of generator, average and discriminators are not all there or do not fit "
+            f"({reason}); give a run's checkpoints/last.ckpt with the same discriminator settings"
+        ) from error
+    module.description["started_from"] = {
+        "path": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "iteration": int(content.get("global_step", 0)),
+    }
