@@ -99,6 +99,36 @@ def test_resuming_goes_on_to_the_same_weights(finished, crops, tmp_path, door):
     assert (part / ".hydra" / "config.yaml").read_text().count("resume: null") == 1  # the run's own record stands
 
 
+def test_unreadable_crops_are_listed_once_over_a_resume_and_too_many_stop_the_run(crops, tmp_path, door):
+    damaged, run = tmp_path / "crops", tmp_path / "run"
+    shutil.copytree(crops, damaged)
+    files = sorted((damaged / "crops").rglob("*.png"))
+    for file in files[::20]:
+        file.write_bytes(b"")
+    given = [*settings(damaged, run), "data.fractions={train: 0.5, val: 0.25, test: 0.25}", "data.workers=1",
+             "data.batch_size=16", "trainer.val_check_interval=100000", "samples.every=100000"]  # fmt: skip
+    code, _, errors = door(main, *given, "data.max_unreadable_share=0.3", "trainer.max_steps=3")
+    bad = {str(file) for file in files[::20]}
+    first = [row["path"] for row in csv_rows(run / "unreadable.csv")]
+    assert code == 0, errors
+    assert first
+    assert set(first) < bad
+    code, _, errors = door(main, f"resume={run}", "trainer.max_steps=6")
+    assert code == 0, errors
+    second = [row["path"] for row in csv_rows(run / "unreadable.csv")]
+    assert second[: len(first)] == first
+    assert len(set(second)) == len(second)
+    code, _, errors = door(main, *given, "data.max_unreadable_share=0.001", f"hydra.run.dir={tmp_path / 'other'}")
+    assert code == 2
+    line = one_line("\n".join(row for row in errors.splitlines() if row.startswith("error")))
+    assert f"listed in {tmp_path / 'other' / 'unreadable.csv'}" in line
+
+
+def csv_rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_a_sweep_makes_a_folder_a_point(crops, tmp_path, door):
     sweep = [f"hydra.sweep.dir={tmp_path}", "trainer.max_steps=1", "trainer.val_check_interval=1"]
     code, _, errors = door(main, "-m", *DEBUG, f"data.root={crops}", *sweep, "objective.weights.identity=1,20")

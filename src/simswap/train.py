@@ -46,6 +46,7 @@ def fit(cfg: DictConfig, run: Path, newest: Path | None, report: StatusReport) -
         torch.set_num_threads(cfg.threads)
 
     data = build(cfg.data, seed=cfg.seed)
+    data.unreadable.keep_list(run / "unreadable.csv")
     recogniser = build(cfg.recognition)
     judge = build(cfg.judge) if cfg.judge._target_ else None
     pose = build(cfg.pose)

@@ -164,8 +164,9 @@ def test_unreadable_crops_are_replaced_counted_and_listed(tmp_path, workers):
     data.manifest.path(bad[0]).write_text("no picture")
     cv2.imwrite(str(data.manifest.path(bad[1])), np.zeros((SIZE, SIZE + 1, 3), np.uint8))
     replaced = batches(data, 8)
-    assert set(data.unreadable) == set(bad)
-    assert "17x16" in data.unreadable[bad[1]]
+    assert set(data.unreadable.reasons) == set(bad)
+    assert "17x16" in data.unreadable.reasons[bad[1]]
+    assert data.unreadable.asked == 8 * 16 + data.unreadable.failed
     sampler = data.train_batches().sampler
     for iteration, (before, after) in enumerate(zip(whole, replaced, strict=True)):
         for item in range(8):

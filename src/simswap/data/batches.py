@@ -13,12 +13,12 @@ from simswap.data.crops import CropCache, read_crop
 from simswap.data.manifest import Manifest
 from simswap.data.pairs import AUGMENTATION_PURPOSE, PairSampler, random_words
 from simswap.data.reading import UnreadableImage
+from simswap.data.unreadable import Unreadable
 from simswap.errors import InputError
 
 # So many replacements in a row mean that the crops are gone, not that one is damaged.
 MAX_REPLACEMENTS = 20
 
-Unreadable = list[tuple[int, str]]  # manifest row, reason
 Pair = tuple[int, int, bool]  # target, source (indices into the split's rows), same person
 
 
@@ -136,15 +136,18 @@ class Iterations(Sampler[int]):
 class SwapLoader:
     """SwapBatches without end; what a batch says about unreadable crops goes to `report`, in the main process.
 
+    report: takes the list of (manifest row, reason) and the number of crops that the batch asked for.
+
     Not a DataLoader itself, so that Lightning does not put a DistributedSampler in the place of ours.
     """
 
-    def __init__(self, loader: DataLoader, report: Callable[[Unreadable], None]) -> None:
+    def __init__(self, loader: DataLoader, report: Callable[[Unreadable, int], None]) -> None:
         self.loader, self.report = loader, report
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         for batch in self.loader:
             if "failure" in batch:
                 raise InputError(batch["failure"])
-            self.report(batch.pop("unreadable"))
+            unreadable = batch.pop("unreadable")
+            self.report(unreadable, 2 * len(batch["target"]) + len(unreadable))
             yield batch

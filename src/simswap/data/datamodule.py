@@ -1,6 +1,5 @@
 """Aligned crops as training batches and evaluation sets."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +11,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from simswap.data.augmentation import PairAugmentation
-from simswap.data.batches import Iterations, PairBatches, SwapLoader, Unreadable
+from simswap.data.batches import Iterations, PairBatches, SwapLoader
 from simswap.data.crops import read_crop
 from simswap.data.manifest import Manifest
 from simswap.data.pairs import PairSampler, split_persons
 from simswap.data.reading import UnreadableImage
+from simswap.data.unreadable import UnreadableCrops
 from simswap.errors import InputError
-
-log = logging.getLogger(__name__)
 
 FRACTIONS = {"train": 0.9, "val": 0.05, "test": 0.05}
 
@@ -49,7 +47,7 @@ class SwapDataModule(lightning.LightningDataModule):
         augmentation: keys `flip` (probability) and `colour` (strength), see `PairAugmentation`.
         cache_mb: budget in MiB a rank for decoded training crops, 0 is off; see `CropCache`.
         prefetch: batches that each worker holds ready.
-        max_unreadable_share: more unreadable crops than this share of the training rows stop the run.
+        max_unreadable_share: more unreadable crops than this share stop the run, see `UnreadableCrops`.
 
     Raises:
         InputError: a missing root or manifest, settings out of range, a split without the pairs asked for.
@@ -95,13 +93,16 @@ class SwapDataModule(lightning.LightningDataModule):
         self.start_iteration: int | None = None
         #: what the validation loop goes through: chunks of places in the protocol's pairs, set by the training module
         self.validation_chunks: Sequence[np.ndarray] = ()
-        #: unreadable training crops that this rank has met: manifest row -> reason
-        self.unreadable: dict[int, str] = {}
 
     @cached_property
     def manifest(self) -> Manifest:
         """The prepared root's manifest, opened at first use."""
         return Manifest.open(self.root)
+
+    @cached_property
+    def unreadable(self) -> UnreadableCrops:
+        """The training crops that could not be read, of this and earlier parts of the run."""
+        return UnreadableCrops(self.manifest, len(self.rows("train")), self.max_unreadable_share)
 
     @property
     def size(self) -> int:
@@ -174,7 +175,7 @@ class SwapDataModule(lightning.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
         )
-        return SwapLoader(loader, self._report)
+        return SwapLoader(loader, self.unreadable.add)
 
     def val_dataloader(self) -> DataLoader:
         """`validation_chunks`, one at a time: int64 [n] each."""
@@ -184,21 +185,6 @@ class SwapDataModule(lightning.LightningDataModule):
         if self.start_iteration is not None:
             return self.start_iteration
         return self.trainer.global_step if self.trainer else 0
-
-    def _report(self, unreadable: Unreadable) -> None:
-        """Count and list unreadable crops; stop where they are more than the share of the training rows."""
-        for row, reason in unreadable:
-            if row not in self.unreadable:
-                self.unreadable[row] = reason
-                log.warning("unreadable crop, its pairs are replaced: %s (%s)", self.manifest.path(row), reason)
-        rows = len(self.rows("train"))
-        if len(self.unreadable) > self.max_unreadable_share * rows:
-            row, reason = list(self.unreadable.items())[-1]
-            raise InputError(
-                f"{self.root}: {len(self.unreadable)} of {rows} training crops are unreadable, more than "
-                f"data.max_unreadable_share={self.max_unreadable_share}, the last "
-                f"{self.manifest.path(row)} ({reason}); run simswap-prepare again"
-            )
 
 
 def _one_thread(worker: int) -> None:

@@ -1,0 +1,110 @@
+"""The crops that could not be read: counted, listed once each, and too many of them stop the run."""
+
+import csv
+import fcntl
+import io
+import logging
+import math
+from pathlib import Path
+
+from simswap.data.manifest import Manifest
+from simswap.errors import InputError
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["row", "path", "reason"]
+Unreadable = list[tuple[int, str]]  # manifest row, reason
+
+
+class UnreadableCrops:
+    """Keeps count of what the batches report.
+
+    rows: training crops that there are. share: of unreadable ones that stops the run: as soon as so many of the rows
+    are known to be, or so many of the crops asked for so far were that it is no bad luck (three deviations).
+    ``reasons``: manifest row → reason, of every crop met; ``asked`` and ``failed``: how often a crop was asked for, and
+    in vain, since this process started.
+    """
+
+    def __init__(self, manifest: Manifest, rows: int, share: float) -> None:
+        self.manifest, self.rows, self.share = manifest, rows, share
+        self.reasons: dict[int, str] = {}
+        self.asked = self.failed = 0
+        self._file: Path | None = None
+
+    def keep_list(self, file: Path) -> None:
+        """Add them to this CSV too (`COLUMNS`), a line each; what a run that is resumed has there counts at once.
+
+        All ranks may share the file: it is locked while it is read and added to.
+        Raises InputError where it cannot be written, or holds something else.
+        """
+        self._file = file
+        if file.is_file():
+            self.reasons |= self._add([])
+
+    def add(self, found: Unreadable, asked: int) -> None:
+        """What a batch met that asked for so many crops; raises InputError where the share is passed."""
+        self.asked += asked
+        self.failed += len(found)
+        new = {row: reason for row, reason in found if row not in self.reasons}
+        if not new:
+            return self._check(found)
+        for row, reason in new.items():
+            log.warning("unreadable crop, its pairs are replaced: %s (%s)", self.manifest.path(row), reason)
+        self.reasons |= new
+        if self._file is not None:
+            self.reasons |= self._add(list(new.items()))  # other ranks' too
+        return self._check(found)
+
+    def _check(self, found: Unreadable) -> None:
+        many = len(self.reasons) > self.share * self.rows
+        often = self.failed - 3 * math.sqrt(self.failed) > self.share * self.asked
+        if not (found and (many or often)):
+            return
+        row, reason = found[-1]
+        counted = (
+            f"{len(self.reasons)} of {self.rows} training crops are unreadable" if many
+            else f"{self.failed} of {self.asked} crops asked for were unreadable"
+        )  # fmt: skip
+        where = f"all are listed in {self._file}; " if self._file is not None else ""
+        raise InputError(
+            f"{self.manifest.root}: {counted}, more than data.max_unreadable_share={self.share}, the last "
+            f"{self.manifest.path(row)} ({reason}); {where}run simswap-prepare again"
+        )
+
+    def _add(self, new: Unreadable) -> dict[int, str]:
+        """Append those that the file does not have; returns all that it then holds."""
+        assert self._file is not None
+        try:
+            with self._file.open("a+b") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                stream.seek(0)
+                text = stream.read()
+                whole = text[: text.rfind(b"\n") + 1]  # a killed process may have left half a line
+                stream.truncate(len(whole))
+                held = _read(self._file, whole.decode("utf-8", "surrogateescape"))
+                lines = io.StringIO()
+                writer = csv.writer(lines, lineterminator="\n")
+                if not whole:
+                    writer.writerow(COLUMNS)
+                for row, reason in new:
+                    if row not in held:
+                        writer.writerow([row, self.manifest.path(row), reason])
+                        held[row] = reason
+                stream.write(lines.getvalue().encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise InputError(
+                f"{self._file} cannot be written ({error.strerror or error}): free the disk or choose another output "
+                "folder"
+            ) from error
+        return held
+
+
+def _read(file: Path, text: str) -> dict[int, str]:
+    lines = csv.reader(io.StringIO(text))
+    header = next(lines, COLUMNS)
+    try:
+        if header != COLUMNS:
+            raise ValueError
+        return {int(row): reason for row, _, reason in lines}
+    except ValueError as error:
+        raise InputError(f"{file} is no list of unreadable crops ({','.join(COLUMNS)}): move it away") from error
