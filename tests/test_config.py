@@ -10,8 +10,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simswap.config import CONF_DIR, build, check, evaluation_folder, explain_hydra, run_folder
+from simswap.config import CONF_DIR, build, check, explain_hydra
 from simswap.errors import InputError
+from simswap.folders import evaluation_folder, run_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(file.stem for file in (Path(CONF_DIR) / "experiment").glob("*.yaml"))
@@ -23,9 +24,6 @@ GIVEN = {  # what an experiment leaves to its user
 
 @pytest.fixture(autouse=True)
 def _hydra():
-    for name, resolver in (("run_folder", run_folder), ("evaluation_folder", evaluation_folder)):
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
-    OmegaConf.register_new_resolver("run_record", lambda resume: None, replace=True)
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         yield
 

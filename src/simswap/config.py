@@ -8,10 +8,10 @@ import difflib
 import functools
 import importlib
 import inspect
+import logging
 import os
 import re
 import sys
-import time
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -21,48 +21,69 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simswap.errors import InputError
+from simswap import ranks
+from simswap.errors import InputError, JobFailed
+from simswap.folders import register_resolvers
+from simswap.jobs import failed_jobs, noted, survive
+from simswap.processes import run_handed_over
 
 CONF_DIR = str(Path(__file__).resolve().parents[2] / "conf")
 
 # Groups whose files change other groups' keys: they are what is checked, so they are no part of the reference.
-OVERLAY_GROUPS = ("experiment", "ablation")
+OVERLAY_GROUPS = ("experiment", "ablation", "sweep", "launcher")
 TRUSTED_TARGETS = ("simswap.", "lightning.")
+EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 
+register_resolvers()  # here, so that a job in a launcher's own process knows them too
 
-def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> None:
+
+def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
     """Compose ``conf/<config_name>.yaml`` with the command line, check it, run ``job(cfg)`` and exit.
 
-    Exit codes: 0 done, 2 bad input or interrupted (one line on standard error, no stack trace). Other errors are
-    faults of the program and keep their stack trace.
+    Exit codes: 0 done, 2 bad input or interrupted (one line on standard error, no stack trace), 1 a process of the job
+    failed (one line), or jobs of a sweep did: they are listed at its end and do not stop the others. Other errors of a
+    single run are faults of the program and keep their stack trace.
     """
     complaints: list[str] = []
-    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True, use_cache=True)
-    OmegaConf.register_new_resolver("run_record", lambda resume: None if resume else ".hydra", replace=True)
-
-    OmegaConf.register_new_resolver("evaluation_folder", evaluation_folder, replace=True, use_cache=True)
+    if ranks.HANDOFF in os.environ:
+        sys.exit(run_handed_over(job))
 
     @functools.wraps(job)
-    def checked_job(cfg: DictConfig) -> float | None:
-        # The exit code is set outside: sys.exit in here would end a whole multirun.
-        try:
+    def checked_job(cfg: DictConfig) -> Any:
+        if not ranks.is_first():
+            _leave_the_log_to_the_first_rank()
+
+        def checked(cfg: DictConfig) -> Any:
             check(cfg, reference_for(config_name))
             return job(cfg)
-        except InputError as error:
+
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return survive(checked, cfg, Path(HydraConfig.get().runtime.output_dir))
+        try:
+            return checked(cfg)
+        except InputError as error:  # the exit code is set outside of Hydra's own handling of errors
             complaints.append(str(error))
             print(f"error: {error}", file=sys.stderr)
             return None
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
     try:
+        _refuse_sweeps_of_ranks(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
     except KeyboardInterrupt as interrupt:
         how = str(interrupt) or "run the same command again to go on"
         print(f"error: interrupted; what was finished is kept, {how}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except JobFailed as error:
+        print(f"{error.trace}error: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain_hydra(error)}", file=sys.stderr)
@@ -77,32 +98,30 @@ def front_door(job: Callable[[DictConfig], float | None], config_name: str) -> N
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or 'output folder'}; check the path", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
-    sys.exit(EXIT_BAD_INPUT if complaints else 0)
+    sys.exit(EXIT_BAD_INPUT if complaints else EXIT_FAILED if failed_jobs or noted else 0)
+
+
+def _refuse_sweeps_of_ranks(arguments: list[str]) -> None:
+    """Each rank would run a sweep of its own."""
+    started = ranks.from_environment()
+    if started is not None and {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
+        raise InputError(
+            f"{started.starter} started {started.world_size} processes, and each would run the whole sweep: start "
+            "simswap-train -m alone, with trainer.devices=… for the processes of each job"
+        )
+
+
+def _leave_the_log_to_the_first_rank() -> None:
+    root = logging.getLogger()
+    root.setLevel(logging.ERROR)
+    for handler in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
+        root.removeHandler(handler)
 
 
 def build(node: DictConfig, **more: Any) -> Any:
     """Call a checked node's ``_target_`` with its keys (plain containers) and ``more``."""
     # Called here and not by Hydra, which would wrap the target's own errors and copy what is in ``more``.
     return hydra.utils.instantiate(node, _partial_=True, _convert_="all")(**more)
-
-
-def run_folder(resume: str | None, name: str) -> str:
-    """The folder of a run: the resumed one, or a new one ``outputs/<name>/<time>``."""
-    if resume:
-        return resume
-    folder = started = Path("outputs") / name / time.strftime("%Y-%m-%d_%H-%M-%S")
-    number = 1
-    while folder.exists():  # two runs in one second: neither may write over the other
-        number += 1
-        folder = started.with_name(f"{started.name}_{number}")
-    return str(folder)
-
-
-def evaluation_folder(checkpoint: str, out: str | None) -> str:
-    """Where an evaluation goes: ``out``, else the run folder of the checkpoint, else the checkpoint's own folder."""
-    folder = Path(checkpoint).parent
-    folder = folder.parent if folder.name == "checkpoints" else folder
-    return out or str(folder if folder.is_dir() else Path.cwd())  # Hydra would make the folder of a mistyped path
 
 
 def reference_for(config_name: str) -> DictConfig:

@@ -13,3 +13,11 @@ class Diverged(InputError):
 
     The run's status is then ``diverged``; a sweep counts it as failed and goes on.
     """
+
+
+class JobFailed(Exception):
+    """A job's process failed or was killed: which one and why, in one line; ``trace`` is its stack trace, if any."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace

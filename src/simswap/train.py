@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.config import build, front_door
+from simswap.config import build, front_door, nearest
 from simswap.errors import InputError
 from simswap.models.embedder import Embedder
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
+from simswap.training.distributed import Processes
 from simswap.training.module import SimSwapModule
 from simswap.training.reporting import StatusReport
+from simswap.training.same_weights import SameWeights
 from simswap.training.speed import set_speed
 from simswap.training.validation import Validation
 from simswap.training.warm_start import start_from
@@ -29,16 +32,22 @@ from simswap.training.warm_start import start_from
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig) -> float | None:
-    """Train by a checked config; returns the last ``val/id_retrieval``, the objective of sweeps."""
+def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
+    """Train by a checked config; returns the last values of ``sweep_metrics``, what sweeps optimise."""
     run = Path(HydraConfig.get().runtime.output_dir)
     cfg = settings_of(run, cfg)
     newest = newest_checkpoint(run, bool(cfg.resume))
+    processes = build(cfg.strategy) if "strategy" in cfg else Processes()  # a resumed run of before has no such key
+    processes.check(cfg.trainer, cfg.objective.weights.gradient_penalty)
+    if processes.must_start(cfg.trainer):
+        return processes.run("simswap.train", cfg)
     with StatusReport(run) as report:
-        return fit(cfg, run, newest, report)
+        return fit(cfg, run, newest, processes, report)
 
 
-def fit(cfg: DictConfig, run: Path, newest: Path | None, report: StatusReport) -> float | None:
+def fit(
+    cfg: DictConfig, run: Path, newest: Path | None, processes: Processes, report: StatusReport
+) -> float | tuple[float, ...] | None:
     """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
     quieten()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -70,6 +79,7 @@ def fit(cfg: DictConfig, run: Path, newest: Path | None, report: StatusReport) -
     stop = OrderlyStop()
     trainer: L.Trainer = build(
         cfg.trainer,
+        **processes.trainer_settings(cfg.trainer),
         logger=build(cfg.logger, run=run, name=run_name(), group=cfg.name, config=config),
         callbacks=[
             SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed),
@@ -79,6 +89,7 @@ def fit(cfg: DictConfig, run: Path, newest: Path | None, report: StatusReport) -
             NewestCheckpoint(run, cfg.checkpoints.every),
             Progress(cfg.progress_every),
             report,
+            SameWeights(run),
             stop,
         ],
         enable_progress_bar=False,
@@ -97,13 +108,29 @@ def fit(cfg: DictConfig, run: Path, newest: Path | None, report: StatusReport) -
     if stop.interrupted:
         raise KeyboardInterrupt(f"go on with simswap-train resume={run}")
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / "last.ckpt")
-    retrieval = trainer.callback_metrics.get("val/id_retrieval")
-    return None if retrieval is None else float(retrieval)
+    return objectives(trainer.callback_metrics, cfg.get("sweep_metrics", []))
+
+
+def objectives(metrics: Mapping[str, Any], names: Sequence[str]) -> float | tuple[float, ...] | None:
+    """The named figures of a run: a number, several as a tuple, None where nothing was validated.
+
+    Raises InputError for a name that no validation logs.
+    """
+    measured = {name for name in metrics if name.startswith("val/")}
+    for name in names:
+        if measured and name not in measured:
+            raise InputError(f"sweep_metrics: validation logs no {name}{nearest(name, measured)}")
+    if not names or not measured:
+        return None
+    values = tuple(float(metrics[name]) for name in names)
+    return values if len(values) > 1 else values[0]
 
 
 def quieten() -> None:
     """Lightning's hints and the warnings about what is meant so here (frozen networks in eval mode)."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")  # they are over all ranks
     warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode at the start of training")
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers")

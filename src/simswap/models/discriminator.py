@@ -14,6 +14,7 @@ from simswap.losses.objective import ScaleOutput
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 def layer_sizes(size: int, layers: int) -> list[int]:
@@ -111,7 +112,7 @@ class Discriminators(nn.Module):
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """No gradient to the weights and no change of running statistics, while gradients pass to the input."""
-        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        norms = [m for m in self.modules() if isinstance(m, BATCH_NORMS)]
         self.requires_grad_(False)
         for m in norms:
             m.track_running_stats = False
@@ -125,7 +126,7 @@ class Discriminators(nn.Module):
     @contextmanager
     def uncoupled(self) -> Iterator[None]:
         """Batch norm in eval mode: a per-sample gradient penalty is not defined while it couples samples."""
-        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        norms = [m for m in self.modules() if isinstance(m, BATCH_NORMS) and m.training]
         for m in norms:
             m.eval()
         try:

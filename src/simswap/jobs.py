@@ -1,0 +1,87 @@
+"""Jobs of a sweep: one that fails leaves a note in its folder and does not stop the others."""
+
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from simswap import ranks
+from simswap.errors import InputError, JobFailed
+from simswap.files import whole_file
+from simswap.processes import one_line
+
+ERROR_FILE = "error.txt"
+
+failed_jobs: list[tuple[Path, str]] = []
+"""Folder and line of each job that failed in the sweep of this process, as `FailedJobs` found them."""
+
+noted: list[Path] = []
+"""Folders of the jobs that failed in this very process."""
+
+
+def note_failure(folder: Path, error: Exception) -> None:
+    """Write ``<folder>/error.txt``: one line, and for a fault of the program its stack trace; say the line."""
+    ours = isinstance(error, InputError | JobFailed)
+    line = str(error) if ours else one_line(error)
+    trace = "" if isinstance(error, InputError) else getattr(error, "trace", "") or traceback.format_exc()
+    with whole_file(folder / ERROR_FILE) as part:
+        part.write_text(f"{line}\n\n{trace}" if trace else f"{line}\n", encoding="utf-8")
+    noted.append(folder)
+    where = f" (stack trace: {folder / ERROR_FILE})" if trace else ""
+    print(f"error: {folder}: {line}{where}", file=sys.stderr, flush=True)
+
+
+def failure_of(folder: Path, since: float = 0.0) -> str | None:
+    """The line of a job's ``error.txt``, or None where it has none that is newer than ``since`` (seconds)."""
+    file = folder / ERROR_FILE
+    if not file.is_file() or file.stat().st_mtime < since:
+        return None
+    return (file.read_text(encoding="utf-8").splitlines() or ["no reason given"])[0]
+
+
+def survive(job: Any, cfg: DictConfig, folder: Path) -> Any:
+    """``job(cfg)``'s value, or None with a note where it fails; only Ctrl-C and the like get through.
+
+    Where torchrun or srun started this process, the error is raised after the note: the other ranks wait for this one.
+    """
+    try:
+        return job(cfg)
+    except Exception as error:
+        note_failure(folder, error)
+        if ranks.from_environment() is not None:
+            raise
+        return None
+
+
+class FailedJobs(Callback):
+    """Hydra callback: at the end of a sweep, which of its jobs failed."""
+
+    def __init__(self) -> None:
+        self.start = time.time()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        failed_jobs.clear()
+        self.start = time.time() - 1  # file systems round
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        sweep = Path(config.hydra.sweep.dir)
+        notes = {folder: failure_of(folder, self.start) for folder in sorted(sweep.glob("*"), key=_by_number)}
+        failed_jobs.extend((folder, line) for folder, line in notes.items() if line is not None)
+        report(failed_jobs)
+
+
+def report(failures: list[tuple[Path, str]]) -> None:
+    """Say on standard error which jobs failed."""
+    if failures:
+        print(f"error: {len(failures)} job(s) of the sweep failed:", file=sys.stderr)
+        for folder, line in failures:
+            print(f"  {folder}: {line}", file=sys.stderr)
+
+
+def _by_number(folder: Path) -> tuple[int, str]:
+    return (int(folder.name), "") if folder.name.isdigit() else (-1, folder.name)
+

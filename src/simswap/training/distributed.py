@@ -1,0 +1,173 @@
+"""One run on many devices: DDP whose processes start from the run's composed config (`simswap.processes`).
+
+Lightning's own start of ranks runs the command line again, which under Hydra runs the whole sweep again in each rank.
+Here the job's process starts all ranks, trains nothing itself and only watches them. torchrun and srun starts are
+taken as they are: their environment says which rank this is, and nothing is started.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from omegaconf import DictConfig
+
+from simswap import ranks
+from simswap.errors import InputError
+from simswap.processes import run_in_processes
+from simswap.training.gpu_pool import lent
+
+
+class Processes:
+    """How a run is spread over processes; see conf/strategy.
+
+    ddp: DDP also with one device. find_unused_parameters: of DDP; the two phases each leave the other's networks out,
+    so it must be true unless every parameter is reached in both. sync_batchnorm: batch statistics over all ranks.
+    timeout_minutes: so long a rank waits for another. own_process: a single-device run too gets its own process.
+    gpu_pool: None, or ids of GPUs, of which the run borrows as many as it has devices.
+    Raises InputError for values out of range.
+    """
+
+    def __init__(
+        self,
+        ddp: bool = False,
+        find_unused_parameters: bool = True,
+        sync_batchnorm: bool = False,
+        timeout_minutes: float = 30.0,
+        own_process: bool = False,
+        gpu_pool: list | None = None,
+    ) -> None:
+        if timeout_minutes <= 0:
+            raise InputError(f"strategy.timeout_minutes={timeout_minutes}: give a time above 0")
+        if gpu_pool is not None and not gpu_pool:
+            raise InputError("strategy.gpu_pool is empty: list GPUs as [0,1], or null for none")
+        self.ddp, self.find_unused_parameters, self.sync_batchnorm = ddp, find_unused_parameters, sync_batchnorm
+        self.timeout, self.own_process, self.gpu_pool = timedelta(minutes=timeout_minutes), own_process, gpu_pool
+
+    def must_start(self, trainer: DictConfig) -> bool:
+        """Whether this process has to start the run's processes, rather than be one of them."""
+        if ranks.HANDOFF in os.environ:
+            return False  # the guard against ranks that start ranks
+        local, nodes = local_devices(trainer), trainer.get("num_nodes", 1)
+        started = ranks.from_environment()
+        if started is not None:
+            if started.world_size != local * nodes:
+                raise InputError(
+                    f"{started.starter} started {started.world_size} processes, but trainer.devices={local} on "
+                    f"trainer.num_nodes={nodes} are {local * nodes}: make the two alike"
+                )
+            return False
+        if nodes > 1:
+            raise InputError(
+                f"trainer.num_nodes={nodes}: nothing started the processes of the other nodes; start with srun, "
+                "torchrun or launcher=slurm (docs/sweeps.md)"
+            )
+        return local > 1 or self.own_process or self.gpu_pool is not None
+
+    def run(self, module: str, cfg: DictConfig) -> Any:
+        """Start the run's processes on this machine and give rank 0's value; see `run_in_processes`."""
+        count = local_devices(cfg.trainer)
+        with ExitStack() as held:
+            gpus = held.enter_context(lent(self.gpu_pool, count)) if self.gpu_pool is not None else []
+            return run_in_processes(module, cfg, environments(count, gpus))
+
+    def check(self, trainer: DictConfig, penalty_weight: float) -> None:
+        """Raise InputError where batch norm over ranks does not go together with the rest."""
+        if not self.sync_batchnorm:
+            return
+        if penalty_weight > 0:
+            raise InputError(
+                "strategy.sync_batchnorm=true: its backward has no second derivative, so it does not go with the "
+                "gradient penalty; set objective.weights.gradient_penalty=0, or sync_batchnorm=false"
+            )
+        if not on_gpu(trainer):
+            raise InputError("strategy.sync_batchnorm=true needs GPUs: set trainer.accelerator=gpu, or it to false")
+
+    def trainer_settings(self, trainer: DictConfig, plugins: Sequence[Any] = ()) -> dict[str, Any]:
+        """``plugins`` (those given, and ours), ``strategy`` and ``sync_batchnorm`` of a process's Trainer."""
+        settings: dict[str, Any] = {"plugins": [*plugins, cluster_environment()]}
+        if local_devices(trainer) * trainer.get("num_nodes", 1) > 1 or self.ddp:
+            strategy = RankDDP(find_unused_parameters=self.find_unused_parameters, timeout=self.timeout)
+            settings |= {"strategy": strategy, "sync_batchnorm": self.sync_batchnorm}
+        return settings
+
+
+class RankDDP(DDPStrategy):
+    """DDP (gloo on the CPU, NCCL on GPUs) in processes that are there already."""
+
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = NoLauncher(self.cluster_environment, self.num_processes, self.num_nodes)
+
+
+class NoLauncher(_SubprocessScriptLauncher):
+    """Starts nothing: whoever started this process started the others."""
+
+    def _call_children_scripts(self) -> None:
+        if self.num_processes * self.num_nodes > 1:
+            raise RuntimeError("a training process must not start others: the run's front door does")
+
+
+def cluster_environment() -> ClusterEnvironment:
+    """Where the ranks come from. Requeuing is never Lightning's: the launcher's (submitit) or the user's script."""
+    started = ranks.from_environment()
+    if started is None or started.starter == "simswap":
+        return LightningEnvironment()
+    if started.starter == "torchrun":
+        return TorchElasticEnvironment()
+    nodes = int(os.environ.get("SLURM_NNODES", os.environ.get("SLURM_JOB_NUM_NODES", "1")))
+    # srun -n without --ntasks-per-node leaves it out, and Lightning insists on it.
+    os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(started.world_size // nodes))
+    return SLURMEnvironment(auto_requeue=False)
+
+
+def environments(count: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+    """What each of ``count`` processes of one machine gets in its environment, rank 0 first."""
+    shared = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+    if count == 1:
+        return [shared]
+    threads = max(1, (os.cpu_count() or 1) // count)
+    shared |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(find_free_network_port()),
+        "WORLD_SIZE": str(count),
+        "NODE_RANK": "0",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+    }
+    return [shared | {"LOCAL_RANK": str(rank)} for rank in range(count)]
+
+
+def on_gpu(trainer: DictConfig) -> bool:
+    """Whether this trainer would train on CUDA."""
+    accelerator = str(trainer.get("accelerator", "auto"))
+    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+
+
+def local_devices(trainer: DictConfig) -> int:
+    """Devices (processes) of a node that ``trainer.devices`` asks for; raises InputError where it makes no number."""
+    devices = trainer.get("devices", 1)
+    available = torch.cuda.device_count() if on_gpu(trainer) else 1
+    if devices in ("auto", -1, "-1"):
+        return max(1, available)
+    if isinstance(devices, str) and "," in devices:
+        return len([part for part in devices.split(",") if part.strip()])
+    if not isinstance(devices, int | str):
+        return len(devices)
+    try:
+        number = int(devices)
+    except ValueError as error:
+        raise InputError(f"trainer.devices={devices}: give a number, a list of GPUs or auto") from error
+    if number < 1:
+        raise InputError(f"trainer.devices={devices}: give at least 1")
+    return number

@@ -1,0 +1,136 @@
+"""A job in processes of its own: values and errors come back, no rank waits in vain, none outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+
+from simswap import processes, ranks
+from simswap.errors import InputError, JobFailed
+from simswap.folders import run_folder, run_record
+from tests.stub_door import be_job_7_in, start
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """``run("done", "wait", …)``: a stub job with an action a rank, in a Hydra job whose folder is tmp_path."""
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    be_job_7_in(tmp_path)
+    return start
+
+
+def pids(folder: Path) -> list[int]:
+    return [int(file.read_text()) for file in sorted(folder.glob("started_*"))]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_value_of_rank_0_comes_back_with_config_and_job(run, tmp_path):
+    assert run("done", "done") == (0.5, 7)  # the resolved number, and the number of the job in its sweep
+    assert len(set(pids(tmp_path))) == 2
+    assert os.getpid() not in pids(tmp_path)
+
+
+def test_a_killed_rank_ends_the_others_and_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 0.2)
+    with pytest.raises(JobFailed, match=r"^rank 1 of 2 was killed by signal 9 \(SIGKILL\); the other"):
+        run("wait", "kill")
+    assert not [pid for pid in pids(tmp_path) if alive(pid)]
+
+
+def test_errors_come_back_as_they_were_raised(run, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 0.2)
+    with pytest.raises(InputError, match=r"^the data is not there$"):
+        run("input", "wait")
+    with pytest.raises(JobFailed, match=r"^the job's process failed: ZeroDivisionError: nothing to") as fault:
+        run("fault")
+    assert 'raise ZeroDivisionError("nothing' in fault.value.trace
+
+
+def test_an_interrupt_reaches_every_rank_once(run, tmp_path):
+    def interrupt():
+        while len(list(tmp_path.glob("ready_*"))) < 2:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match="go on with resume=here"):
+        run("interrupt", "interrupt")
+    sender.join()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel to end children with their parent")
+def test_ranks_die_with_a_killed_parent(tmp_path):
+    command = [sys.executable, "-m", "tests.stub_door", str(tmp_path)]
+    parent = subprocess.Popen(command, cwd=REPOSITORY)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("started_*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = pids(tmp_path)
+    assert len(children) == 2
+    parent.kill()
+    parent.wait()
+    while any(alive(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in children)
+
+
+# What torchrun and srun put into the environment.
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
+SRUN = {"SLURM_JOB_ID": "4711", "SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_STEP_ID": "0"}
+
+
+def test_ranks_are_read_from_the_environment():
+    assert ranks.from_environment({}) is None
+    assert ranks.from_environment(TORCHRUN) == ranks.Ranks("torchrun", 1, 4)
+    assert ranks.from_environment(SRUN) == ranks.Ranks("srun", 1, 2)
+    assert ranks.from_environment(SRUN | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}) is None
+    assert ranks.from_environment(SRUN | {"SLURM_JOB_NAME": "interactive"}) is None
+    # a sweep inside of a Slurm job starts its own ranks
+    own = SRUN | {ranks.HANDOFF: "folder", "RANK": "0", "WORLD_SIZE": "3"}
+    assert ranks.from_environment(own) == ranks.Ranks("simswap", 0, 3)
+    with pytest.raises(InputError, match="must be whole numbers"):
+        ranks.from_environment(TORCHRUN | {"RANK": "first"})
+
+
+def test_ranks_of_srun_agree_on_the_folder_and_one_writes_the_record(monkeypatch):
+    ranks.agree_on_name.cache_clear()
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+    assert run_folder(None, "demo") == "outputs/demo/slurm_4711"
+    assert run_record(None) is None
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert run_folder(None, "demo") == "outputs/demo/slurm_4711"
+    assert run_record(None) == ".hydra"
+    assert run_record("outputs/demo/old") is None
+    ranks.agree_on_name.cache_clear()
+
+
+def test_ranks_of_torchrun_take_the_first_proposal(monkeypatch):
+    from datetime import timedelta
+
+    from torch.distributed import TCPStore
+
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=20))
+    for name, value in (TORCHRUN | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}).items():
+        monkeypatch.setenv(name, value)
+    assert ranks.agree_on_name("first") == "first"
+    assert ranks.agree_on_name("second") == "first"
+    ranks.agree_on_name.cache_clear()
