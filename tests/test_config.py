@@ -118,7 +118,7 @@ def test_run_folders_are_never_used_twice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = run_folder(None, "a")
     Path(first).mkdir(parents=True)
-    monkeypatch.setattr("simswap.config.time.strftime", lambda _: Path(first).name)
+    monkeypatch.setattr("simswap.folders.time.strftime", lambda _: Path(first).name)
     assert run_folder(None, "a") == f"{first}_2"
     assert run_folder("outputs/a/old", "a") == "outputs/a/old"
 
