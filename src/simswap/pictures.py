@@ -1,16 +1,21 @@
 """Image files out, with a word on where they come from, and the grid that shows swaps side by side."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from simswap import __version__
 from simswap.files import whole_file
+
+if TYPE_CHECKING:  # a comparison of runs writes pictures and need not wait for torch
+    from torch import Tensor
 
 GAP = 4
 """White pixels between the pictures of a grid."""

@@ -13,8 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from simswap.errors import InputError
 from simswap.files import whole_file
-
-STEP = "step"
+from simswap.tracking.metrics_rows import STEP, read_rows
 
 
 class MetricsCsvLogger(Logger):
@@ -97,26 +96,6 @@ class MetricsCsvLogger(Logger):
             part.write_bytes(b"".join(lines))
         self._row = by_step[max(by_step)]
         self._row_start = sum(len(line) for line in lines[:-1])
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, numbers as written; none where there is no file.
-
-    A last line that a killed process left without its end is dropped. Raises InputError for a file that is no
-    metrics.csv.
-    """
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    whole_lines = text[: text.rfind("\n") + 1]
-    reader = csv.DictReader(io.StringIO(whole_lines))
-    if STEP not in (reader.fieldnames or []) and whole_lines:
-        raise InputError(f"{path} has no column {STEP!r}, so it is no metrics.csv of a run: move it away")
-    rows = list(reader)
-    for number, row in enumerate(rows, start=2):
-        if not row[STEP].isdigit() or None in row or None in row.values():
-            raise InputError(f"{path}, line {number}, is no row of a metrics.csv: mend it or move the file away")
-    return rows
 
 
 def _line(cells: list[str]) -> bytes:

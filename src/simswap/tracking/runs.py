@@ -1,7 +1,11 @@
-"""A run folder read back: its config, its metrics and its evaluation."""
+"""Run folders found and read back: config, metrics, evaluation, pictures."""
 
+import glob
 import json
 import math
+import os
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,62 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from simswap.errors import InputError
-from simswap.tracking.metrics_csv import STEP, read_rows
+from simswap.tracking.metrics_rows import STEP, read_rows
+
+CONFIG = Path(".hydra", "config.yaml")
+EVALUATION = "evaluation.json"
+INSIDE_A_RUN = ("wandb", "checkpoints", "samples", ".hydra")
+"""Folders in which no runs are looked for."""
+
+
+def is_run(folder: Path) -> bool:
+    """Whether it is the folder of a run, or one that holds an evaluation alone."""
+    return (folder / CONFIG).is_file() or (folder / EVALUATION).is_file()
+
+
+def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
+    """Run folders from what a person gives: a run, a folder of runs at any depth, a glob, or a list of these.
+
+    Returns (folder, named) in natural order (2 before 10), each once; named: the run itself was given, not found in a
+    folder. Raises InputError where a name leads to no run.
+    """
+    found: dict[Path, bool] = {}
+    for text in [given] if isinstance(given, str) else given:
+        pattern = os.path.expanduser(str(text))
+        places = sorted(glob.glob(pattern), key=_natural) if glob.has_magic(pattern) else [pattern]
+        one = not glob.has_magic(pattern)
+        runs = [(run, one and run == Path(place)) for place in places for run in _runs_below(Path(place))]
+        if not runs:
+            what = "matches no run" if glob.has_magic(pattern) else "is no run and holds none" \
+                if Path(pattern).exists() else "is not there"
+            raise InputError(f"runs: {text} {what}; give folders of runs as in outputs/demo/<time> or outputs/demo")
+        for run, named in runs:
+            found[run] = found.get(run, False) or named
+    return list(found.items())
+
+
+def _runs_below(folder: Path) -> Iterator[Path]:
+    if is_run(folder):
+        yield folder
+    elif folder.is_dir():
+        for child in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
+            if child.is_dir() and child.name not in INSIDE_A_RUN:
+                yield from _runs_below(child)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def newest_grid(run: Path) -> Path | None:
+    """The picture of swaps of the run's last iteration, ``samples/<iteration>.png``."""
+    grids = sorted((run / "samples").glob("*.png"), key=lambda path: _natural(path.name))
+    return grids[-1] if grids else None
 
 
 def read_config(run: Path) -> dict[str, Any]:
     """The run's resolved config. Raises InputError where there is none or it cannot be read."""
-    path = run / ".hydra" / "config.yaml"
+    path = run / CONFIG
     if not path.is_file():
         raise InputError(f"{path} is not there: give the folder of a run, as in outputs/demo/<time>")
     try:
@@ -27,8 +81,10 @@ def read_config(run: Path) -> dict[str, Any]:
     return config  # type: ignore[return-value]
 
 
-def read_metrics(run: Path) -> dict[str, list[float]]:
+def read_metrics(run: Path, names: Collection[str] | None = None) -> dict[str, list[float]]:
     """metrics.csv as columns of one length: ``step`` and every metric, NaN where it was not logged at a step.
+
+    names: only these columns, where they are there (and ``step``).
 
     Raises InputError where there is no such file or a cell is no number.
     """
@@ -36,16 +92,17 @@ def read_metrics(run: Path) -> dict[str, list[float]]:
     if not path.is_file():
         raise InputError(f"{path} is not there: the run logged nothing yet, or this is no run folder")
     rows = read_rows(path)
-    names = list(rows[0]) if rows else [STEP]
+    columns = list(rows[0]) if rows else [STEP]
+    columns = [name for name in columns if names is None or name in names or name == STEP]
     try:
-        return {name: [float(row[name]) if row[name] else math.nan for row in rows] for name in names}
+        return {name: [float(row[name]) if row[name] else math.nan for row in rows] for name in columns}
     except ValueError as error:
         raise InputError(f"{path} holds a cell that is no number: {error}") from error
 
 
 def read_evaluation(run: Path) -> dict[str, Any]:
     """evaluation.json: ``protocol`` and ``results``. Raises InputError where it is missing or no such file."""
-    path = run / "evaluation.json"
+    path = run / EVALUATION
     if not path.is_file():
         raise InputError(f"{path} is not there: run simswap-evaluate on the run's checkpoint")
     try:

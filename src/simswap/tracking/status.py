@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_only
-
 from simswap import __version__
 from simswap.files import whole_file
 
@@ -34,14 +32,17 @@ class Status:
     updated: str
 
 
-@rank_zero_only
 def write_status(run: Path, state: str, iteration: int, message: str = "") -> None:
     """Write ``<run>/status.json`` whole, for this process; other ranks than 0 write nothing.
 
     Raises ValueError for an unknown state, InputError where the folder cannot be written to.
     """
+    from lightning.pytorch.utilities import rank_zero_only  # here: who only reads need not wait for Lightning
+
     if state not in STATES:
         raise ValueError(f"{state!r} is no state of a run: {', '.join(STATES)}")
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        return
     now = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
     one_line = " ".join(message.split())
     status = Status(state, iteration, one_line, socket.gethostname(), os.getpid(), __version__, now)

@@ -1,0 +1,57 @@
+"""``simswap-compare``: put runs side by side, in one page that a person can believe."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from simswap.comparison.collected import SOURCES, Run, keep_where, load_local
+from simswap.comparison.comparison import compare_runs
+from simswap.comparison.output import check_folder, write_all
+from simswap.comparison.sections import sections_of
+from simswap.config import front_door
+from simswap.errors import InputError
+
+
+def compare(cfg: DictConfig) -> None:
+    """Compare by a checked config: the page, Markdown, CSV files and PNG figures."""
+    out = check_folder(Path(cfg.out))
+    runs, left_out = collect(cfg)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    comparison = compare_runs(
+        runs, title=cfg.title or f"Comparison of {named(cfg.runs)}", baseline=cfg.baseline, left_out=left_out,
+        columns=None if cfg.columns is None else list(cfg.columns), seed=cfg.seed,
+    )
+    sections = sections_of(comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures)
+    page = write_all(out, comparison, sections, time.strftime("%Y-%m-%d %H:%M"))
+    for line in comparison.notes:
+        print(f"note: {line}")
+    print(f"{len(comparison.runs)} runs in {len(comparison.variants)} variants: {page}")
+
+
+def collect(cfg: DictConfig) -> tuple[list[Run], list[str]]:
+    """The runs that the command line names, and a line for each that was left out."""
+    if cfg.runs is None:
+        raise InputError("say which runs: runs=outputs/<name> (folders, globs or a list)")
+    if cfg.figures not in SOURCES:
+        raise InputError(f"figures={cfg.figures}: choose one of {', '.join(SOURCES)}")
+    where = keep_where(OmegaConf.to_container(cfg.where) if cfg.where else None)  # type: ignore[arg-type]
+    given = cfg.runs if isinstance(cfg.runs, str) else list(cfg.runs)
+    return load_local(given, cfg.figures, list(cfg.curves), where)
+
+
+def named(runs: str | Sequence[str]) -> str:
+    """What the command line compares, in a few words."""
+    names = [Path(str(run)).name or str(run) for run in ([runs] if isinstance(runs, str) else runs)]
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
+
+
+def main() -> None:
+    front_door(compare, "compare")
+
+
+if __name__ == "__main__":
+    main()

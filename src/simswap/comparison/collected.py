@@ -1,0 +1,251 @@
+"""The runs of a comparison, as they are read from their folders; what cannot be compared is said in one line."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from simswap.comparison.figures import REQUIRED, VALIDATED, Interval
+from simswap.errors import InputError
+from simswap.tracking.metrics_rows import STEP
+from simswap.tracking.runs import CONFIG, EVALUATION, find_runs, newest_grid, read_config, read_evaluation, read_metrics
+from simswap.tracking.status import CRASHED, FINISHED, INTERRUPTED, RUNNING, Status, current_state, read_status
+
+SOURCES = ("evaluation", "validation")
+PAIRS = "evaluation_pairs.parquet"
+GRIDS = ("evaluation.png", "evaluation_grid.png")
+
+Curve = tuple[list[float], list[float]]
+"""Iterations and a metric's values at them."""
+
+
+class Swapper(NamedTuple):
+    """What was measured beside a run: a control, or somebody else's swaps. kind as in evaluation.json."""
+
+    name: str
+    kind: str
+    figures: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its settings (dotted keys), final figures, curves, and how it was measured.
+
+    name: in tables. where: its folder or address. pairs: the file with every pair's figures, where there is one.
+    grid: its picture of swaps. swapper: its name in evaluation.json and in the file of pairs.
+    """
+
+    name: str
+    where: str
+    config: Mapping[str, Any]
+    figures: Mapping[str, Interval]
+    protocol: Mapping[str, Any]
+    others: tuple[Swapper, ...] = ()
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    pairs: Path | None = None
+    grid: Path | None = None
+    swapper: str = "trained"
+    state: str = "finished"
+    version: str = ""
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed", 0))
+
+
+def load_local(
+    given: str | Collection[str], source: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool]
+) -> tuple[list[Run], list[str]]:
+    """The runs in these folders, and one line for each that was left out.
+
+    A run that cannot be compared (still going, crashed, diverged, not evaluated, of an older version) is an error
+    where it was named itself, and is left out where it was found in a folder of runs.
+
+    Args:
+        given: see find_runs.
+        source: ``evaluation`` (evaluation.json) or ``validation`` (the last validation in metrics.csv).
+        curves: names of metrics.csv whose curves are wanted.
+        keep: of a run's settings, whether it is wanted.
+
+    Raises:
+        InputError: no folder of a run; a named run that cannot be compared; none that can be.
+    """
+    runs: list[Run] = []
+    left_out: list[str] = []
+    found = find_runs(given)
+    for folder, named in found:
+        try:
+            loaded = list(_load(folder, _name(folder, [f for f, _ in found]), source, curves, keep))
+        except InputError as error:
+            if named:
+                raise
+            left_out.append(str(error))
+            continue
+        runs += loaded
+    if not runs:
+        if not left_out:
+            raise InputError(f"where= keeps none of the {len(found)} runs: look at their .hydra/config.yaml")
+        raise InputError(f"none of {len(found)} runs can be compared; the first: {left_out[0]}")
+    return runs, left_out
+
+
+def _load(
+    folder: Path, name: str, source: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool]
+) -> Iterator[Run]:
+    has_config = (folder / CONFIG).is_file()
+    config = flat(read_config(folder)) if has_config else {}
+    if not keep(config):
+        return
+    status = check_state(folder)
+    drawn = {}
+    if has_config and (folder / "metrics.csv").is_file():
+        drawn = read_curves(read_metrics(folder, [*curves, *VALIDATED, *_control_columns()]))
+    shared: dict[str, Any] = {
+        "where": str(folder), "config": config, "state": status.state if status else "",
+        "version": status.package_version if status else "",
+    }  # fmt: skip
+    if source == "validation":
+        if not has_config:
+            raise InputError(f"{folder} holds an evaluation alone, and no validation: leave out figures=validation")
+        figures, others = validated(str(folder), drawn)
+        yield Run(name=name, figures=figures, others=others, protocol=validation_protocol(config),
+                  curves={k: v for k, v in drawn.items() if k in curves}, grid=newest_grid(folder), **shared)
+        return
+    evaluation = read_evaluation(folder)
+    results = {key: swapper_of(folder, key, entry) for key, entry in evaluation["results"].items()}
+    check_evaluation(folder, evaluation["protocol"], results)
+    own = [key for key, swapper in results.items() if swapper.kind == "trained"]
+    if not has_config:  # somebody else's swaps, measured: each is a row of its own
+        own = [key for key, swapper in results.items() if swapper.kind != "control"]
+    if not own:
+        raise InputError(f"{folder / EVALUATION} measures no trained swapper: evaluate the run's checkpoint")
+    for key in own:
+        grid = next((folder / file for file in GRIDS if (folder / file).is_file()), None)
+        yield Run(
+            name=name if has_config or len(own) == 1 else f"{name}: {key}",
+            figures=results[key].figures,
+            protocol=evaluation["protocol"],
+            others=tuple(swapper for other, swapper in results.items() if other not in own),
+            curves={k: v for k, v in drawn.items() if k in curves},
+            pairs=folder / PAIRS if (folder / PAIRS).is_file() else None,
+            grid=grid if key == "trained" else None,
+            swapper=key,
+            **shared,
+        )
+
+
+def check_state(folder: Path) -> Status | None:
+    """The run's last word on itself. Raises InputError unless it has ended so that its figures can stand for it."""
+    state, status = current_state(folder), read_status(folder)
+    if status is None or state in (FINISHED, INTERRUPTED):
+        return status
+    at = f"at iteration {status.iteration}"
+    if state == RUNNING:
+        raise InputError(f"{folder} is still going ({at}): compare it when it has finished")
+    why = "its process is gone" if state == CRASHED else status.message or "see its log"
+    raise InputError(f"{folder} {state} {at} ({why}): go on with simswap-train resume={folder}, or leave it out")
+
+
+def swapper_of(folder: Path, key: str, entry: Mapping[str, Any]) -> Swapper:
+    """A result of evaluation.json. Raises InputError for one that is no such result."""
+    try:
+        figures = {
+            name: Interval(*(math.nan if figure[k] is None else float(figure[k]) for k in ("value", "low", "high")))
+            for name, figure in entry.items()
+            if isinstance(figure, Mapping) and "value" in figure
+        }
+        return Swapper(key, entry["kind"], figures)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / EVALUATION}: results.{key} is no result ({error}); run simswap-evaluate again"
+                         ) from error
+
+
+def check_evaluation(folder: Path, protocol: Mapping[str, Any], results: Mapping[str, Swapper]) -> None:
+    """Raise InputError where figures or words on the protocol are missing that this version needs."""
+    missing = [f"protocol.{key}" for key in ("judge", "pose", "gallery_images", "gallery_persons", "pairs", "data")
+               if key not in protocol]
+    missing += [f"results.{key}.{name}" for key, swapper in results.items() for name in REQUIRED
+                if name not in swapper.figures]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{folder / EVALUATION} comes from an older version: it lacks {missing[0]}{more}; run "
+                         "simswap-evaluate again")
+
+
+def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[Swapper, ...]]:
+    """The last validation's figures, without intervals, and its controls. Raises InputError where there is none."""
+
+    def last(prefix: str) -> dict[str, Interval]:
+        names = {metric.replace("val/", prefix, 1): name for metric, name in VALIDATED.items()}
+        return {name: Interval(curves[metric][1][-1], math.nan, math.nan)
+                for metric, name in names.items() if metric in curves}
+
+    figures = last("val/")
+    if "id_retrieval" not in figures:
+        raise InputError(f"{where} has no validation in its metrics: train on to trainer.val_check_interval")
+    controls = (Swapper(name, "control", last(f"val/{name}/")) for name in CONTROLS)
+    return figures, tuple(control for control in controls if control.figures)
+
+
+CONTROLS = ("do_nothing", "copy_source")
+
+
+def _control_columns() -> list[str]:
+    return [metric.replace("val/", f"val/{name}/", 1) for name in CONTROLS for metric in VALIDATED]
+
+
+def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How a run validated, from its settings, in the words of evaluation.json's protocol where it has them."""
+    persons, images = config.get("validation.persons"), config.get("validation.images_per_person")
+    return {
+        "name": "validation during training",
+        "pairs": config.get("validation.pairs"),
+        "gallery_persons": persons,
+        "gallery_images": None if persons is None or images is None else persons * images,
+        "judge": {k: config[k] for k in ("judge._target_", "judge.path") if k in config},
+        "pose": {k: config[k] for k in ("pose._target_", "pose.path", "pose.pack") if k in config},
+        "data": config.get("data.root"),
+        "split": "val",
+    }
+
+
+def read_curves(metrics: Mapping[str, list[float]]) -> dict[str, Curve]:
+    """Each metric where it was logged: (iterations, values)."""
+    curves = {}
+    for name, values in metrics.items():
+        points = [(s, v) for s, v in zip(metrics[STEP], values, strict=True) if not math.isnan(v)]
+        if name != STEP and points:
+            curves[name] = ([s for s, _ in points], [v for _, v in points])
+    return curves
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys; lists are values."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = tuple(value) if isinstance(value, list) else value
+    return result
+
+
+def comparable(value: Any) -> str:
+    """A setting's value in a form in which 1 and 1.0 are the same, and true is not 1."""
+    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
+
+
+def keep_where(wanted: Mapping[str, Any] | None) -> Callable[[Mapping[str, Any]], bool]:
+    """A filter of runs by their settings: dotted keys (or nested ones) and the values that they must have."""
+    conditions = {key: comparable(value) for key, value in flat(wanted or {}).items()}
+    return lambda config: all(key in config and comparable(config[key]) == value for key, value in conditions.items())
+
+
+def _name(folder: Path, among: list[Path]) -> str:
+    """The shortest end of its path that is one run's alone; a sweep's job keeps its sweep's name."""
+    for length in range(1, len(folder.parts) + 1):
+        end = folder.parts[-length:]
+        if sum(other.parts[-length:] == end for other in among) == 1 and not "".join(end).isdigit():
+            return "/".join(end)
+    return str(folder)

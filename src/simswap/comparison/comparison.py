@@ -1,0 +1,180 @@
+"""Everything that a page of a comparison says: variants, baseline, differences, front, and notes on them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simswap.comparison.collected import Run, Swapper
+from simswap.comparison.figures import Figure, Interval, choose
+from simswap.comparison.pairs import PairTable, read_pairs
+from simswap.comparison.statistics import difference_over_seeds, pareto_front
+from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
+from simswap.errors import InputError
+from simswap.metrics.paired import PairedDifference, paired_difference
+
+SAME_RULER = (
+    ("judge", "judges"), ("pose", "pose estimators"), ("gallery_persons", "gallery sizes"),
+    ("gallery_images", "gallery sizes"), ("name", "protocols"), ("pairs", "numbers of pairs"),
+    ("image_size", "picture sizes"), ("split", "splits"),
+)  # fmt: skip
+"""What runs of one table must have in common, and how it is called where they have not."""
+
+PERMUTATIONS = 999
+"""Of a paired test: its smallest p is then 0.001, and forty runs are tested in seconds."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant's figure less the baseline's: over training seeds, and over the same pairs of faces."""
+
+    over_seeds: Interval
+    over_pairs: PairedDifference | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the tables and plots are made of.
+
+    settings: the changed ones. columns: the figures of the table. others: controls and what else was measured on the
+    same pairs. front: the labels of the variants that none beats in both retrieval and pose error. notes: what a
+    reader must know. left_out: runs that could not be compared, a line each.
+    """
+
+    title: str
+    variants: tuple[Variant, ...]
+    baseline: Variant
+    columns: tuple[Figure, ...]
+    settings: tuple[str, ...]
+    common: Mapping[str, Any]
+    others: tuple[Swapper, ...]
+    differences: Mapping[str, Mapping[str, Difference]]
+    front: tuple[str, ...]
+    protocol: Mapping[str, Any]
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for variant in self.variants for run in variant.runs]
+
+    def rivals(self) -> list[Variant]:
+        """The variants that are held against the baseline."""
+        return [v for v in self.variants if v.label != self.baseline.label]
+
+
+def compare_runs(
+    runs: Sequence[Run], *, title: str, baseline: str | None = None, columns: Sequence[str] | None = None,
+    left_out: Sequence[str] = (), seed: int = 0,
+) -> Comparison:
+    """Fold the runs over seeds and hold every variant against the baseline.
+
+    seed: of the bootstrap over pairs. Raises InputError for runs that were not measured with one ruler, an unknown
+    baseline or an unknown column.
+    """
+    check_one_ruler(runs)
+    variants = fold(runs)
+    base = choose_baseline(variants, baseline)
+    figures = choose(columns, dict.fromkeys(name for run in runs for name in run.figures))
+    tables, notes = read_pairs(runs)
+    rivals = [v for v in variants if v.label != base.label]
+    differences = {
+        v.label: {f.name: Difference(difference_over_seeds(v.by_seed(f.name), base.by_seed(f.name)),
+                                     _over_pairs(v, base, f.name, tables, seed)) for f in figures}
+        for v in rivals
+    }  # fmt: skip
+    cost = [v.spread("pose_error_deg").mean for v in variants]
+    gain = [v.spread("id_retrieval").mean for v in variants]
+    changed = changed_settings(runs)
+    configs = [run.config for run in runs if run.config]
+    common = {k: v for k, v in (configs[0] if configs else {}).items()
+              if k not in changed and k.split(".")[0] not in BOOKKEEPING}
+    return Comparison(
+        title=title, variants=tuple(variants), baseline=base, columns=tuple(figures), settings=tuple(changed),
+        common=common, others=_others(runs), differences=differences,
+        front=tuple(variants[i].label for i in pareto_front(cost, gain)), protocol=runs[0].protocol,
+        notes=(*_notes(variants, runs), *notes), left_out=tuple(left_out),
+    )  # fmt: skip
+
+
+def check_one_ruler(runs: Sequence[Run]) -> None:
+    """Raise InputError, naming two runs and what differs, unless all were measured by one protocol and one judge."""
+    first = runs[0]
+    for run in runs[1:]:
+        for key, called in SAME_RULER:
+            ours, theirs = _identity(first.protocol.get(key)), _identity(run.protocol.get(key))
+            if ours != theirs:
+                raise InputError(
+                    f"{first.name} and {run.name} were measured with different {called} ({ours} and {theirs}), so "
+                    "their figures do not stand in one table: evaluate one again like the other, or compare runs of "
+                    "one kind"
+                )
+        same_pairs = run.protocol.get("pairs_sha256") and run.protocol.get("pairs_sha256") == first.protocol.get(
+            "pairs_sha256")
+        if not same_pairs and first.protocol.get("data") != run.protocol.get("data"):
+            raise InputError(
+                f"{first.name} and {run.name} were measured on different data ({first.protocol.get('data')} and "
+                f"{run.protocol.get('data')}), so their figures do not stand in one table: compare runs of one kind"
+            )
+
+
+def _identity(value: Any) -> Any:
+    """A network's name and the beginning of its file's hash; anything else as it is."""
+    if isinstance(value, Mapping) and "name" in value:
+        sha256 = value.get("sha256")
+        return f"{value['name']}, sha256 {sha256[:8]}" if sha256 else value["name"]
+    return value
+
+
+def _over_pairs(
+    variant: Variant, base: Variant, figure: str, tables: Mapping[str, PairTable], seed: int
+) -> PairedDifference | None:
+    """The difference on the same pairs, each side's runs averaged pair by pair; None where a run's pairs are not known
+    or others."""
+    sides = []
+    for side in (variant, base):
+        read = [tables.get(f"{run.where}:{run.swapper}") for run in side.runs]
+        if any(table is None or figure not in table.figures for table in read):
+            return None
+        sides.append(np.mean([table.figures[figure] for table in read if table], axis=0))
+        persons = read[0].persons  # type: ignore[union-attr]
+    return paired_difference(sides[1], sides[0], persons, seed, permutations=PERMUTATIONS)
+
+
+def _others(runs: Sequence[Run]) -> tuple[Swapper, ...]:
+    """Controls and other swappers by name; the controls' figures are the same in all runs of the same pairs."""
+    found: dict[str, Swapper] = {}
+    for run in runs:
+        for swapper in run.others:
+            found.setdefault(swapper.name, swapper)
+    return tuple(sorted(found.values(), key=lambda swapper: swapper.kind == "control"))
+
+
+def _notes(variants: Sequence[Variant], runs: Sequence[Run]) -> list[str]:
+    notes = []
+    fewest, most = min(len(v.seeds) for v in variants), max(len(v.seeds) for v in variants)
+    if most == 1:
+        notes.append("One training seed a variant: how far figures move with another seed is not known here. Intervals "
+                     "are over persons, of one trained network.")
+    elif fewest == 1:
+        lone = [v.label for v in variants if len(v.seeds) == 1]
+        notes.append(f"One seed alone: {', '.join(lone)}. Their intervals are over persons, not over seeds.")
+    for variant in variants:
+        if len(variant.runs) > len(variant.seeds):
+            notes.append(f"{variant.label}: {len(variant.runs)} runs of {len(variant.seeds)} seeds; runs of one seed "
+                         "count as one, by their mean.")
+    if any((run.protocol.get("judge") or {}).get("same_network") for run in runs):
+        notes.append("The judge is the network trained with: identity figures are flattering.")
+    interrupted = [run.name for run in runs if run.state == "interrupted"]
+    if interrupted:
+        notes.append(f"Interrupted before their end: {', '.join(interrupted)}.")
+    versions = sorted({run.version for run in runs if run.version})
+    if len(versions) > 1:
+        notes.append(f"Trained by different versions of SimSwap Lab: {', '.join(versions)}.")
+    starts = sorted({str(run.config["start_from"]) for run in runs if run.config.get("start_from")})
+    if starts:
+        everyone = all(run.config.get("start_from") for run in runs if run.config)
+        notes.append(f"{'All' if everyone else 'Some'} runs branch off a warm start ({', '.join(starts)}): what "
+                     "differs is what came after it.")
+    return notes

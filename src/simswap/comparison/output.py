@@ -1,0 +1,47 @@
+"""The files of a comparison, written whole or not at all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simswap.comparison.charts.drawing import NARROW, WIDE, drawn, png_bytes
+from simswap.comparison.comparison import Comparison
+from simswap.comparison.page import Plots, Section, html_page, markdown_page
+from simswap.comparison.swaps import sheet
+from simswap.comparison.tables import differences_csv, results_csv, runs_csv
+from simswap.errors import InputError
+from simswap.files import whole_file
+from simswap.pictures import write_png
+from simswap.tracking.runs import is_run
+
+PAGE = "comparison.html"
+
+
+def check_folder(out: Path) -> Path:
+    """Raise InputError for a folder that holds something else than an earlier comparison, which is written anew."""
+    if out.is_file():
+        raise InputError(f"out={out} is a file; give a folder")
+    if is_run(out) or (out.is_dir() and any(out.iterdir()) and not (out / PAGE).is_file()):
+        raise InputError(f"out={out} holds other files; give a folder of its own, as in outputs/compare/<name>")
+    return out
+
+
+def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], made: str) -> Path:
+    """Figures and tables first, the page last, so that where it is, everything is. Returns the page's path."""
+    swaps = next((list(s.swaps) for s in sections if s.swaps), [])
+    charts = [chart for section in sections for chart in section.charts]
+    plots = {chart.name: Plots(drawn(chart, WIDE), drawn(chart, NARROW)) for chart in charts}
+    for name, plot in plots.items():
+        with whole_file(out / "figures" / f"{name}.png") as part:
+            part.write_bytes(png_bytes(plot.wide))
+    if swaps:
+        picture, words = sheet(swaps, {v.label: v.short for v in comparison.variants})
+        write_png(out / "figures" / "swaps.png", picture, words)
+    texts = {
+        "results.csv": results_csv(comparison), "differences.csv": differences_csv(comparison),
+        "runs.csv": runs_csv(comparison), "comparison.md": markdown_page(comparison, sections, made),
+        PAGE: html_page(comparison, sections, plots, made),
+    }  # fmt: skip
+    for name, text in texts.items():
+        with whole_file(out / name) as part:
+            part.write_text(text, encoding="utf-8")
+    return out / PAGE

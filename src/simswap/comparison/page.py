@@ -1,0 +1,184 @@
+"""The comparison as one HTML file that needs nothing beside itself, and as Markdown."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import NamedTuple
+
+from matplotlib.figure import Figure as Plot
+
+from simswap import __version__
+from simswap.comparison.charts.drawing import Chart, svg_text
+from simswap.comparison.comparison import Comparison
+from simswap.comparison.summary import at_a_glance, protocol_words
+from simswap.comparison.swaps import SwapRow, cell_png
+from simswap.comparison.tables import Cell, Table, markdown
+from simswap.comparison.variants import shown_value
+
+PHONE = "(max-width: 600px)"
+
+
+class Plots(NamedTuple):
+    """A chart, drawn for a page and for a phone."""
+
+    wide: Plot
+    narrow: Plot
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, what is under it, and a word on how to read it. swaps: pictures side by side. folded: a table that is
+    opened by a click."""
+
+    anchor: str
+    title: str
+    tables: tuple[Table, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    swaps: tuple[SwapRow, ...] = ()
+    caption: str = ""
+    folded: Table | None = None
+    folded_title: str = ""
+
+
+def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mapping[str, Plots], made: str) -> str:
+    """The whole page. plots: each chart's drawings, by its name. made: when, in words."""
+    style, script = (files("simswap.comparison").joinpath(f"page.{end}").read_text("utf-8") for end in ("css", "js"))
+    seeds = {len(v.seeds) for v in comparison.variants}
+    many = len(comparison.variants)
+    lead = (f"{_plural(len(comparison.runs), 'run')} in {_plural(many, 'variant')}, "
+            f"{_range(seeds)} seed{'s' if max(seeds) > 1 else ''} each; baseline: {comparison.baseline.label}")
+    navigation = "".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
+    glance = "".join(f"<p>{escape(sentence)}</p>" for sentence in at_a_glance(comparison))
+    notes = [*comparison.notes, *(f"Left out: {line}" for line in comparison.left_out)]
+    body = [
+        f'<header><h1>{escape(comparison.title)}</h1><p class="lead">{escape(lead)}</p>'
+        f'<nav aria-label="Sections">{navigation}<a href="#measured">How it was measured</a></nav></header>',
+        f'<div class="glance">{glance}</div>' if glance else "",
+        '<div class="notes">' + "".join(f"<p>{escape(n)}</p>" for n in notes) + "</div>" if notes else "",
+        *(_section(section, plots) for section in sections),
+        _measured(comparison),
+        f'<footer class="small">Written by simswap-compare (SimSwap Lab {__version__}), {escape(made)}. Pictures of '
+        "swaps are synthetic; their files say so.</footer>",
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        # the icon that a browser would ask a server for
+        f'<link rel="icon" href="data:,">\n<title>{escape(comparison.title)}</title>\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in body if part)
+        + f"\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def markdown_page(comparison: Comparison, sections: Sequence[Section], made: str) -> str:
+    """The same content for a repository or a W&B report; plots are the PNG files beside it."""
+    lines = [f"# {comparison.title}", "", *(f"{s}\n" for s in at_a_glance(comparison))]
+    lines += [f"> {note}\n" for note in comparison.notes]
+    lines += [f"> Left out: {line}\n" for line in comparison.left_out]
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        for chart in section.charts:
+            lines += [f"![{chart.alt}](figures/{chart.name}.png)", "", chart.caption, ""]
+        if section.swaps:
+            lines += ["![The same targets and sources, swapped by every variant](figures/swaps.png)", ""]
+        for table in section.tables:
+            lines += [markdown(table), ""]
+        lines += [section.caption, ""] if section.caption else []
+        lines += [f"{section.folded_title}:", "", markdown(section.folded), ""] if section.folded else []
+    lines += ["## How it was measured", "", *(f"- {what}: {words}" for what, words in protocol_words(comparison)), "",
+              f"Written by simswap-compare (SimSwap Lab {__version__}), {made}."]
+    return "\n".join(lines) + "\n"
+
+
+def _section(section: Section, plots: Mapping[str, Plots]) -> str:
+    parts = [f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>']
+    parts += [_chart(chart, plots[chart.name], several=len(section.charts) > 1) for chart in section.charts]
+    parts += [_swap_row(row) for row in section.swaps]
+    parts += [html_table(table) for table in section.tables]
+    if section.folded:
+        parts.append(f"<details><summary>{escape(section.folded_title)}</summary>{html_table(section.folded)}</details>")
+    if section.caption:
+        parts.append(f'<p class="caption">{escape(section.caption)}</p>')
+    return "\n".join([*parts, "</section>"])
+
+
+def _chart(chart: Chart, plots: Plots, several: bool) -> str:
+    """One drawing for a page and one for a phone; the browser takes the one that fits."""
+    wide, narrow = (_data(svg_text(chart, plot).encode(), "svg+xml") for plot in plots)
+    title = f"<strong>{escape(chart.title)}.</strong> " if several else ""
+    return (
+        f'<figure id="figure-{chart.name}"><picture><source media="{PHONE}" srcset="{narrow}">'
+        f'<img src="{wide}" alt="{escape(chart.alt)}"></picture>'
+        f"<figcaption>{title}{escape(chart.caption)}</figcaption></figure>"
+    )
+
+
+def _swap_row(row: SwapRow) -> str:
+    cells = [("target", cell_png(row.target), "original"), ("source", cell_png(row.source), "original")]
+    cells += [(label, cell_png(picture, text), "swap") for label, picture, text in row.results]
+    alts = {"target": "the target's face", "source": "the source's face"}
+    return '<div class="swaps">' + "".join(
+        f'<figure class="{kind}"><img src="{_data(png, "png")}" alt="{escape(alts.get(name, f"swap by {name}"))}">'
+        f"<figcaption>{escape(name)}</figcaption></figure>" for name, png, kind in cells
+    ) + "</div>"  # fmt: skip
+
+
+def html_table(table: Table) -> str:
+    """A table that sorts by a click on a head; rows that are no variant stay below."""
+    units = [f" <span>{escape(unit)}</span>" if unit else "" for _, unit in table.heads]
+    heads = "".join(f'<th scope="col"><button type="button">{escape(name)}{unit}</button></th>'
+                    for (name, _), unit in zip(table.heads, units, strict=True))
+    apart = f'<tbody class="apart">{"".join(map(_row, table.apart))}</tbody>' if table.apart else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {escape(table.name)}">'
+        f'<table class="sortable" id="table-{table.name}"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(map(_row, table.rows))}</tbody>{apart}</table></div>"
+    )
+
+
+def _row(cells: Sequence[Cell]) -> str:
+    return "<tr>" + "".join(_cell(cell, first=k == 0) for k, cell in enumerate(cells)) + "</tr>"
+
+
+def _cell(cell: Cell, first: bool) -> str:
+    dot = f'<span class="dot" style="background:{cell.colour}"></span>' if cell.colour else ""
+    note = "".join(f"<small>{escape(part)}</small>" for part in cell.note.split("; ") if part)
+    classes = [*(["best"] if cell.best else []), *(["long"] if len(cell.text) > 60 else [])]
+    value = "" if cell.value is None or cell.value != cell.value else f' data-value="{cell.value!r}"'
+    attributes = (f' class="{" ".join(classes)}"' if classes else "") + value
+    inner = f"{dot}{escape(cell.text)}{note}"
+    return f'<th scope="row"{attributes}>{inner}</th>' if first else f"<td{attributes}>{inner}</td>"
+
+
+def _measured(comparison: Comparison) -> str:
+    words = "".join(f"<dt>{escape(what)}</dt><dd>{escape(text)}</dd>" for what, text in protocol_words(comparison))
+    common = "".join(f"<dt><code>{escape(key)}</code></dt><dd><code>{escape(shown_value(value))}</code></dd>"
+                     for key, value in comparison.common.items())
+    folded = f"<details><summary>Settings that all runs share</summary><dl>{common}</dl></details>" if common else ""
+    return f'<section id="measured"><h2>How it was measured</h2><dl>{words}</dl>{folded}</section>'
+
+
+def results_caption(comparison: Comparison) -> str:
+    """How to read the table of results."""
+    several = any(len(v.seeds) > 1 for v in comparison.variants)
+    single = any(len(v.seeds) == 1 for v in comparison.variants)
+    return " ".join([
+        "± is the standard deviation over training seeds." if several else "",
+        "Small print under a figure of one seed: its 95 % interval over persons." if single else "",
+        "Bold is the best mean of a column, which need not be told apart from the next.",
+    ]).strip()  # fmt: skip
+
+
+def _data(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _range(counts: set[int]) -> str:
+    return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"

@@ -1,0 +1,64 @@
+"""Every pair's figures of several runs, where they were measured on the same pairs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from simswap.comparison.collected import Run
+from simswap.errors import InputError
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """One swapper's pairs in order: figures float [pairs] by name, and the sources' persons [pairs]."""
+
+    figures: Mapping[str, np.ndarray]
+    persons: np.ndarray
+
+
+def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
+    """(tables by ``<where>:<swapper>``, notes): the pairs of all runs that share them.
+
+    Paired tests need the same pairs: runs with other pairs than most, or whose pairs were not kept, have no table and
+    are named in a note. Raises InputError for a file of pairs that cannot be read.
+    """
+    hashes: dict[str, list[Run]] = {}
+    for run in runs:
+        hashes.setdefault(str(run.protocol.get("pairs_sha256") or ""), []).append(run)
+    unknown = [*hashes.pop("", []), *(run for group in hashes.values() for run in group if run.pairs is None)]
+    notes = []
+    if hashes:
+        largest = max(hashes.values(), key=len)
+        others = [run.name for group in hashes.values() if group is not largest for run in group]
+        if others:
+            notes.append(f"Measured on other pairs of faces: {', '.join(others)}. A paired test with them is refused; "
+                         "evaluate with the same protocol.seed and data to have one.")
+    else:
+        largest = []
+    if unknown and len(unknown) < len(runs):
+        notes.append(f"No figures of single pairs were kept: {', '.join(run.name for run in unknown)}. Evaluate again "
+                     "for paired tests.")
+    elif unknown:
+        notes.append("No figures of single pairs were kept (evaluation_pairs.parquet), so there are no paired tests.")
+    tables = {f"{run.where}:{run.swapper}": _read(run) for run in largest if run.pairs is not None}
+    return tables, notes
+
+
+def _read(run: Run) -> PairTable:
+    assert run.pairs is not None
+    try:
+        table = pq.read_table(run.pairs, filters=pc.field("swapper") == run.swapper).sort_by("pair")
+        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        figures = {name: table[name].to_numpy().astype(np.float64) for name in floats}
+        persons = table["source_person"].to_numpy(zero_copy_only=False)
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise InputError(f"{run.pairs} is no table of pairs ({str(error).splitlines()[0]}); run simswap-evaluate again"
+                         ) from error
+    if len(persons) != run.protocol["pairs"]:
+        raise InputError(f"{run.pairs} has {len(persons)} pairs of {run.swapper}, evaluation.json says "
+                         f"{run.protocol['pairs']}; run simswap-evaluate again")
+    return PairTable(figures, persons)

@@ -1,0 +1,68 @@
+"""The page from top to bottom; what the runs have nothing for is left out."""
+
+from collections.abc import Sequence
+
+from simswap.comparison.charts.ablation import ablation_charts, heat_map_charts
+from simswap.comparison.charts.curves import curves_chart
+from simswap.comparison.charts.drawing import Chart
+from simswap.comparison.charts.sweeps import importance_chart, parallel_chart
+from simswap.comparison.charts.tradeoff import tradeoff_chart
+from simswap.comparison.comparison import Comparison
+from simswap.comparison.page import Section, results_caption
+from simswap.comparison.swaps import side_by_side
+from simswap.comparison.tables import (
+    Table,
+    differences_table,
+    orderings_table,
+    published_table,
+    results_table,
+    runs_table,
+    settings_table,
+)
+
+DIFFERENCES = (
+    "seeds: 95 % interval over training seeds (seed by seed where both were trained with the same ones). pairs: 95 % "
+    "interval over the sources' persons on the same pairs of faces, for these trained networks, and the p of a "
+    "sign-flip test. Bold: every interval lies on one side of 0. None is corrected for their number."
+)
+SWAPS = (
+    "Targets and sources that no training saw. Each result should show the source's person in the target's pose, "
+    "expression and light."
+)
+ORDERINGS = (
+    "holds: every difference's 95 % interval over seeds lies on the article's side of 0; does not hold: one lies on "
+    "the other side; not decided: neither."
+)
+
+
+def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str], pictures: int) -> list[Section]:
+    """The sections that these runs have something for.
+
+    published: whether others' figures are shown. curves: names of metrics. pictures: rows of swaps side by side.
+    """
+    tables = differences_table(comparison), settings_table(comparison), orderings_table(comparison)
+    differences, settings, orderings = tables
+    swaps, missing = side_by_side(comparison, pictures)
+    found = [
+        Section("results", "Final figures", (results_table(comparison),), caption=results_caption(comparison)),
+        differences and Section("differences", f"Difference to {comparison.baseline.label}", (differences,),
+                                caption=DIFFERENCES),
+        settings and Section("settings", "Changed settings", (settings,)),
+        _drawn("tradeoff", "Identity against pose", [tradeoff_chart(comparison, published)],
+               published_table() if published else None),
+        _drawn("ablation", "Ablation of feature matching",
+               [*ablation_charts(comparison), *heat_map_charts(comparison)]),
+        orderings and Section("orderings", "The article's orderings", (orderings,), caption=ORDERINGS),
+        _drawn("curves", "Learning curves", [curves_chart(comparison, curves)]),
+        Section("swaps", "The same faces, swapped by each", swaps=tuple(swaps), caption=" ".join([SWAPS, *missing]))
+        if swaps else None,
+        _drawn("sweep", "The sweep", [importance_chart(comparison), parallel_chart(comparison)]),
+        Section("runs", "Every run", (runs_table(comparison),)),
+    ]  # fmt: skip
+    return [section for section in found if section]
+
+
+def _drawn(anchor: str, title: str, charts: Sequence[Chart | None], published: Table | None = None) -> Section | None:
+    there = tuple(chart for chart in charts if chart is not None)
+    words = "The published figures" if published else ""
+    return Section(anchor, title, charts=there, folded=published, folded_title=words) if there else None

@@ -1,0 +1,78 @@
+"""What a comparison says at a glance, and how its figures were measured, in sentences."""
+
+import math
+
+from simswap.comparison.comparison import Comparison
+from simswap.comparison.figures import KNOWN
+from simswap.comparison.tables import clear
+from simswap.comparison.variants import Variant
+
+
+def at_a_glance(comparison: Comparison) -> list[str]:
+    """The best of both ends, the front, and who differs from the baseline."""
+    sentences = []
+    known = [v for v in comparison.variants if v.spread("id_retrieval").n and v.spread("pose_error_deg").n]
+    if len(known) > 1:
+        top = max(known, key=lambda v: v.spread("id_retrieval").mean)
+        near = min(known, key=lambda v: v.spread("pose_error_deg").mean)
+        sentences.append(f"Highest ID retrieval: {top.label}, {_with_sd(top, 'id_retrieval')}. Lowest pose error: "
+                         f"{near.label}, {_with_sd(near, 'pose_error_deg')}.")
+        rest = len(comparison.front)
+        sentences.append(f"On the Pareto front of both ({rest} of {len(comparison.variants)}): "
+                         f"{'; '.join(comparison.front)}.")
+    for name in ("id_retrieval", "pose_error_deg"):
+        sentences += _against_baseline(comparison, name)
+    return sentences
+
+
+def _against_baseline(comparison: Comparison, name: str) -> list[str]:
+    found = {label: figures[name] for label, figures in comparison.differences.items() if name in figures}
+    told = {label: d for label, d in found.items() if not math.isnan(d.over_seeds.low)}
+    if not told:
+        return []
+    up = [label for label, d in told.items() if clear(d) and d.over_seeds.value > 0]
+    down = [label for label, d in told.items() if clear(d) and d.over_seeds.value < 0]
+    open_ = len(told) - len(up) - len(down)
+    parts = [f"higher for {'; '.join(up)}" if up else "", f"lower for {'; '.join(down)}" if down else "",
+             f"not told apart for {'all ' if open_ == len(told) else ''}{open_} variant{'s' if open_ > 1 else ''}"
+             if open_ else ""]
+    label = KNOWN[name].label[0].upper() + KNOWN[name].label[1:]
+    return [f"{label} against {comparison.baseline.label}, by intervals over seeds: "
+            f"{', '.join(part for part in parts if part)}."]
+
+
+def _with_sd(variant: Variant, name: str) -> str:
+    figure, found = KNOWN[name], variant.spread(name)
+    unit = f" {figure.unit}" if figure.unit == "%" else figure.unit
+    sd = f" ± {figure.shown(found.sd)}" if found.n > 1 else ""
+    return f"{figure.shown(found.mean)}{sd}{unit}"
+
+
+def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
+    """(what, in words): what must stand beside every figure."""
+    protocol = comparison.protocol
+    gallery = f"{_count(protocol.get('gallery_images'))} images of {_count(protocol.get('gallery_persons'))} persons"
+    if protocol.get("gallery_rule"):
+        gallery += f": {protocol['gallery_rule']}"
+    words = [("protocol", f"{protocol.get('name')}: {_count(protocol.get('pairs'))} swaps, split "
+              f"{protocol.get('split', 'not known')} of {protocol.get('data')}"), ("gallery", gallery)]
+    chance = protocol.get("chance")
+    if isinstance(chance, int | float) and not math.isnan(chance):
+        words.append(("chance", f"{100 * chance:.2g} % retrieval by a blind draw from the gallery"))
+    judge, pose = protocol.get("judge") or {}, protocol.get("pose") or {}
+    same = " (the network trained with: identity figures are flattering)" if judge.get("same_network") else ""
+    floor = pose.get("noise_floor_deg")
+    words += [("judge", _network(judge) + same), ("pose estimator", _network(pose) + (
+        f"; noise floor {floor:.1f}°, differences below it mean nothing" if floor else "; noise floor not known"))]
+    return words
+
+
+def _network(network: dict) -> str:
+    if "name" not in network:
+        return ", ".join(str(value) for value in network.values()) or "not known"
+    sha256 = network.get("sha256")
+    return f"{network['name']} (sha256 {sha256[:8]})" if sha256 else f"{network['name']} (no file)"
+
+
+def _count(number: object) -> str:
+    return f"{number:,}" if isinstance(number, int) else "not known"

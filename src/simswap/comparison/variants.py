@@ -1,0 +1,181 @@
+"""Runs folded over seeds: what differs between them, and a name, a colour and a mark for each variant."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simswap.comparison.collected import Run, comparable
+from simswap.comparison.figures import Interval
+from simswap.comparison.statistics import Spread, spread
+from simswap.config import nearest
+from simswap.errors import InputError
+
+NO_SETTING = "(none)"
+"""Shown for a setting that a run's version did not have."""
+
+BOOKKEEPING = ("seed", "name", "resume", "threads", "progress_every", "logger", "samples", "checkpoints")
+"""Settings that say how a run is kept, not what is trained; runs that differ in these alone are one variant."""
+
+PAPER_ORDER = ("SimSwap", "oFM", "nFM", "wFM-bar", "oFM-FM-", "oFM-id+", "wFM-id+")
+
+PALETTE = ("#0067a5", "#d1495b", "#2a9d6f", "#c77800", "#7a4fa3", "#3aa6c9", "#8a5a2b", "#d46aa0", "#5b6770", "#7d8f12")
+"""Told apart in the usual kinds of colour blindness where neighbours are; marks repeat the distinction."""
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+LONGEST_LABEL = 60
+LONGEST_SHORT = 20
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Runs that differ in their seed alone.
+
+    label: in tables. short: on plots. settings: the changed settings and their values here.
+    """
+
+    label: str
+    short: str
+    settings: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    colour: str
+    mark: str
+
+    def by_seed(self, figure: str) -> dict[int, float]:
+        """seed → the figure; runs of one seed are one measurement (their mean), for they are no new draw."""
+        values: dict[int, list[float]] = {}
+        for run in self.runs:
+            if figure in run.figures and not np.isnan(run.figures[figure].value):
+                values.setdefault(run.seed, []).append(run.figures[figure].value)
+        return {seed: float(np.mean(found)) for seed, found in values.items()}
+
+    def spread(self, figure: str) -> Spread:
+        """Over seeds."""
+        return spread(list(self.by_seed(figure).values()))
+
+    def interval(self, figure: str) -> Interval:
+        """95 %: over seeds where there are two or more, else over persons, of the one evaluation."""
+        found = self.spread(figure)
+        if found.n == 1 and len(self.runs) == 1:
+            return self.runs[0].figures[figure]
+        return Interval(found.mean, found.low, found.high)
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({run.seed for run in self.runs})
+
+
+def changed_settings(runs: Sequence[Run]) -> list[str]:
+    """The settings in which runs differ, bookkeeping left out, in the config's order."""
+    configs = [run.config for run in runs if run.config]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [key for key in keys if key.split(".")[0] not in BOOKKEEPING
+            and len({comparable(config.get(key, NO_SETTING)) for config in configs}) > 1]
+
+
+def fold(runs: Sequence[Run]) -> list[Variant]:
+    """Variants in the paper's order where they are its ablations, else in the runs' order."""
+    keys = changed_settings(runs)
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        marks: tuple = tuple(comparable(run.config.get(key, NO_SETTING)) for key in keys)
+        groups.setdefault(marks if run.config else (run.where, run.swapper), []).append(run)
+    folded = list(groups.values())
+    settings = [{key: group[0].config.get(key, NO_SETTING) for key in keys} if group[0].config else {}
+                for group in folded]
+    labels = _labels(folded, settings)
+    order = sorted(range(len(folded)), key=lambda i: (_paper_place(folded[i][0]), i))
+    colours = _colours([folded[i] for i in order])
+    variants = []
+    for place, i in enumerate(order):
+        short = labels[i] if len(labels[i]) <= LONGEST_SHORT else f"V{place + 1}"
+        variants.append(Variant(labels[i], short, settings[i], tuple(folded[i]), colours[place],
+                                MARKS[place % len(MARKS)]))
+    return variants
+
+
+def choose_baseline(variants: Sequence[Variant], asked: str | None) -> Variant:
+    """The variant (by its label or mark on the plots) or the single run that the others are held against.
+
+    By default the paper's own setting where the runs are its ablations, else the first. Raises InputError for a name
+    that is none of them.
+    """
+    if asked is None:
+        return next((v for v in variants if v.label == PAPER_ORDER[0]), variants[0])
+    for variant in variants:
+        if asked in (variant.label, variant.short):
+            return variant
+    for variant in variants:
+        for run in variant.runs:
+            if asked.rstrip("/") in (run.name, run.where.rstrip("/")):
+                return Variant(run.name, run.name, variant.settings, (run,), variant.colour, variant.mark)
+    names = [v.label for v in variants] + [run.name for v in variants for run in v.runs]
+    raise InputError(f"baseline={asked} is no variant and no run here{nearest(asked, names)}")
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """The shortest ends of dotted keys that tell them apart: ``objective.weights.identity`` → ``identity``."""
+    whole = list(keys)
+    result = {}
+    for key in whole:
+        parts = key.split(".")
+        ends = (".".join(parts[-n:]) for n in range(1, len(parts) + 1))
+        result[key] = next(end for end in ends if sum(("." + k).endswith("." + end) for k in whole) == 1)
+    return result
+
+
+def shown_value(value: Any) -> str:
+    """A setting as it is written on a command line."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"[{','.join(shown_value(part) for part in value)}]" if isinstance(value, tuple) else str(value)
+
+
+def _labels(folded: list[list[Run]], settings: list[dict[str, Any]]) -> list[str]:
+    """A name for each group: the ablation's, else what was changed; a name that two have is told apart."""
+    changed = _told_apart(settings, [i for i, group in enumerate(folded) if group[0].config])
+    labels = []
+    for i, group in enumerate(folded):
+        named = group[0].config.get("variant")
+        fits = changed.get(i) and len(changed[i]) <= LONGEST_LABEL
+        fallback = str(group[0].config.get("name") or group[0].name) if len(folded) == 1 else group[0].name
+        labels.append(str(named) if named else changed[i] if fits else fallback)
+    for label, count in Counter(labels).items():
+        if count > 1:
+            members = [i for i, other in enumerate(labels) if other == label]
+            more = _told_apart(settings, members)
+            for number, i in enumerate(members, start=1):
+                labels[i] = f"{label}, {more[i]}" if len(set(more.values())) == count else f"{label} ({number})"
+    return labels
+
+
+def _told_apart(settings: list[dict[str, Any]], members: list[int]) -> dict[int, str]:
+    """The settings in which the members differ, as ``key=value, …`` for each of them."""
+    keys = [key for key in (settings[members[0]] if members else ()) if key != "variant"
+            and len({comparable(settings[i].get(key)) for i in members}) > 1]
+    short = short_keys(keys)
+    return {i: ", ".join(f"{short[k]}={shown_value(settings[i].get(k))}" for k in keys) for i in members}
+
+
+def _paper_place(run: Run) -> int:
+    name = run.config.get("variant")
+    return PAPER_ORDER.index(name) if name in PAPER_ORDER else len(PAPER_ORDER)
+
+
+def _colours(folded: Sequence[Sequence[Run]]) -> list[str]:
+    """Up to ten variants have a colour each; more are coloured from dark to light in the order of their retrieval."""
+    if len(folded) <= len(PALETTE):
+        return list(PALETTE[: len(folded)])
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    def retrieval(group: Sequence[Run]) -> float:
+        return float(np.mean([run.figures["id_retrieval"].value for run in group]))
+
+    ranked = sorted(range(len(folded)), key=lambda i: retrieval(folded[i]))
+    shades = colormaps["viridis"](np.linspace(0.0, 0.88, len(folded)))
+    place = {i: rank for rank, i in enumerate(ranked)}
+    return [to_hex(shades[place[i]]) for i in range(len(folded))]

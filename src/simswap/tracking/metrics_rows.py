@@ -1,0 +1,29 @@
+"""The rows of a run's metrics.csv, read without the network libraries that its writer needs."""
+
+import csv
+import io
+from pathlib import Path
+
+from simswap.errors import InputError
+
+STEP = "step"
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a metrics.csv, numbers as written; none where there is no file.
+
+    A last line that a killed process left without its end is dropped. Raises InputError for a file that is no
+    metrics.csv.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole_lines = text[: text.rfind("\n") + 1]
+    reader = csv.DictReader(io.StringIO(whole_lines))
+    if STEP not in (reader.fieldnames or []) and whole_lines:
+        raise InputError(f"{path} has no column {STEP!r}, so it is no metrics.csv of a run: move it away")
+    rows = list(reader)
+    for number, row in enumerate(rows, start=2):
+        if not row[STEP].isdigit() or None in row or None in row.values():
+            raise InputError(f"{path}, line {number}, is no row of a metrics.csv: mend it or move the file away")
+    return rows

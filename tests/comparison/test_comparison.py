@@ -1,0 +1,224 @@
+"""Runs folded over seeds, held against a baseline, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from simswap.comparison.collected import keep_where, load_local
+from simswap.comparison.comparison import compare_runs
+from simswap.comparison.importance import importances
+from simswap.comparison.orderings import facets, findings
+from simswap.comparison.swaps import read_grid, side_by_side
+from simswap.comparison.variants import changed_settings, fold, short_keys
+from simswap.errors import InputError
+from tests.comparison.made import FIGURES, made_run, write_evaluation
+
+EVERYTHING = keep_where(None)
+
+
+def load(folder, source="evaluation"):
+    return load_local(str(folder), source, ["val/id_retrieval", "train/identity"], EVERYTHING)
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Two weights x three seeds: retrieval 0.2 0.4 0.6 and, with the larger one, 0.1 0.2 0.3 more."""
+    for k, (weight, seed) in enumerate((w, s) for w in (10.0, 20.0) for s in (0, 1, 2)):
+        more = (seed + 1) / 10 if weight == 20.0 else 0.0
+        made_run(tmp_path / str(k), {"objective.weights.identity": weight, "threads": k}, seed,
+                 {"id_retrieval": 0.2 + 0.2 * seed + more, "pose_error_deg": 3.0 + more})
+    return tmp_path
+
+
+def test_seeds_are_folded_and_only_changes_are_named(sweep):
+    runs, left_out = load(sweep)
+    assert left_out == []
+    assert changed_settings(runs) == ["objective.weights.identity"]
+    small, large = fold(runs)
+    assert (small.label, large.label) == ("identity=10", "identity=20")
+    assert small.seeds == large.seeds == [0, 1, 2]
+    assert small.by_seed("id_retrieval") == pytest.approx({0: 0.2, 1: 0.4, 2: 0.6})
+    assert small.colour != large.colour
+
+
+def test_differences_over_seeds_and_over_pairs(sweep):
+    comparison = compare_runs(load(sweep)[0], title="made", baseline="identity=10")
+    found = comparison.differences["identity=20"]["id_retrieval"]
+    # differences by seed 0.1, 0.2, 0.3: sd 0.1
+    assert found.over_seeds.value == pytest.approx(0.2)
+    assert found.over_seeds.high - 0.2 == pytest.approx(4.302653 * 0.1 / 3**0.5, abs=1e-6)
+    # on every pair the same difference of means, so the bootstrap over persons has no width
+    assert found.over_pairs is not None
+    assert found.over_pairs[:3] == pytest.approx((0.2, 0.2, 0.2))
+    assert found.over_pairs.pairs == 12
+    assert found.over_pairs.persons == 5
+    assert found.over_pairs.p == pytest.approx(2 / 2**5)  # of all signs of five persons, all alike: two
+    assert comparison.front == ("identity=10", "identity=20")
+    assert [s.name for s in comparison.others] == ["do_nothing", "copy_source"]
+
+
+def test_a_single_run_can_be_the_baseline(sweep):
+    runs = load(sweep)[0]
+    comparison = compare_runs(runs, title="made", baseline=runs[2].name)
+    assert set(comparison.differences) == {"identity=10", "identity=20"}
+    # against the one run of retrieval 0.6: 0.4 - 0.6, and no interval over seeds from one
+    found = comparison.differences["identity=10"]["id_retrieval"].over_seeds
+    assert found.value == pytest.approx(-0.2)
+    assert np.isnan(found.low)
+    with pytest.raises(InputError, match="did you mean identity=20"):
+        compare_runs(runs, title="made", baseline="identity=2")
+
+
+def test_two_runs_of_one_seed_count_once(tmp_path):
+    for k, value in enumerate((0.2, 0.4, 0.9)):
+        made_run(tmp_path / f"run{k}", seed=min(k, 1), figures={"id_retrieval": value}, changes={"name": f"n{k}"})
+    (variant,) = fold(load(tmp_path)[0])
+    assert variant.by_seed("id_retrieval") == pytest.approx({0: 0.2, 1: 0.65})
+    comparison = compare_runs(variant.runs, title="made")
+    assert any("3 runs of 2 seeds" in note for note in comparison.notes)
+
+
+def test_ablations_have_the_papers_names_and_order(tmp_path):
+    for k, (name, reduction) in enumerate((n, r) for n in ("nFM", "oFM", "SimSwap") for r in ("sum", "mean")):
+        retrieval = {"nFM": 0.9, "oFM": 0.3, "SimSwap": 0.6}[name]
+        for seed in range(3):
+            made_run(tmp_path / f"{k}-{seed}", {
+                "variant": name, "objective.feature_matching.layer_reduction": reduction,
+                "objective.weights.feature_matching": 0.0 if name == "nFM" else 10.0,
+                "objective.feature_matching.first_layer": 0 if name == "oFM" else 2,
+            }, seed, {"id_retrieval": retrieval + seed / 100, "pose_error_deg": 3.0 + (seed == 1)})  # fmt: skip
+    comparison = compare_runs(load(tmp_path)[0], title="made")
+    assert [v.label for v in comparison.variants] == [
+        f"{name}, layer_reduction={r}" for name in ("SimSwap", "oFM", "nFM") for r in ("sum", "mean")]
+    by_sum, by_mean = facets(comparison.variants)
+    assert (by_sum.told, by_mean.told) == ("layer_reduction=sum", "layer_reduction=mean")
+    assert list(by_sum.variants) == ["SimSwap", "oFM", "nFM"]
+    verdicts = {finding.claim: finding.verdict for finding in findings(by_sum)}
+    assert verdicts["nFM has the highest retrieval"] == "holds"
+    assert verdicts["oFM has the lowest pose error"] == "not decided"  # all alike
+    worse = {"SimSwap": 0.1}
+    for run in comparison.variants[0].runs:
+        write_evaluation(tmp_path / run.name, FIGURES | {"id_retrieval": worse["SimSwap"] + run.seed / 100}, {})
+    again = facets(compare_runs(load(tmp_path)[0], title="made").variants)[0]
+    verdicts = {finding.claim: finding.verdict for finding in findings(again)}
+    assert verdicts["every oFM variant and wFM-bar retrieve less than SimSwap"] == "does not hold"
+
+
+def test_a_trend_is_told_from_noise(tmp_path):
+    """Eight variants: retrieval rises with one setting; another has two values that explain nothing."""
+    for k in range(8):
+        made_run(tmp_path / str(k), {"objective.weights.identity": float(2**k), "data.root": "ab"[k % 2]},
+                 figures={"id_retrieval": 0.1 * k}, protocol={"data": "crops"})
+    comparison = compare_runs(load(tmp_path)[0], title="made")
+    first, second = importances(comparison.variants, comparison.settings, "id_retrieval")
+    assert (first.setting, first.sign) == ("objective.weights.identity", 1)
+    assert first.share == pytest.approx(1.0)
+    # ranks 0 2 4 6 and 1 3 5 7: class means 3 and 4 around 3.5, so 8 * 0.25 of 42
+    assert (second.setting, second.sign) == ("data.root", 0)
+    assert second.share == pytest.approx(2 / 42)
+    assert first.share > first.chance
+    assert second.share < second.chance
+    assert importances(comparison.variants[:5], comparison.settings, "id_retrieval") == []
+
+
+def test_short_names_of_settings():
+    keys = ["objective.weights.identity", "data.identity", "seed"]
+    assert list(short_keys(keys).values()) == ["weights.identity", "data.identity", "seed"]
+
+
+def test_the_same_faces_side_by_side(tmp_path):
+    made_run(tmp_path / "a", {"variant": "SimSwap"}, figures={"id_retrieval": 0.2})
+    made_run(tmp_path / "b", {"variant": "oFM"}, figures={"id_retrieval": 0.6})
+    made_run(tmp_path / "c", {"variant": "nFM"}, figures={"id_retrieval": 0.4}, faces=7)
+    grid = read_grid(tmp_path / "a" / "evaluation.png")
+    assert grid.swaps.shape == (2, 2, 16, 16, 3)
+    assert grid.text["Description"] == "synthetic face swap"
+    rows, notes = side_by_side(compare_runs(load(tmp_path)[0], title="made"), 3)
+    assert len(rows) == 3
+    # the k-th row is target k, source k of the grids that show the same faces
+    assert [row.target[0, 0, 0] for row in rows] == [100, 140, 100]
+    assert [row.source[0, 0, 1] for row in rows] == [100, 140, 140]
+    assert [(label, cell[0, 0, 2]) for label, cell, _ in rows[0].results] == [("SimSwap", 51), ("oFM", 153)]
+    assert rows[0].results[0][2]["Checkpoint"].startswith("sha256:")
+    assert notes == ["Without a picture of these faces: nFM."]
+    (tmp_path / "a" / "evaluation.png").write_text("no picture")
+    with pytest.raises(InputError, match="no picture that can be read"):
+        side_by_side(compare_runs(load(tmp_path)[0], title="made"), 3)
+
+
+def test_the_last_validation_stands_in_where_asked(tmp_path):
+    made_run(tmp_path / "run", evaluated=False, figures={"id_retrieval": 0.7, "pose_error_deg": 2.0})
+    (run,) = load(tmp_path, "validation")[0]
+    assert run.figures["id_retrieval"].value == pytest.approx(0.7)
+    assert run.figures["pose_error_deg"].value == pytest.approx(2.0)
+    assert [(s.name, s.figures["id_retrieval"].value) for s in run.others] == [("do_nothing", 0.0)]
+    assert run.curves["train/identity"][0] == [10.0, 20.0, 30.0, 40.0]
+
+
+def test_somebody_elses_swaps_are_rows_too(tmp_path):
+    made_run(tmp_path / "run")
+    (tmp_path / "theirs").mkdir()
+    write_evaluation(tmp_path / "theirs", FIGURES | {"id_retrieval": 0.1}, {}, "deepfakes", "other")
+    comparison = compare_runs(load(tmp_path)[0], title="made")
+    assert [v.label for v in comparison.variants] == ["run", "theirs"]
+    assert comparison.differences["theirs"]["id_retrieval"].over_pairs.value == pytest.approx(-0.4)
+
+
+def test_runs_can_be_filtered_by_their_settings(sweep):
+    runs, _ = load_local(str(sweep), "evaluation", [], keep_where({"objective": {"weights": {"identity": 20}}}))
+    assert {run.config["objective.weights.identity"] for run in runs} == {20.0}
+    assert len(runs) == 3
+    with pytest.raises(InputError, match="where= keeps none of the 6 runs"):
+        load_local(str(sweep), "evaluation", [], keep_where({"objective.weights.identity": 5}))
+
+
+def test_figures_of_different_rulers_do_not_stand_in_one_table(tmp_path):
+    made_run(tmp_path / "a")
+    for name, protocol, said in (
+        ("judge", {"judge": {"name": "other", "sha256": "d" * 64}}, "different judges"),
+        ("gallery", {"gallery_images": 40}, "different gallery sizes"),
+        ("data", {"data": "lfw", "pairs_sha256": "e" * 64}, "different data"),
+    ):
+        made_run(tmp_path / name, protocol=protocol)
+        with pytest.raises(InputError, match=said) as error:
+            compare_runs(load_local([str(tmp_path / "a"), str(tmp_path / name)], "evaluation", [], EVERYTHING)[0],
+                         title="made")
+        assert "\n" not in str(error.value)
+
+
+def test_other_pairs_have_no_paired_test(tmp_path):
+    made_run(tmp_path / "a", {"variant": "SimSwap"})
+    made_run(tmp_path / "b", {"variant": "oFM"})
+    made_run(tmp_path / "c", {"variant": "nFM"}, protocol={"pairs_sha256": "e" * 64})
+    comparison = compare_runs(load(tmp_path)[0], title="made")
+    assert comparison.differences["nFM"]["id_retrieval"].over_pairs is None
+    assert comparison.differences["oFM"]["id_retrieval"].over_pairs is not None
+    assert any("other pairs of faces: c. A paired test with them is refused" in note for note in comparison.notes)
+
+
+def test_runs_that_cannot_be_compared_are_said_in_one_line(tmp_path):
+    made_run(tmp_path / "good")
+    made_run(tmp_path / "going", state="running")
+    crashed = made_run(tmp_path / "crashed", state="running")
+    status = json.loads((crashed / "status.json").read_text())
+    (crashed / "status.json").write_text(json.dumps(status | {"pid": 2**22 + 1}))  # above the largest pid there is
+    made_run(tmp_path / "diverged", state="diverged")
+    made_run(tmp_path / "unmeasured", evaluated=False)
+    old = made_run(tmp_path / "old")
+    content = json.loads((old / "evaluation.json").read_text())
+    del content["results"]["trained"]["id_similarity"]
+    (old / "evaluation.json").write_text(json.dumps(content))
+    runs, left_out = load(tmp_path)
+    assert [run.name for run in runs] == ["good"]
+    said = "\n".join(left_out)
+    for words in ("still going (at iteration 40)", "crashed at iteration 40 (its process is gone)",
+                  "diverged at iteration 40 (loss is NaN)", "unmeasured/evaluation.json is not there",
+                  "old/evaluation.json comes from an older version: it lacks results.trained.id_similarity"):
+        assert words in said
+    assert len(said.splitlines()) == 5
+    for name in ("going", "crashed", "diverged", "unmeasured", "old"):
+        with pytest.raises(InputError):  # named itself, it stops the comparison
+            load_local([str(tmp_path / "good"), str(tmp_path / name)], "evaluation", [], EVERYTHING)
+    with pytest.raises(InputError, match=r"none of 1 runs can be compared; the first: .* still going"):
+        load_local([str(tmp_path / "goin*")], "evaluation", [], EVERYTHING)
