@@ -22,6 +22,7 @@ from simswap.models.embedder import Embedder
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
 from simswap.training.distributed import Processes
+from simswap.training.embedding_table import EmbeddingTable
 from simswap.training.module import SimSwapModule
 from simswap.training.reporting import StatusReport
 from simswap.training.same_weights import SameWeights
@@ -82,6 +83,7 @@ def fit(
         **processes.trainer_settings(cfg.trainer),
         logger=build(cfg.logger, run=run, name=run_name(), group=cfg.name, config=config),
         callbacks=[
+            EmbeddingTable(),
             SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed),
             ModelCheckpoint(
                 run / "checkpoints", "best", monitor="val/id_retrieval", mode="max", enable_version_counter=False

@@ -96,3 +96,16 @@ def test_off_is_the_identity():
 def test_settings_out_of_range_are_named(key, value):
     with pytest.raises(InputError, match=key):
         PairAugmentation(**{key: value})
+
+
+def test_sources_can_be_left_as_they_are_and_the_targets_stay_what_they_were():
+    both = PairAugmentation(flip=0.5, colour=0.2, view_count=5)
+    targets_alone = PairAugmentation(flip=0.5, colour=0.2, view_count=5, sources=False)
+    for same in (True, False):
+        for first in (LOW, HIGH):
+            target, _, target_view, _ = both(FACE, OTHER, 0, 3, same, words(first, LOW))
+            alone, source, alone_view, source_view = targets_alone(FACE, OTHER, 0, 3, same, words(first, LOW))
+            assert np.array_equal(alone, target)
+            assert alone_view == target_view
+            assert source is OTHER
+            assert source_view == 3

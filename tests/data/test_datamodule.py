@@ -208,6 +208,7 @@ def test_too_many_unreadable_crops_stop_the_run(tmp_path, workers):
         ({"augmentation": {"hue": 0.1}}, "augmentation.hue"),
         ({"augmentation": {"flip": 2.0}}, "augmentation.flip"),
         ({"pairing": "both"}, "pairing"),
+        ({"cache_embeddings": True, "augmentation": {"flip": 0.5}}, r"cache_embeddings.*augmentation\.sources=false"),
         ({"fractions": {"train": 0.5}}, "fractions"),
         ({"fractions": {"train": 0.0, "val": 1.0}}, "split train"),
         ({"fractions": {"val": 1.0}}, "no split 'train'"),

@@ -29,17 +29,18 @@ class PairAugmentation:
         colour: strength in [0, 0.5], 0 is off: brightness is shifted by up to +-colour of the full range, contrast and
             gamma are multiplied by 1 +- colour.
         view_count: views of the crops' template.
+        sources: False leaves the sources as they are; the targets are augmented as they would be.
 
     Raises:
         InputError: a probability or strength out of its range.
     """
 
-    def __init__(self, flip: float = 0.0, colour: float = 0.0, view_count: int = 1) -> None:
+    def __init__(self, flip: float = 0.0, colour: float = 0.0, view_count: int = 1, sources: bool = True) -> None:
         if not 0 <= flip <= 1:
             raise InputError(f"data.augmentation.flip: {flip} is not in [0, 1]")
         if not 0 <= colour <= MAX_COLOUR:
             raise InputError(f"data.augmentation.colour: {colour} is not in [0, {MAX_COLOUR}]")
-        self.flip, self.colour, self.view_count = float(flip), float(colour), view_count
+        self.flip, self.colour, self.view_count, self.sources = float(flip), float(colour), view_count, sources
         self._relight = _Relighting(self.colour) if colour > 0 else None
 
     @property
@@ -58,7 +59,8 @@ class PairAugmentation:
         """Augmented (target, source, target view, source view).
 
         Args:
-            target, source: uint8 [H, W, 3] RGB; not changed in place.
+            target, source: uint8 [H, W, 3] RGB; not changed in place. Without `sources` the source is passed on as it
+                is, whatever it is.
             target_view, source_view: views of the template, 0..view_count-1.
             same: whether both show the same person.
             words: uint64 [4], random; everything drawn here comes from them.
@@ -66,6 +68,10 @@ class PairAugmentation:
         mirrored = unit(words[:2]) < self.flip
         if mirrored[0]:
             target, target_view = target[:, ::-1], self.view_count - 1 - target_view
+        if not self.sources:
+            if self._relight is not None:
+                target = self._relight.one(target, int(words[2]))
+            return target, source, target_view, source_view
         if mirrored[1]:
             source, source_view = source[:, ::-1], self.view_count - 1 - source_view
         if self._relight is not None:
@@ -92,11 +98,12 @@ class _Relighting:
     def __call__(
         self, target: np.ndarray, source: np.ndarray, same: bool, target_seed: int, source_seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        target, source = np.ascontiguousarray(target), np.ascontiguousarray(source)
-        self._compose.set_random_seed(target_seed)
         if same:
-            both = self._compose(image=target, source=source)
+            self._compose.set_random_seed(target_seed)
+            both = self._compose(image=np.ascontiguousarray(target), source=np.ascontiguousarray(source))
             return both["image"], both["source"]
-        relit = self._compose(image=target)["image"]
-        self._compose.set_random_seed(source_seed)
-        return relit, self._compose(image=source)["image"]
+        return self.one(target, target_seed), self.one(source, source_seed)
+
+    def one(self, image: np.ndarray, seed: int) -> np.ndarray:
+        self._compose.set_random_seed(seed)
+        return self._compose(image=np.ascontiguousarray(image))["image"]

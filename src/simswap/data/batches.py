@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from simswap.data.augmentation import PairAugmentation
 from simswap.data.crops import CropCache, read_crop
+from simswap.data.identities import open_table
 from simswap.data.manifest import Manifest
 from simswap.data.pairs import AUGMENTATION_PURPOSE, PairSampler, random_words
 from simswap.data.reading import UnreadableImage
@@ -37,6 +39,7 @@ class PairBatches(Dataset):
         size: side of the crops, px.
         augmentation: applied where active.
         cache_mb: budget for decoded crops.
+        identities: table of the crops' identities; then sources are not read, and come as `source_identity`.
     """
 
     def __init__(
@@ -48,10 +51,12 @@ class PairBatches(Dataset):
         size: int,
         augmentation: PairAugmentation,
         cache_mb: int = 0,
+        identities: Path | None = None,
     ) -> None:
         self.manifest, self.rows, self.sampler, self.positions = manifest, rows, sampler, positions
         self.size, self.augmentation = size, augmentation
         self.cache = CropCache(len(rows), size, cache_mb)
+        self.identities = identities
 
     def __getitem__(self, iteration: int) -> dict[str, Any]:
         """The iteration's SwapBatch (see `SwapDataModule`) and `unreadable`: a list of (manifest row, reason).
@@ -67,7 +72,8 @@ class PairBatches(Dataset):
     def _batch(self, iteration: int) -> dict[str, Any]:
         start, stop = self.positions
         count = stop - start
-        images = np.empty((2, count, 3, self.size, self.size), dtype=np.uint8)
+        targets: list[np.ndarray] = []
+        sources: list[np.ndarray] = []
         index = np.empty((2, count), dtype=np.int64)
         view = np.empty((2, count), dtype=np.int64)
         same = np.empty(count, dtype=bool)
@@ -84,11 +90,15 @@ class PairBatches(Dataset):
                 target, source, target_view, source_view = self.augmentation(
                     target, source, target_view, source_view, pair[2], words[item]
                 )
-            images[0, item], images[1, item] = target.transpose(2, 0, 1), source.transpose(2, 0, 1)
+            targets.append(target)
+            sources.append(source)
             view[:, item] = target_view, source_view
+        name, brought = ("source", _stacked(sources)) if self.identities is None else (
+            "source_identity", torch.from_numpy(np.stack(sources))  # [B, E]
+        )  # fmt: skip
         return {
-            "target": torch.from_numpy(images[0]),  # [B, 3, H, W]
-            "source": torch.from_numpy(images[1]),
+            "target": _stacked(targets),  # [B, 3, H, W]
+            name: brought,
             "same_identity": torch.from_numpy(same),  # [B]
             "target_index": torch.from_numpy(index[0]),
             "source_index": torch.from_numpy(index[1]),
@@ -102,7 +112,7 @@ class PairBatches(Dataset):
     ) -> tuple[Pair, np.ndarray, np.ndarray]:
         for replacement in range(1, MAX_REPLACEMENTS + 1):
             try:
-                return pair, self._crop(pair[0], unreadable), self._crop(pair[1], unreadable)
+                return pair, self._crop(pair[0], unreadable), self._source(pair[1], unreadable)
             except UnreadableImage:
                 pair = self.sampler.pair(iteration, position + replacement * self.sampler.batch_size)
         row, reason = unreadable[-1]
@@ -110,6 +120,19 @@ class PairBatches(Dataset):
             f"{self.manifest.root}: {MAX_REPLACEMENTS} pairs in a row have an unreadable crop, the last "
             f"{self.manifest.path(row)} ({reason}); run simswap-prepare again"
         )
+
+    def _source(self, row: int, unreadable: Unreadable) -> np.ndarray:
+        """The crop, or its identity where there is a table of them."""
+        if self.identities is None:
+            return self._crop(row, unreadable)
+        identity = np.array(open_table(self.identities, len(self.manifest))[self.rows[row]])
+        if np.isnan(identity).any():
+            # The file itself says why; where it has been mended since, the pair is replaced all the same.
+            self._crop(row, unreadable)
+            reason = "has no identity: it could not be read when the table was made"
+            unreadable.append((int(self.rows[row]), reason))
+            raise UnreadableImage(reason)
+        return identity
 
     def _crop(self, row: int, unreadable: Unreadable) -> np.ndarray:
         crop = self.cache.get(row)
@@ -121,6 +144,14 @@ class PairBatches(Dataset):
                 raise
             self.cache.put(row, crop)
         return crop
+
+
+def _stacked(images: list[np.ndarray]) -> torch.Tensor:
+    """uint8 [H, W, 3] each → [B, 3, H, W]."""
+    batch = np.empty((len(images), 3, *images[0].shape[:2]), dtype=np.uint8)
+    for item, image in enumerate(images):
+        batch[item] = image.transpose(2, 0, 1)
+    return torch.from_numpy(batch)
 
 
 class Iterations(Sampler[int]):
@@ -149,5 +180,5 @@ class SwapLoader:
             if "failure" in batch:
                 raise InputError(batch["failure"])
             unreadable = batch.pop("unreadable")
-            self.report(unreadable, 2 * len(batch["target"]) + len(unreadable))
+            self.report(unreadable, len(batch["target_index"]) + len(batch["source_index"]) + len(unreadable))
             yield batch

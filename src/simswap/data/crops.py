@@ -2,10 +2,13 @@
 
 import mmap
 import multiprocessing
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from torch.utils.data import Dataset
 
 from simswap.data.manifest import Manifest
 from simswap.data.reading import UnreadableImage, read_image
@@ -25,6 +28,31 @@ def read_crop(manifest: Manifest, row: int, size: int) -> np.ndarray:
         return image
     # Area averaging does not alias when shrinking; it is nearest neighbour when enlarging.
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < expected else cv2.INTER_CUBIC)
+
+
+class RowCrops(Dataset):
+    """Lists of manifest rows as pictures, for going through a data set once: a row that cannot be read is told.
+
+    Item k: images uint8 [n, 3, size, size] (black where unreadable), views int64 [n], readable bool [n].
+    """
+
+    def __init__(self, manifest: Manifest, rows: Sequence[np.ndarray], size: int) -> None:
+        self.manifest, self.rows, self.size = manifest, rows, size
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        rows = self.rows[place]
+        images = np.zeros((len(rows), 3, self.size, self.size), dtype=np.uint8)
+        readable = np.ones(len(rows), dtype=bool)
+        for item, row in enumerate(rows):
+            try:
+                images[item] = read_crop(self.manifest, int(row), self.size).transpose(2, 0, 1)
+            except UnreadableImage:
+                readable[item] = False
+        view = self.manifest.view[rows].astype(np.int64)
+        return torch.from_numpy(images), torch.from_numpy(view), torch.from_numpy(readable)
 
 
 class CropCache:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import lightning
@@ -27,7 +28,7 @@ class SwapDataModule(lightning.LightningDataModule):
 
     `train_dataloader()` yields one SwapBatch per iteration, without end:
 
-    - `target`, `source`: uint8 [B, 3, H, W] RGB
+    - `target`, `source`: uint8 [B, 3, H, W] RGB; with cached identities `source_identity` float32 [B, E] for `source`
     - `same_identity`: bool [B]
     - `target_index`, `source_index`: int64 [B], rows of the manifest
     - `target_view`, `source_view`: int64 [B], view of the crop's template (after a flip)
@@ -44,7 +45,9 @@ class SwapDataModule(lightning.LightningDataModule):
         workers: worker processes that decode; 0 decodes in the main process.
         seed: of pairs and augmentation.
         fractions: shares of persons by split name, summing to 1; one is called `train`.
-        augmentation: keys `flip` (probability) and `colour` (strength), see `PairAugmentation`.
+        augmentation: keys `flip` (probability), `colour` (strength) and `sources` (whether they are augmented too), see
+            `PairAugmentation`.
+        cache_embeddings: sources come as the identities of a table (`data.identities`), which whoever trains makes.
         cache_mb: budget in MiB a rank for decoded training crops, 0 is off; see `CropCache`.
         prefetch: batches that each worker holds ready.
         max_unreadable_share: more unreadable crops than this share stop the run, see `UnreadableCrops`.
@@ -63,7 +66,8 @@ class SwapDataModule(lightning.LightningDataModule):
         workers: int = 2,
         seed: int = 0,
         fractions: Mapping[str, float] = FRACTIONS,
-        augmentation: Mapping[str, float] | None = None,
+        augmentation: Mapping[str, Any] | None = None,
+        cache_embeddings: bool = False,
         cache_mb: int = 0,
         prefetch: int = 2,
         max_unreadable_share: float = 0.01,
@@ -85,8 +89,16 @@ class SwapDataModule(lightning.LightningDataModule):
         self.fractions = dict(fractions)
         self.augmentation = dict(augmentation or {})
         for key in self.augmentation:
-            if key not in ("flip", "colour"):
-                raise InputError(f"data.augmentation.{key}: unknown; there are flip, colour")
+            if key not in ("flip", "colour", "sources"):
+                raise InputError(f"data.augmentation.{key}: unknown; there are flip, colour, sources")
+        if cache_embeddings and self._sources_change():
+            raise InputError(
+                "data.cache_embeddings: a source that is augmented has another identity each time; set "
+                "data.augmentation.sources=false, or flip and colour to 0"
+            )
+        self.cache_embeddings = cache_embeddings
+        #: the table of source identities, set before training where `cache_embeddings` asks for one
+        self.identities: Path | None = None
         self._size = size
         self._rows: dict[str, np.ndarray] = {}
         #: first iteration of the loader; None takes the trainer's global_step, so that a resumed run goes on
@@ -149,6 +161,8 @@ class SwapDataModule(lightning.LightningDataModule):
         """
         if self.batch_size % world_size:
             raise InputError(f"data.batch_size: {self.batch_size} does not divide by {world_size} ranks")
+        if self.cache_embeddings and self.identities is None:
+            raise ValueError("cache_embeddings: `identities` is not set; make the table first")
         rows = self.rows("train")
         sampler = PairSampler(
             self.manifest.person[rows],
@@ -161,7 +175,9 @@ class SwapDataModule(lightning.LightningDataModule):
         augmentation = PairAugmentation(**self.augmentation, view_count=self.manifest.view_count)
         local = self.batch_size // world_size
         positions = (rank * local, (rank + 1) * local)
-        return PairBatches(self.manifest, rows, sampler, positions, self.size, augmentation, self.cache_mb)
+        return PairBatches(
+            self.manifest, rows, sampler, positions, self.size, augmentation, self.cache_mb, self.identities
+        )
 
     def train_dataloader(self) -> SwapLoader:
         """SwapBatches of this rank from the next iteration on, without end."""
@@ -173,7 +189,7 @@ class SwapDataModule(lightning.LightningDataModule):
             num_workers=self.workers,
             prefetch_factor=self.prefetch if self.workers else None,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
         )
         return SwapLoader(loader, self.unreadable.add)
 
@@ -181,13 +197,16 @@ class SwapDataModule(lightning.LightningDataModule):
         """`validation_chunks`, one at a time: int64 [n] each."""
         return DataLoader(self.validation_chunks, batch_size=None)  # type: ignore[arg-type]
 
+    def _sources_change(self) -> bool:
+        return PairAugmentation(**self.augmentation).active and bool(self.augmentation.get("sources", True))
+
     def _next_iteration(self) -> int:
         if self.start_iteration is not None:
             return self.start_iteration
         return self.trainer.global_step if self.trainer else 0
 
 
-def _one_thread(worker: int) -> None:
+def one_thread(worker: int) -> None:
     """Workers decode one image at a time: threads in each would only wait for each other, and OpenCV's own pool
     does not survive the fork."""
     cv2.setNumThreads(0)

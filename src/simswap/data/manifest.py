@@ -6,6 +6,7 @@
 <root>/attributes.csv   optional: NAME_ID and any columns, joined by `Manifest.name`
 """
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +92,14 @@ class Manifest:
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise InputError(f"{self.root / MANIFEST_FILE} names {str(relative)!r}, which is not inside {self.root}")
         return relative.as_posix()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the manifest file: what its rows mean holds for this one alone."""
+        digest = hashlib.sha256()
+        with (self.root / MANIFEST_FILE).open("rb") as stream:
+            while block := stream.read(2**24):
+                digest.update(block)
+        return digest.hexdigest()
 
     def crop_landmarks(self, rows: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.float32]:
         """The five points of these crops at ``size`` px: float32 [n, 5, 2], as the photo's lie in the crop.

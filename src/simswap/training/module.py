@@ -83,8 +83,7 @@ class SimSwapModule(L.LightningModule):
         optimizer_g, optimizer_d = self._optimizers_counted_once()
         dtype = next(self.generator.parameters()).dtype
         target = pixels.from_uint8(batch["target"], self.generator.pixel_range, dtype)
-        source = pixels.from_uint8(batch["source"], "unit", dtype)
-        identity = self.embedder.identity(source, batch["source_view"])
+        identity = self._identity(batch, dtype)
         result = self.generator(target, identity)
 
         terms = self.discriminator_phase(optimizer_d, target, result.detach())
@@ -92,6 +91,12 @@ class SimSwapModule(L.LightningModule):
         update_average(self.ema, self.generator, self.average_decay, self.global_step)
         self._log(terms | {"generator_lr": optimizer_g.param_groups[0]["lr"]}, len(target))
         self.lr_schedulers().step()  # type: ignore[union-attr]
+
+    def _identity(self, batch: dict[str, Tensor], dtype: torch.dtype) -> Tensor:
+        """The sources' identities [B, E]: from the table where the batch brings them, else from the recogniser."""
+        if "source_identity" in batch:
+            return batch["source_identity"].to(dtype)
+        return self.embedder.identity(pixels.from_uint8(batch["source"], "unit", dtype), batch["source_view"])
 
     def discriminator_phase(self, optimizer: Optimizer, target: Tensor, result: Tensor) -> dict[str, Tensor]:
         """D: tell real targets from swaps."""

@@ -1,0 +1,93 @@
+"""The identities of all crops in one memory-mapped table beside the manifest: written once, read by row.
+
+``<root>/identities/<recogniser's hash>_<view>_<size>px_<manifest's hash>.npy`` float32 [N, E], row i of it for row i of
+the manifest, NaN where the crop could not be read. Which network fills it is no business of this file: it only keeps
+the rows, so that data and models stay apart.
+"""
+
+import shutil
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from simswap.data.manifest import Manifest
+from simswap.errors import InputError
+from simswap.files import whole_file
+
+FOLDER = "identities"
+Identities = npt.NDArray[np.float32]
+
+
+def table_path(manifest: Manifest, recogniser: str, view: str, size: int) -> Path:
+    """Where the table lies; another recogniser (its SHA-256), view of the crops, size or manifest is another file."""
+    return manifest.root / FOLDER / f"{recogniser[:16]}_{view}_{size}px_{manifest.fingerprint()[:16]}.npy"
+
+
+@lru_cache(maxsize=2)  # once a process, not once a row, and nothing that would be pickled along to a worker
+def open_table(path: Path, rows: int) -> Identities:
+    """The table, read-only, of which only what is read comes into memory; InputError where it is damaged."""
+    try:
+        table = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete it, and the next run makes it again") from error
+    if table.ndim != 2 or len(table) != rows or table.dtype != np.float32:
+        raise InputError(f"{path} holds {table.dtype} {table.shape} for {rows} crops; delete it, and the next run "
+                         "makes it again")  # fmt: skip
+    return table
+
+
+class TableParts:
+    """The table while it is made: chunks of rows as files of their own, which processes share out among themselves.
+
+    A chunk is there whole or not at all, so that a killed run goes on with the missing ones. chunk: rows of one.
+    """
+
+    def __init__(self, path: Path, rows: int, chunk: int) -> None:
+        self.path, self.rows, self.chunk = path, rows, chunk
+        self.folder = path.with_suffix(".parts")
+
+    @property
+    def count(self) -> int:
+        return -(-self.rows // self.chunk)
+
+    def rows_of(self, number: int) -> npt.NDArray[np.int64]:
+        return np.arange(number * self.chunk, min((number + 1) * self.chunk, self.rows))
+
+    def missing(self, rank: int, world_size: int) -> Iterator[int]:
+        """Chunks of this rank that are not there yet; none any more once the table is finished."""
+        for number in range(rank, self.count, world_size):
+            if not self.path.is_file() and not self._file(number).is_file():
+                yield number
+
+    def write(self, number: int, identities: Identities) -> None:
+        """One chunk, float32 [rows of it, E]; raises InputError where it cannot be written."""
+        with whole_file(self._file(number)) as part, part.open("wb") as stream:
+            np.save(stream, identities)
+
+    def join(self) -> None:
+        """Put all chunks together under the final name, and clear them away.
+
+        Another run that makes the same table at the same time may have done so already: that is as good.
+        Raises InputError where a part is missing or the disk is full.
+        """
+        gone = [number for number in range(self.count) if not self._file(number).is_file()]
+        if gone and not self.path.is_file():
+            raise InputError(f"{self.folder} lacks {len(gone)} of {self.count} parts: were they moved? start again")
+        if not self.path.is_file():
+            try:
+                with whole_file(self.path) as part:
+                    width = np.load(self._file(0), mmap_mode="r").shape[1]
+                    table = np.lib.format.open_memmap(part, "w+", np.float32, (self.rows, width))
+                    for number in range(self.count):
+                        table[self.rows_of(number)] = np.load(self._file(number))
+                    table.flush()
+            except InputError:
+                if not self.path.is_file():
+                    raise
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:07d}.npy"

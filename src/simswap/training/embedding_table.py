@@ -1,0 +1,65 @@
+"""Source identities worked out once an image instead of once a pair (``data.cache_embeddings``)."""
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from simswap import pixels
+from simswap.data.crops import RowCrops
+from simswap.data.datamodule import SwapDataModule, one_thread
+from simswap.data.identities import TableParts, table_path
+from simswap.errors import InputError
+from simswap.models.embedder import Embedder
+from simswap.training.module import SimSwapModule
+
+CHUNK, BATCH = 4096, 64  # rows of a file, and of them at a time through the recogniser
+
+
+class EmbeddingTable(L.Callback):
+    """Makes the table before training where the data asks for one and it is not there yet; every rank does its share.
+
+    A recogniser is frozen and a source is not augmented, so its identity never changes. The parts are cut alike for
+    any number of ranks, and so the table is the same bit for bit.
+    """
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if stage != "fit" or not isinstance(pl_module, SimSwapModule) or not data.cache_embeddings:
+            return
+        embedder = pl_module.embedder
+        path = table_path(data.manifest, embedder.recogniser.sha256, embedder.view.how, data.size)
+        parts = TableParts(path, len(data.manifest), CHUNK)
+        fill(parts, data, embedder.to(trainer.strategy.root_device), trainer.global_rank, trainer.world_size)
+        trainer.strategy.barrier("identities")
+        if trainer.is_global_zero:
+            parts.join()
+        trainer.strategy.barrier("identities joined")
+        if not path.is_file():
+            raise InputError(f"{path} is not seen by every process: data.root must be one folder for all nodes")
+        data.identities = path
+
+
+@torch.no_grad()
+def fill(parts: TableParts, data: SwapDataModule, embedder: Embedder, rank: int, world_size: int) -> None:
+    """Embed this rank's missing chunks; a crop that cannot be read gets NaN. Raises InputError on a full disk."""
+    device = embedder.view.matrices.device
+    missing = list(parts.missing(rank, world_size))
+    if not missing:
+        return
+    total = sum(len(parts.rows_of(number)) for number in missing)
+    with tqdm(total=total, desc="source identities", unit="crop", disable=True if rank else None) as bar:
+        for number in missing:
+            rows = parts.rows_of(number)
+            crops = RowCrops(data.manifest, np.array_split(rows, -(-len(rows) // BATCH)), data.size)
+            loader: DataLoader = DataLoader(
+                crops, batch_size=None, num_workers=min(data.workers, len(crops)), worker_init_fn=one_thread
+            )
+            found = []
+            for images, view, readable in loader:
+                identity = embedder(pixels.from_uint8(images.to(device), "unit"), view.to(device)).float().cpu()
+                identity[~readable] = torch.nan
+                found.append(identity.numpy())
+                bar.update(len(identity))
+            parts.write(number, np.concatenate(found))
