@@ -251,12 +251,13 @@ class Measured:
         }
 
     def means(self, distributed: bool = True) -> dict[str, float]:
-        """The four figures of a validation, over all ranks together, or of this process alone."""
-        for metric in (self.retrieval, self.to_source, self.pose_error, self.self_reconstruction):
+        """The figures of a validation, over all ranks together, or of this process alone."""
+        for metric in (self.retrieval, self.to_source, self.to_target, self.pose_error, self.self_reconstruction):
             metric._to_sync = distributed
         return {
             "id_retrieval": float(self.retrieval.compute()["top1"]),
             "id_similarity": float(self.to_source.compute()),
+            "target_similarity": float(self.to_target.compute()),
             "pose_error_deg": float(self.pose_error.compute()["pose_error_deg"]),
             "self_reconstruction": float(self.self_reconstruction.compute()),
         }

@@ -21,12 +21,14 @@ from simswap.errors import InputError
 from simswap.models.embedder import Embedder
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
+from simswap.training.diagnosis import Diagnosis, Limits
 from simswap.training.distributed import Processes
 from simswap.training.embedding_table import EmbeddingTable
+from simswap.training.guards import SkippedSteps
 from simswap.training.module import SimSwapModule
 from simswap.training.reporting import StatusReport
 from simswap.training.same_weights import SameWeights
-from simswap.training.speed import set_speed
+from simswap.training.speed import check_precision, set_speed
 from simswap.training.validation import Validation
 from simswap.training.warm_start import start_from
 
@@ -77,6 +79,7 @@ def fit(
     set_speed(module, cfg.channels_last, cfg.get("compile", False))  # a resumed run of before has no such key
     log.info("%s", summary(module, data, run))
 
+    guards = cfg.get("guards", {})  # a resumed run of before has no such keys
     stop = OrderlyStop()
     trainer: L.Trainer = build(
         cfg.trainer,
@@ -84,6 +87,8 @@ def fit(
         logger=build(cfg.logger, run=run, name=run_name(), group=cfg.name, config=config),
         callbacks=[
             EmbeddingTable(),
+            SkippedSteps(run, guards.get("max_skipped_in_a_row", 20)),
+            Diagnosis(guards.get("warmup", 5000), Limits(**guards.get("limits", {}))),
             SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed),
             ModelCheckpoint(
                 run / "checkpoints", "best", monitor="val/id_retrieval", mode="max", enable_version_counter=False
@@ -101,6 +106,7 @@ def fit(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    check_precision(trainer, cfg.trainer.precision)
     finished = False
     try:
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)

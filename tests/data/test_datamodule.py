@@ -268,3 +268,22 @@ def test_batches_travel_to_spawned_workers(root):
     there = pickle.loads(pickle.dumps(here))
     assert all(torch.equal(here[3][key], there[3][key]) for key in KEYS)
     assert there.cache.capacity == 60
+
+
+def test_further_draws_of_an_iteration_are_batches_of_their_own(root):
+    once, thrice = module(root, augmentation=AUGMENTATION), module(root, augmentation=AUGMENTATION)
+    thrice.draws = 3
+    for single, triple in zip(batches(once, 4, start=0), batches(thrice, 4, start=0), strict=True):
+        assert triple.keys() == KEYS
+        draws = [{key: triple[key][8 * draw : 8 * draw + 8] for key in KEYS} for draw in range(3)]
+        assert_equal([draws[0]], [single])  # the generator's pairs do not depend on the number of draws
+        for other in draws[1:]:
+            assert torch.equal(other["same_identity"], single["same_identity"])  # one kind of pair an iteration
+            assert not torch.equal(other["target_index"], single["target_index"])
+        assert not torch.equal(draws[1]["target_index"], draws[2]["target_index"])
+    thrice.start_iteration = 0
+    halves = [thrice.train_batches(rank, 2)[0] for rank in (0, 1)]
+    whole = thrice.train_batches()[0]
+    for key in KEYS:
+        by_draw = [torch.cat([half[key].chunk(3)[draw] for half in halves]) for draw in range(3)]
+        assert torch.equal(torch.cat(by_draw), whole[key]), key

@@ -94,3 +94,46 @@ def test_sizes_that_do_not_fit_are_refused(size):
 def test_wrong_shapes_raise():
     with pytest.raises(ValueError, match="identity"):
         Generator(4, 1, 1, 4)(torch.rand(1, 3, 8, 8), torch.rand(2, 4))
+
+
+def saved_bytes(network, target, identity):
+    """What the graph of one forward pass holds for the backward pass, and the result."""
+    storages = {}
+
+    def note(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = network(target, identity)
+    return sum(size for place, size in storages.items() if place not in weights), result
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+def test_checkpointing_gives_the_same_gradients_and_statistics_with_less_memory(norm):
+    torch.manual_seed(0)
+    plain = Generator(8, 2, 3, 8, 32, norm=norm).train()
+    frugal = Generator(8, 2, 3, 8, 32, norm=norm, checkpointing=True).train()
+    frugal.load_state_dict(plain.state_dict())
+    assert frugal.settings == plain.settings  # it is the same network
+    target, identity = torch.rand(2, 3, 32, 32), torch.nn.functional.normalize(torch.randn(2, 8))
+    held = {}
+    for network in (plain, frugal):
+        held[network], result = saved_bytes(network, target, identity)
+        (result * target).sum().backward()
+    for (name, p), q in zip(plain.named_parameters(), frugal.parameters(), strict=True):
+        assert torch.equal(p.grad, q.grad), name
+    for (name, b), c in zip(plain.named_buffers(), frugal.buffers(), strict=True):
+        assert torch.equal(b, c), name  # running statistics and their counters moved once
+    assert held[frugal] < 0.45 * held[plain]
+
+
+def test_checkpointing_is_for_training_alone():
+    network = Generator(4, 2, 1, 8, 8, checkpointing=True)
+    inputs = torch.rand(1, 3, 16, 16), torch.rand(1, 8)
+    with torch.no_grad():
+        network.train()(*inputs)
+    plain = Generator(4, 2, 1, 8, 8)
+    plain.load_state_dict(network.state_dict())
+    assert saved_bytes(network.eval(), *inputs)[0] == saved_bytes(plain.eval(), *inputs)[0]

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from simswap.errors import InputError
-from simswap.tracking.logger import build_loggers, finish, log_picture
+from simswap.tracking.logger import alert, build_loggers, finish, log_picture
 
 CASES = """
 import json, os, sys, time
@@ -182,6 +182,9 @@ def test_offline_run_keeps_names_and_pictures(tmp_path):
         assert dict(experiment.summary["val/id_retrieval"]) == {"max": 0.9, "last": 0.7}
         assert dict(experiment.summary["val/pose_error_deg"]) == {"min": 3.0, "last": 5.0}
         assert experiment.summary["trainer/global_step"] == 20
+        alert(loggers, "The discriminators win outright", "what to try")
     finally:
         finish(loggers)
+    (record,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
+    assert b"The discriminators win outright" in record.read_bytes()  # told when it is uploaded
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/files/media/images/samples_*.png"))

@@ -2,6 +2,7 @@
 
 import copy
 
+import lightning as L
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,11 @@ from simswap.training.module import MIX_PURPOSE
 from tests.training.tiny import SIZE, batches, fit, tiny_module
 
 
-def reference_run(module, steps):
-    """Iterations as the method's text has them, in float64, with nothing of the project but the networks."""
+def reference_run(module, steps, draws=1):
+    """Iterations as the method's text has them, in float64, with nothing of the project but the networks.
+
+    draws: batches in each of the steps, one for each of the discriminators' steps; the first is the generator's too.
+    """
     G, D = copy.deepcopy(module.generator).double().train(), copy.deepcopy(module.discriminators).double().train()
     R = copy.deepcopy(module.embedder.recogniser).double()
     opt_g = torch.optim.Adam(G.parameters(), lr=1e-3, betas=(0.0, 0.999))
@@ -32,24 +36,27 @@ def reference_run(module, steps):
 
     losses = []
     for i, batch in enumerate(steps):
-        T, S = batch["target"].double() / 255, batch["source"].double() / 255
-        z = F.normalize(R(S)).detach()
-        fake = G(T, z)
-        a = torch.from_numpy(unit(random_words(5, MIX_PURPOSE, i, 0, len(T))[:, 0])).view(-1, 1, 1, 1)
-        d_loss, gp = 0.0, 0.0
-        for k in (0, 1):
-            real_k, fake_k = (T, fake.detach()) if k == 0 else (down(T), down(fake.detach()))
-            d_loss = d_loss + (F.relu(1 - discriminate(k, real_k)[1]).mean()
-                               + F.relu(1 + discriminate(k, fake_k)[1]).mean()) / 2
-            norms = [m for m in D.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-            [m.eval() for m in norms]
-            x = (a * real_k + (1 - a) * fake_k).requires_grad_()
-            (g,) = torch.autograd.grad(discriminate(k, x)[1].mean(dim=(1, 2, 3)).sum(), x, create_graph=True)
-            gp = gp + ((g.flatten(1).norm(dim=1) - 1) ** 2).mean() / 2
-            [m.train() for m in norms]
-        opt_d.zero_grad()
-        (d_loss + 0.1 * gp).backward()
-        opt_d.step()
+        B = len(batch["target"]) // draws
+        for draw in reversed(range(draws)):
+            T, S = (batch[key][draw * B : (draw + 1) * B].double() / 255 for key in ("target", "source"))
+            z = F.normalize(R(S)).detach()
+            fake = G(T, z)
+            words = random_words(5, MIX_PURPOSE, i, draw * B, (draw + 1) * B)
+            a = torch.from_numpy(unit(words[:, 0])).view(-1, 1, 1, 1)
+            d_loss, gp = 0.0, 0.0
+            for k in (0, 1):
+                real_k, fake_k = (T, fake.detach()) if k == 0 else (down(T), down(fake.detach()))
+                d_loss = d_loss + (F.relu(1 - discriminate(k, real_k)[1]).mean()
+                                   + F.relu(1 + discriminate(k, fake_k)[1]).mean()) / 2
+                norms = [m for m in D.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+                [m.eval() for m in norms]
+                x = (a * real_k + (1 - a) * fake_k).requires_grad_()
+                (g,) = torch.autograd.grad(discriminate(k, x)[1].mean(dim=(1, 2, 3)).sum(), x, create_graph=True)
+                gp = gp + ((g.flatten(1).norm(dim=1) - 1) ** 2).mean() / 2
+                [m.train() for m in norms]
+            opt_d.zero_grad()
+            (d_loss + 0.1 * gp).backward()
+            opt_d.step()
 
         statistics = {n: b.clone() for n, b in D.named_buffers()}
         adversarial, matching = 0.0, 0.0
@@ -60,7 +67,7 @@ def reference_run(module, steps):
             adversarial = adversarial - logits.mean() / 2
             matching = matching + sum((fake_features[m] - real_features[m]).abs().mean() for m in (1, 2))
         identity = (1 - F.cosine_similarity(F.normalize(R(fake)), z)).mean()
-        same = batch["same_identity"].double()
+        same = batch["same_identity"][:B].double()
         reconstruction = ((fake - T).abs().mean(dim=(1, 2, 3)) * same).sum() / len(T)
         opt_g.zero_grad()
         (adversarial + 10 * identity + 10 * reconstruction + 10 * matching).backward()
@@ -97,6 +104,65 @@ def test_the_module_does_the_step_of_the_text(norm):
     assert trainer.global_step == len(steps)
 
 
+def test_the_discriminators_may_step_more_often_each_time_on_pairs_of_their_own():
+    steps = batches(3, batch_size=6)  # three draws of two pairs each
+    module = tiny_module("instance", "instance", discriminator_steps=3, accumulate=2)
+    G, D, losses = reference_run(module, steps, draws=3)
+    seen = logged(module)
+    trainer = fit(module, steps)
+    for terms, expected in zip(seen, losses, strict=True):
+        assert terms["train/adversarial"] == pytest.approx(expected[2], abs=1e-8)
+        assert terms["train/identity"] == pytest.approx(expected[3], abs=1e-8)
+    for network, reference in ((module.generator, G), (module.discriminators, D)):
+        for name, value in reference.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], value, rtol=0, atol=1e-7)
+    assert trainer.global_step == 3
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_running_statistics_count_each_part_once(accumulate):
+    module = tiny_module(accumulate=accumulate)
+    fit(module, batches(2, batch_size=4))
+    assert module.generator.first[2].num_batches_tracked == 2 * accumulate
+    # targets and results
+    assert module.discriminators.scales[0].layers[1][1].num_batches_tracked == 2 * 2 * accumulate
+
+
+def test_each_optimiser_clips_by_its_own_norm():
+    norms = {"generator": [], "discriminators": []}
+
+    class After(L.Callback):
+        def on_before_optimizer_step(self, trainer, module, optimizer):
+            for name, seen in norms.items():
+                gradients = [p.grad for p in getattr(module, name).parameters() if p.grad is not None]
+                if gradients:
+                    seen.append((optimizer, torch.nn.utils.get_total_norm(gradients).item()))
+
+    module = tiny_module(generator_clip=0.5, discriminator_clip=1e6)
+    lines = logged(module)
+    # the module's hook clips, and callbacks' hooks come before it: look at the gradient that Adam is given
+    adam, given = torch.optim.Adam.step, []
+
+    def stepping(optimizer, closure=None):
+        def watched():
+            closure()
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            given.append(torch.nn.utils.get_total_norm(gradients).item())
+
+        return adam(optimizer, watched)
+
+    torch.optim.Adam.step = stepping
+    try:
+        fit(module, batches(2), callbacks=[After()])
+    finally:
+        torch.optim.Adam.step = adam
+    before_g, before_d = ([norm for _, norm in norms[name]] for name in ("generator", "discriminators"))
+    assert given[1::2] == pytest.approx([0.5, 0.5], rel=1e-4)
+    assert given[0::2] == pytest.approx(before_d)
+    assert [line["train/generator_grad_norm"] for line in lines] == pytest.approx(before_g)
+    assert min(before_g) > 1
+
+
 def test_same_person_batches_alone_are_reconstructed():
     steps = batches(2)
     module = tiny_module()
@@ -117,29 +183,25 @@ def test_what_is_logged_is_the_mean_since_the_last_line():
         assert [terms[name] for terms in in_twos] == pytest.approx(expected, abs=1e-12)
 
 
-def one_phase(module, phase):
-    """The parameters that get a gradient in one phase."""
-    batch = batches(1)[0]
-    target = batch["target"].float() / 255
-    identity = module.embedder.identity(batch["source"].float() / 255, batch["source_view"])
-    result = module.generator(target, identity)
-    module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
-    module._mix = lambda images: torch.rand(len(images))  # type: ignore[method-assign]
-    parameters = {"D": list(module.discriminators.parameters()), "G": list(module.generator.parameters())}[phase]
-    optimizer = torch.optim.SGD(parameters, lr=0.0)
-    if phase == "D":
-        module.discriminator_phase(optimizer, target, result.detach())
-    else:
-        module.generator_phase(optimizer, batch, target, result, identity)
-    return {name for name, p in module.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+class GradientsSeen(L.Callback):
+    """At each optimiser step: which networks have a gradient, and the discriminators' state."""
+
+    def __init__(self):
+        self.networks, self.discriminators = [], []
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        reached = {n.split(".")[0] for n, p in module.named_parameters() if p.grad is not None and p.grad.abs().sum()}
+        self.networks.append(reached)
+        self.discriminators.append(copy.deepcopy(module.discriminators.state_dict()))
 
 
-def test_each_phase_reaches_its_own_network_alone():
-    assert {name.split(".")[0] for name in one_phase(tiny_module(), "D")} == {"discriminators"}
-    module = tiny_module()
-    before = copy.deepcopy(module.discriminators.state_dict())
-    assert {name.split(".")[0] for name in one_phase(module, "G")} == {"generator"}
-    assert all(torch.equal(before[n], v) for n, v in module.discriminators.state_dict().items())
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_each_phase_reaches_its_own_network_alone(accumulate):
+    module, seen = tiny_module(accumulate=accumulate), GradientsSeen()
+    fit(module, batches(1, batch_size=4), callbacks=[seen])
+    assert seen.networks == [{"discriminators"}, {"generator"}]
+    after_d = seen.discriminators[1]
+    assert all(torch.equal(after_d[n], v) for n, v in module.discriminators.state_dict().items())
     assert all(p.requires_grad for p in module.discriminators.parameters())
 
 
@@ -169,11 +231,30 @@ def test_the_average_follows_and_is_not_trained():
     assert not any(p.requires_grad for p in module.ema.parameters())
 
 
-def test_the_generators_rate_follows_its_schedule():
-    module = tiny_module(schedule="linear", total_iterations=4, generator_lr=1.0)
-    seen = logged(module)
-    fit(module, batches(4))
+def test_both_rates_follow_their_schedules_and_a_resume_goes_on_with_them(tmp_path):
+    settings = {
+        "schedule": "linear", "total_iterations": 4, "generator_lr": 1.0, "discriminator_lr": 0.5,
+        "discriminator_schedule": "constant", "discriminator_warmup": 3,
+    }  # fmt: skip
+    steps = batches(4)
+    whole, part, resumed = (tiny_module(**settings) for _ in range(3))
+    seen, rest = logged(whole), logged(resumed)
+    logged(part)
+    fit(whole, steps, precision="32-true")
     assert [terms["train/generator_lr"] for terms in seen] == pytest.approx([1.0, 0.75, 0.5, 0.25])
+    assert [terms["train/discriminator_lr"] for terms in seen] == pytest.approx([0.125, 0.25, 0.375, 0.5])
+    fit(part, steps[:2], precision="32-true").save_checkpoint(tmp_path / "a.ckpt")
+    fit(resumed, steps, precision="32-true", resume=tmp_path / "a.ckpt")
+    assert rest == seen[2:]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_two_time_scales(tmp_path):
+    module = tiny_module(betas=[0.0, 0.999], discriminator_betas=[0.5, 0.9])
+    (generator, discriminators), _ = module.configure_optimizers()
+    assert [generator.param_groups[0][key] for key in ("lr", "betas")] == [1e-3, (0.0, 0.999)]
+    assert [discriminators.param_groups[0][key] for key in ("lr", "betas")] == [2e-3, (0.5, 0.9)]
 
 
 def test_the_checkpoint_describes_itself(tmp_path):

@@ -1,6 +1,7 @@
 """Tiny networks and batches for tests of training: real classes, small sizes, no files."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -29,12 +30,12 @@ def tiny_recogniser(seed: int = 1) -> Recogniser:
 
 def tiny_module(
     generator_norm: str = "batch", discriminator_norm: str = "batch", weights: dict | None = None,
-    pixel_range: str = "unit", **optimizer: Any,
+    pixel_range: str = "unit", checkpointing: bool = False, **optimizer: Any,
 ) -> SimSwapModule:
     recogniser = tiny_recogniser()
     torch.manual_seed(0)
     return SimSwapModule(
-        generator=Generator(4, 2, 2, 8, 16, pixel_range, generator_norm),
+        generator=Generator(4, 2, 2, 8, 16, pixel_range, generator_norm, checkpointing=checkpointing),
         discriminators=Discriminators(SIZE, width=4, norm=discriminator_norm),
         embedder=Embedder(recogniser, "arcface", SIZE),
         objective=Objective(
@@ -68,15 +69,22 @@ def batches(count: int, batch_size: int = 3, seed: int = 0) -> list[dict[str, Te
     return made
 
 
-def fit(module: SimSwapModule, steps: list[dict[str, Tensor]], precision: Any = "64-true", **trainer: Any) -> L.Trainer:
-    """Real Lightning iterations on these batches, one each, without validation."""
+def fit(
+    module: SimSwapModule, steps: list[dict[str, Tensor]], precision: Any = "64-true", resume: Path | None = None,
+    **trainer: Any,
+) -> L.Trainer:
+    """Real Lightning iterations on these batches, one each, without validation; the rest of them from a checkpoint."""
     settings: dict[str, Any] = {
         "accelerator": "cpu", "devices": 1, "precision": precision, "max_steps": len(steps), "limit_val_batches": 0,
         "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
         "log_every_n_steps": 1,
     }
+    if "plugins" in trainer:
+        del settings["precision"]  # a plugin stands for it
     made = L.Trainer(**(settings | trainer))
     if precision == "64-true":
         module.embedder.double()
-    made.fit(module, DataLoader(copy.deepcopy(steps), batch_size=None))  # type: ignore[arg-type]
+    start = 0 if resume is None else torch.load(resume, weights_only=True)["global_step"]
+    rest = copy.deepcopy(steps[start:] + steps[:start])  # Lightning counts what was before as taken from the loader
+    made.fit(module, DataLoader(rest, batch_size=None), ckpt_path=resume, weights_only=True)  # type: ignore[arg-type]
     return made

@@ -31,6 +31,8 @@ class PairBatches(Dataset):
     iteration, then at position + 2 * batch_size, ...: positions that no batch uses otherwise, so the replacement is the
     same on any number of ranks and workers and leaves its neighbours as they were.
 
+    Further draws of one iteration come from positions that neither the batch nor its replacements use.
+
     Args:
         manifest: of the prepared root.
         rows: manifest rows of the split, int64 [N], in the order of `sampler`'s rows.
@@ -40,6 +42,7 @@ class PairBatches(Dataset):
         augmentation: applied where active.
         cache_mb: budget for decoded crops.
         identities: table of the crops' identities; then sources are not read, and come as `source_identity`.
+        draws: batches that one iteration takes; an item holds them one after another.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class PairBatches(Dataset):
         augmentation: PairAugmentation,
         cache_mb: int = 0,
         identities: Path | None = None,
+        draws: int = 1,
     ) -> None:
         self.manifest, self.rows, self.sampler, self.positions = manifest, rows, sampler, positions
+        self.draws = draws
         self.size, self.augmentation = size, augmentation
         self.cache = CropCache(len(rows), size, cache_mb)
         self.identities = identities
@@ -70,7 +75,15 @@ class PairBatches(Dataset):
             return {"failure": str(error)}
 
     def _batch(self, iteration: int) -> dict[str, Any]:
+        reach = (MAX_REPLACEMENTS + 1) * self.sampler.batch_size  # of one draw and its replacements
         start, stop = self.positions
+        drawn = [self._draw(iteration, start + draw * reach, stop + draw * reach) for draw in range(self.draws)]
+        if len(drawn) == 1:
+            return drawn[0]
+        joined = {name: torch.cat([batch[name] for batch in drawn]) for name in drawn[0] if name != "unreadable"}
+        return joined | {"unreadable": [entry for batch in drawn for entry in batch["unreadable"]]}
+
+    def _draw(self, iteration: int, start: int, stop: int) -> dict[str, Any]:
         count = stop - start
         targets: list[np.ndarray] = []
         sources: list[np.ndarray] = []

@@ -34,7 +34,8 @@ class SwapDataModule(lightning.LightningDataModule):
     - `target_view`, `source_view`: int64 [B], view of the crop's template (after a flip)
 
     B is this rank's part of the effective batch: rank r of W takes positions r*B/W .. (r+1)*B/W of the iteration's
-    global batch, which depends on (seed, iteration) alone.
+    global batch, which depends on (seed, iteration) alone. With `draws` of n, an item is n such batches, one after
+    another, of pairs of their own.
 
     Args:
         root: folder that `simswap-prepare` wrote.
@@ -103,6 +104,8 @@ class SwapDataModule(lightning.LightningDataModule):
         self._rows: dict[str, np.ndarray] = {}
         #: first iteration of the loader; None takes the trainer's global_step, so that a resumed run goes on
         self.start_iteration: int | None = None
+        #: batches that one iteration takes, set by the training module
+        self.draws = 1
         #: what the validation loop goes through: chunks of places in the protocol's pairs, set by the training module
         self.validation_chunks: Sequence[np.ndarray] = ()
 
@@ -176,7 +179,7 @@ class SwapDataModule(lightning.LightningDataModule):
         local = self.batch_size // world_size
         positions = (rank * local, (rank + 1) * local)
         return PairBatches(
-            self.manifest, rows, sampler, positions, self.size, augmentation, self.cache_mb, self.identities
+            self.manifest, rows, sampler, positions, self.size, augmentation, self.cache_mb, self.identities, self.draws
         )
 
     def train_dataloader(self) -> SwapLoader:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from simswap.errors import InputError
 from simswap.losses.objective import ScaleOutput
+from simswap.models.statistics import batch_norms, statistics_held
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")
-BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 def layer_sizes(size: int, layers: int) -> list[int]:
@@ -112,21 +112,17 @@ class Discriminators(nn.Module):
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """No gradient to the weights and no change of running statistics, while gradients pass to the input."""
-        norms = [m for m in self.modules() if isinstance(m, BATCH_NORMS)]
         self.requires_grad_(False)
-        for m in norms:
-            m.track_running_stats = False
         try:
-            yield
+            with statistics_held(self):
+                yield
         finally:
             self.requires_grad_(True)
-            for m in norms:
-                m.track_running_stats = True
 
     @contextmanager
     def uncoupled(self) -> Iterator[None]:
         """Batch norm in eval mode: a per-sample gradient penalty is not defined while it couples samples."""
-        norms = [m for m in self.modules() if isinstance(m, BATCH_NORMS) and m.training]
+        norms = [m for m in batch_norms(self) if m.training]
         for m in norms:
             m.eval()
         try:

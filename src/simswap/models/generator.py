@@ -4,12 +4,16 @@ One class for every size: the public 224 net is ``Generator(width=64, stages=3)`
 ``Generator(width=32, stages=4)``, the published trainer's ``Gdeep`` is ``Generator(width=64, stages=4)``.
 """
 
+from contextlib import nullcontext
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from simswap.errors import InputError
+from simswap.models.statistics import statistics_kept_in_recomputation
 from simswap.pixels import get_range
 
 NORMS = ("batch", "instance", "none")
@@ -54,7 +58,9 @@ class Generator(nn.Module):
     pixel_range: a name of `simswap.pixels.RANGES`, of input and output alike; it decides the last activation.
     norm: of encoder and decoder, ``batch`` as in the public code, ``instance`` or ``none``. identity_scale: the unit
     identity is multiplied by it before the style layers; 1 is the paper's. sqrt(identity_size) gives them inputs of
-    unit variance, from which a short training learns to inject identity several times as fast.
+    unit variance, from which a short training learns to inject identity several times as fast. checkpointing: in
+    training each stage and block keeps its input alone and is worked out again for the gradient: the same result with
+    less memory and one more forward pass; no part of `settings`, since it makes no other network.
     Raises InputError for settings that make no network.
     """
 
@@ -68,6 +74,7 @@ class Generator(nn.Module):
         pixel_range: str = "unit",
         norm: str = "batch",
         identity_scale: float = 1.0,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         for name, value in {"width": width, "stages": stages, "blocks": blocks, "identity_size": identity_size}.items():
@@ -86,6 +93,7 @@ class Generator(nn.Module):
             "identity_scale": identity_scale,
         }
         self.identity_scale = identity_scale
+        self.checkpointing = checkpointing
         self.pixel_range = pixel_range
         self.stride = 2**stages
         self._tanh = get_range(pixel_range).tanh
@@ -123,18 +131,28 @@ class Generator(nn.Module):
                 f"{tuple(target.shape)} and {tuple(identity.shape)}"
             )
         identity = identity * self.identity_scale
-        x = self.first(target)
+        x = self._run(self.first, target)
         for stage in self.encoder:
-            x = stage(x)
+            x = self._run(stage, x)
         for block in self.id_blocks:
-            x = block(x, identity)
+            x = self._run(block, x, identity)
         for stage in self.decoder:
-            x = stage(x)
+            x = self._run(stage, x)
         x = self.last(x)
         if not self._tanh:
             return x
         x = torch.tanh(x)
         return (x + 1) / 2 if self.pixel_range == "unit" else x
+
+    def _run(self, part: nn.Module, *inputs: Tensor) -> Tensor:
+        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+            return part(*inputs)
+
+        def contexts() -> tuple[Any, Any]:
+            return nullcontext(), statistics_kept_in_recomputation(part)
+
+        # There is nothing random in here whose state would have to be kept.
+        return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
 def _normalised(channels: int, norm: str) -> list[nn.Module]:

@@ -139,6 +139,13 @@ def log_picture(logger: Logger, key: str, path: Path, step: int) -> None:
         logger.log_image(key, [str(path)], step=step)
 
 
+def alert(loggers: Sequence[Logger], title: str, text: str) -> None:
+    """Tell W&B's users something of the run; offline it stays with the run's files."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.alert(title=title, text=text, level="WARN")
+
+
 def finish(loggers: Sequence[Logger], failed: bool = False) -> None:
     """End the run in W&B, also after an error, so that the next job of a sweep begins its own."""
     for logger in loggers:

@@ -55,7 +55,8 @@ class NewestCheckpoint(L.Callback):
         self._saved_at = -1
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer.global_step % self.every == 0:
+        # Among iterations that leave steps out, the one from before them stays: it is the last good one.
+        if trainer.global_step % self.every == 0 and not pl_module.skips.in_a_row:  # type: ignore[union-attr]
             self._save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

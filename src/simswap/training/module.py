@@ -1,11 +1,10 @@
 """The LightningModule: which phase does what with the generator, the discriminators and the objective.
 
-One iteration = one discriminator step + one generator step = one ``global_step``.
+One iteration = discriminator steps (one by default) + one generator step = one ``global_step``.
 """
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -18,13 +17,17 @@ from simswap.measuring import Faces, swap_faces
 from simswap.models.discriminator import Discriminators
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
+from simswap.models.statistics import copy_of_buffers, statistics_held
 from simswap.training.optimization import OptimizerSettings, averaged_copy, update_average
+from simswap.training.phase import Part, Phase
+from simswap.training.stepping import SteppingModule
 from simswap.training.validation import Validation
 
 MIX_PURPOSE = 0x6D6978  # "mix": its own stream of random numbers, apart from that of the pairs
+PART_KEYS = ("target", "source", "source_identity", "same_identity", "target_view", "source_view")
 
 
-class SimSwapModule(L.LightningModule):
+class SimSwapModule(SteppingModule):
     """Generator and discriminators with their optimisers, the frozen embedder beside them.
 
     embedder: crops → identity of the recogniser trained with; frozen, no part of the state dict.
@@ -45,8 +48,12 @@ class SimSwapModule(L.LightningModule):
         seed: int,
         config: dict[str, Any],
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
+        super().__init__(
+            [
+                Phase("discriminator", discriminators, optimizer.discriminator_clip),
+                Phase("generator", generator, optimizer.generator_clip),
+            ]
+        )
         generator.check_size(embedder.view.crop_size)
         objective.check_layers(discriminators.layer_count)
         self.generator, self.discriminators = generator, discriminators
@@ -55,7 +62,6 @@ class SimSwapModule(L.LightningModule):
         self._frozen = (embedder,)
         self.objective, self.optimizer_settings, self.validation = objective, optimizer, validation
         self.average_decay, self.seed = average_decay, seed
-        self._since_logged: list[dict[str, Any]] = []
         self.description = describe(
             generator, embedder.view.template, embedder.view.crop_size, embedder.recogniser, config
         )
@@ -66,70 +72,113 @@ class SimSwapModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
-        generator = settings.adam(self.generator, settings.generator_lr)
-        discriminators = settings.adam(self.discriminators, settings.discriminator_lr)
-        return [generator, discriminators], [settings.generator_schedule(generator)]
+        generator = settings.generator_adam(self.generator)
+        discriminators = settings.discriminator_adam(self.discriminators)
+        schedules = [settings.generator_schedule.of(generator), settings.discriminator_schedule.of(discriminators)]
+        return [generator, discriminators], schedules
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if data is not None:
+            self.optimizer_settings.check_batch(data.batch_size, self.trainer.world_size)
+            data.draws = self.optimizer_settings.discriminator_steps
             self.validation.prepare(data, self.trainer.global_rank, self.trainer.world_size)
 
     def on_fit_start(self) -> None:
         self.embedder.to(self.device)
+        self.prepare_steps()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """One iteration on a SwapBatch: ``target``, ``source`` uint8 [B, 3, S, S], ``same_identity`` bool [B], …"""
-        optimizer_g, optimizer_d = self._optimizers_counted_once()
-        dtype = next(self.generator.parameters()).dtype
-        target = pixels.from_uint8(batch["target"], self.generator.pixel_range, dtype)
-        identity = self._identity(batch, dtype)
-        result = self.generator(target, identity)
+        """One iteration on a SwapBatch: ``target``, ``source`` uint8 [n*B, 3, S, S], ``same_identity`` bool [n*B], …
 
-        terms = self.discriminator_phase(optimizer_d, target, result.detach())
-        terms |= self.generator_phase(optimizer_g, batch, target, result, identity)
-        update_average(self.ema, self.generator, self.average_decay, self.global_step)
-        self._log(terms | {"generator_lr": optimizer_g.param_groups[0]["lr"]}, len(target))
-        self.lr_schedulers().step()  # type: ignore[union-attr]
+        n draws of B pairs for n steps of the discriminators; the first draw is the generator's, and is taken last.
+        """
+        optimizer_g, optimizer_d = self.optimizers_counted_once()
+        self.skips.now.clear()
+        draws = self._draws(batch)
+        statistics = copy_of_buffers(self.generator)
+        if len(draws[0]) == 1:  # the whole batch at once: one forward pass, kept, serves both phases
+            part = draws[0][0]
+            part.result = self.generator(self._target(part), part.identity)
+        for parts in reversed(draws):
+            self.discriminator_phase(optimizer_d, parts)
+        if self.generator_phase(optimizer_g, draws[0], statistics):
+            update_average(self.ema, self.generator, self.average_decay, self.global_step)
+        self.skips.count()
+        self.log_means({"generator_lr": optimizer_g, "discriminator_lr": optimizer_d})
+        for schedule in self.lr_schedulers():  # type: ignore[union-attr]
+            schedule.step()  # type: ignore[call-arg]
 
-    def _identity(self, batch: dict[str, Tensor], dtype: torch.dtype) -> Tensor:
-        """The sources' identities [B, E]: from the table where the batch brings them, else from the recogniser."""
-        if "source_identity" in batch:
-            return batch["source_identity"].to(dtype)
-        return self.embedder.identity(pixels.from_uint8(batch["source"], "unit", dtype), batch["source_view"])
+    def discriminator_phase(self, optimizer: Optimizer, parts: list[Part]) -> bool:
+        """D: tell real targets from swaps. True where the step was made."""
+        statistics = copy_of_buffers(self.discriminators)
+        return self.step(self.phases["discriminator"], optimizer, parts, self._discriminator_loss, statistics)
 
-    def discriminator_phase(self, optimizer: Optimizer, target: Tensor, result: Tensor) -> dict[str, Tensor]:
-        """D: tell real targets from swaps."""
+    def _discriminator_loss(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        target = self._target(part)
+        result = self._detached_result(part, target)
         real, fake = self.discriminators(target), self.discriminators(result)
         with self.discriminators.uncoupled():
             penalty = self.objective.penalty(
                 self.discriminators.patch_functions(),
                 self.discriminators.pyramid(target),
                 self.discriminators.pyramid(result),
-                self._mix(target),
+                part.mix,
             )
-        loss, terms = self.objective.discriminator(real, fake, penalty)
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
-        return terms
+        return self.objective.discriminator(real, fake, penalty)
 
-    def generator_phase(
-        self, optimizer: Optimizer, batch: dict[str, Tensor], target: Tensor, result: Tensor, identity: Tensor
-    ) -> dict[str, Tensor]:
-        """G: bring the source's identity in, keep the target's attributes, look real; D is read-only."""
-        result_identity = self.embedder(pixels.to_unit(result, self.generator.pixel_range), batch["target_view"])
+    def generator_phase(self, optimizer: Optimizer, parts: list[Part], statistics: list[Tensor]) -> bool:
+        """G: bring the source's identity in, keep the target's attributes, look real; D is read-only.
+
+        statistics: the generator's before this iteration. True where the step was made.
+        """
         with self.discriminators.read_only():
-            with torch.no_grad():
-                real = self.discriminators(target)
-            fake = self.discriminators(result)
-            loss, terms = self.objective.generator(
-                result, target, batch["same_identity"], result_identity, identity, fake, real
-            )
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-        optimizer.step()
-        return terms
+            return self.step(self.phases["generator"], optimizer, parts, self._generator_loss, statistics)
+
+    def _generator_loss(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        target = self._target(part)
+        result = self.generator(target, part.identity) if part.result is None else part.result
+        unit_result = pixels.to_unit(result, self.generator.pixel_range)
+        result_identity = self.embedder(unit_result, part.batch["target_view"])
+        with torch.no_grad():
+            real = self.discriminators(target)
+        fake = self.discriminators(result)
+        same = part.batch["same_identity"]
+        return self.objective.generator(result, target, same, result_identity, part.identity, fake, real)
+
+    def _draws(self, batch: dict[str, Tensor]) -> list[list[Part]]:
+        """The batch by discriminator steps and parts."""
+        settings, dtype = self.optimizer_settings, next(self.generator.parameters()).dtype
+        size = len(batch["target"]) // settings.discriminator_steps
+        step = size // settings.accumulate
+        draws = []
+        for draw in range(settings.discriminator_steps):
+            parts = []
+            mix = self._mix(draw, size).to(self.device, dtype)
+            for start in range(0, size, step):
+                rows = slice(draw * size + start, draw * size + start + step)
+                share = {name: batch[name][rows] for name in PART_KEYS if name in batch}
+                parts.append(Part(share, mix[start : start + step], self._identity(share)))
+            draws.append(parts)
+        return draws
+
+    def _identity(self, batch: dict[str, Tensor]) -> Tensor:
+        """The sources' identities [b, E]: from the table where the batch brings them, else from the recogniser."""
+        dtype = next(self.generator.parameters()).dtype
+        if "source_identity" in batch:
+            return batch["source_identity"].to(dtype)
+        return self.embedder.identity(pixels.from_uint8(batch["source"], "unit", dtype), batch["source_view"])
+
+    def _target(self, part: Part) -> Tensor:
+        dtype = next(self.generator.parameters()).dtype
+        return pixels.from_uint8(part.batch["target"], self.generator.pixel_range, dtype)
+
+    def _detached_result(self, part: Part, target: Tensor) -> Tensor:
+        """The swaps for the discriminators; the generator's own phase makes them again and counts their statistics."""
+        if part.result is not None:
+            return part.result.detach()
+        with torch.no_grad(), statistics_held(self.generator):
+            return self.generator(target, part.identity)
 
     def swap(self, target: Faces, source: Faces) -> Faces:
         """The averaged generator on pictures in unit range: what is validated, sampled and saved."""
@@ -150,37 +199,16 @@ class SimSwapModule(L.LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         checkpoint[KEY] = self.description
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         if "started_from" in checkpoint[KEY]:  # of a resumed run: where its first weights came from
             self.description["started_from"] = checkpoint[KEY]["started_from"]
 
-    def _log(self, terms: dict[str, Any], count: int) -> None:
-        """Means over the iterations since the last logged one: with alternating pairs one alone tells half.
-
-        They are worked out only where they are logged, so that a GPU is not waited for at every iteration.
-        """
-        self._since_logged.append(terms)
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if self.global_step % max(1, every) == 0:
-            means = {name: sum(t[name] for t in self._since_logged) / len(self._since_logged) for name in terms}
-            self._since_logged.clear()
-            self.log_dict({f"train/{name}": value for name, value in means.items()}, batch_size=count)
-
-    def _mix(self, images: Tensor) -> Tensor:
-        """[B] in [0, 1): by (seed, iteration, position in all ranks' batch), so that ranks and resumes agree."""
-        start = self.trainer.global_rank * len(images)
-        words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + len(images))
-        return torch.from_numpy(unit(words[:, 0])).to(images)
-
-    def _optimizers_counted_once(self) -> Any:
-        """Both optimisers; the discriminators' steps do not count, or one iteration would be two global steps."""
-        optimizer_g, optimizer_d = self.optimizers()  # type: ignore
-        optimizer_d._on_before_step = _nothing
-        optimizer_d._on_after_step = _nothing
-        return optimizer_g, optimizer_d
-
-
-def _nothing() -> None:
-    """Stands in for the hooks by which Lightning counts optimiser steps."""
+    def _mix(self, draw: int, size: int) -> Tensor:
+        """[size] in [0, 1): by (seed, iteration, position in all ranks' draws), so that ranks and resumes agree."""
+        start = (draw * self.trainer.world_size + self.trainer.global_rank) * size
+        words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + size)
+        return torch.from_numpy(unit(words[:, 0]))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,12 +14,43 @@ from simswap.errors import InputError
 SCHEDULES = ("constant", "linear", "cosine")
 
 
-class OptimizerSettings:
-    """Adam for both phases, and the generator's schedule.
+@dataclass(frozen=True)
+class Schedule:
+    """A learning rate over the iterations: a linear rise over ``warmup`` ones, then the shape, down to final_ratio.
 
-    generator_lr, discriminator_lr: learning rates. betas, eps: Adam's. schedule: of the generator's rate after the
-    warm-up: ``constant``, or from 1 down to ``final_ratio`` at ``total_iterations`` in a ``linear`` or ``cosine`` way.
-    warmup: iterations of linear rise from 0. Raises InputError for values that make no schedule.
+    shape: ``constant``, or from 1 to ``final_ratio`` at ``total`` iterations in a ``linear`` or ``cosine`` way.
+    """
+
+    shape: str
+    warmup: int
+    total: int | None
+    final_ratio: float
+
+    def ratio(self, iteration: int) -> float:
+        """The learning rate at an iteration (from 0), as a share of the full one."""
+        if iteration < self.warmup:
+            return (iteration + 1) / (self.warmup + 1)
+        if self.shape == "constant" or self.total is None:
+            return 1.0
+        done = min(1.0, (iteration - self.warmup) / max(1, self.total - self.warmup))
+        way = 1 - done if self.shape == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.final_ratio + (1 - self.final_ratio) * way
+
+    def of(self, optimizer: Optimizer) -> LambdaLR:
+        # A bound method, not the object: torch would store the object's fields and put them back on a resume.
+        return LambdaLR(optimizer, self.ratio)
+
+
+class OptimizerSettings:
+    """Adam for both phases with their schedules, and how a batch becomes steps.
+
+    generator_lr, discriminator_lr: learning rates. betas, eps: Adam's; discriminator_betas: others for the
+    discriminators, null takes the same. schedule, warmup, final_ratio: see `Schedule`; of the discriminators' rate
+    where the key has ``discriminator_`` before it, null takes the generator's. total_iterations: of both schedules.
+    generator_clip, discriminator_clip: largest norm of a network's whole gradient, null leaves it. accumulate: parts
+    that each rank's batch is worked through in, for the memory of one part; the result is the whole batch's, but batch
+    norm sees a part. discriminator_steps: steps of the discriminators for one of the generator, each on its own batch.
+    Raises InputError for values out of range or that make no schedule.
     """
 
     def __init__(
@@ -31,37 +63,72 @@ class OptimizerSettings:
         warmup: int = 0,
         total_iterations: int | None = None,
         final_ratio: float = 0.0,
+        discriminator_betas: list[float] | None = None,
+        discriminator_schedule: str | None = "constant",
+        discriminator_warmup: int | None = 0,
+        discriminator_final_ratio: float | None = None,
+        generator_clip: float | None = None,
+        discriminator_clip: float | None = None,
+        accumulate: int = 1,
+        discriminator_steps: int = 1,
     ) -> None:
-        if schedule not in SCHEDULES:
-            raise InputError(f"optimizer.schedule={schedule}: choose one of {', '.join(SCHEDULES)}")
-        if schedule != "constant" and not total_iterations:
-            raise InputError(f"optimizer.schedule={schedule} needs optimizer.total_iterations, at least 1")
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise InputError(f"optimizer.betas={betas}: two numbers in [0, 1)")
-        for name, value in {"generator_lr": generator_lr, "discriminator_lr": discriminator_lr}.items():
-            if not value > 0:
-                raise InputError(f"optimizer.{name}={value}: it must be above 0")
-        self.generator_lr, self.discriminator_lr = generator_lr, discriminator_lr
-        # an integer 0 makes Adam raise
-        self.betas, self.eps = (float(betas[0]), float(betas[1])), eps
-        self.schedule, self.warmup = schedule, warmup
-        self.total_iterations, self.final_ratio = total_iterations, final_ratio
+        self.generator_lr = _positive("generator_lr", generator_lr)
+        self.discriminator_lr = _positive("discriminator_lr", discriminator_lr)
+        self.betas = _betas("betas", betas)
+        self.discriminator_betas = _betas("discriminator_betas", discriminator_betas or betas)
+        self.eps = eps
+        self.generator_schedule = Schedule(schedule, warmup, total_iterations, final_ratio)
+        self.discriminator_schedule = Schedule(
+            schedule if discriminator_schedule is None else discriminator_schedule,
+            warmup if discriminator_warmup is None else discriminator_warmup,
+            total_iterations,
+            final_ratio if discriminator_final_ratio is None else discriminator_final_ratio,
+        )
+        _check_schedule("", self.generator_schedule)
+        _check_schedule("discriminator_", self.discriminator_schedule)
+        self.generator_clip = None if generator_clip is None else _positive("generator_clip", generator_clip)
+        self.discriminator_clip = (
+            None if discriminator_clip is None else _positive("discriminator_clip", discriminator_clip)
+        )
+        self.accumulate = int(_positive("accumulate", accumulate))
+        self.discriminator_steps = int(_positive("discriminator_steps", discriminator_steps))
 
-    def adam(self, network: nn.Module, lr: float) -> Adam:
-        return Adam(network.parameters(), lr=lr, betas=self.betas, eps=self.eps)
+    def generator_adam(self, network: nn.Module) -> Adam:
+        return Adam(network.parameters(), lr=self.generator_lr, betas=self.betas, eps=self.eps)
 
-    def generator_schedule(self, optimizer: Optimizer) -> LambdaLR:
-        return LambdaLR(optimizer, self.ratio)
+    def discriminator_adam(self, network: nn.Module) -> Adam:
+        return Adam(network.parameters(), lr=self.discriminator_lr, betas=self.discriminator_betas, eps=self.eps)
 
-    def ratio(self, iteration: int) -> float:
-        """The generator's learning rate at an iteration (from 0), as a share of ``generator_lr``."""
-        if iteration < self.warmup:
-            return (iteration + 1) / (self.warmup + 1)
-        if self.schedule == "constant" or self.total_iterations is None:
-            return 1.0
-        done = min(1.0, (iteration - self.warmup) / max(1, self.total_iterations - self.warmup))
-        shape = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-        return self.final_ratio + (1 - self.final_ratio) * shape
+    def check_batch(self, batch_size: int, ranks: int) -> None:
+        """Raise InputError where a rank's batch does not divide into ``accumulate`` equal parts."""
+        if batch_size // ranks % self.accumulate:
+            raise InputError(
+                f"optimizer.accumulate={self.accumulate} does not divide the {batch_size // ranks} pairs of a rank "
+                f"(data.batch_size={batch_size} over {ranks} rank(s)); choose another of the two"
+            )
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise InputError(f"optimizer.{name}={value}: it must be a finite number above 0")
+    return value
+
+
+def _betas(name: str, betas: list[float]) -> tuple[float, float]:
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise InputError(f"optimizer.{name}={betas}: two numbers in [0, 1)")
+    return float(betas[0]), float(betas[1])  # an integer 0 makes Adam raise
+
+
+def _check_schedule(prefix: str, schedule: Schedule) -> None:
+    if schedule.shape not in SCHEDULES:
+        raise InputError(f"optimizer.{prefix}schedule={schedule.shape}: choose one of {', '.join(SCHEDULES)}")
+    if schedule.shape != "constant" and not schedule.total:
+        raise InputError(f"optimizer.{prefix}schedule={schedule.shape} needs optimizer.total_iterations, at least 1")
+    if schedule.warmup < 0:
+        raise InputError(f"optimizer.{prefix}warmup={schedule.warmup}: it must be at least 0")
+    if not 0 <= schedule.final_ratio <= 1:
+        raise InputError(f"optimizer.{prefix}final_ratio={schedule.final_ratio}: a share from 0 to 1")
 
 
 def averaged_copy(network: nn.Module) -> nn.Module:

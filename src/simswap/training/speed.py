@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import lightning as L
 import torch
 
 from simswap.errors import InputError
@@ -17,11 +18,16 @@ def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None
     The names in the state dict stay, and so do checkpoints. The discriminators are never compiled: torch.compile has
     no second derivative, and the gradient penalty needs one. The averaged generator neither: validation has other
     batch sizes. Compiling happens at the first iteration, which takes a minute or more.
-    Raises InputError for ``compile`` where no C++ compiler is found.
+    Raises InputError for ``compile`` where no C++ compiler is found, and with ``generator.checkpointing``.
     """
     if channels_last:
         module.to(memory_format=torch.channels_last)
     if compile:
+        if module.generator.checkpointing:
+            raise InputError(
+                "compile=true with generator.checkpointing=true: torch.compile chooses itself what to work out again; "
+                "set one of them to false"
+            )
         if cpp_compiler() is None:
             raise InputError(
                 f"compile=true: torch.compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is found; "
@@ -30,6 +36,14 @@ def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None
         # In place: torch.compile(network) would wrap it, and "_orig_mod." would come into all names.
         module.generator.compile()
         module.embedder.recogniser.compile()
+
+
+def check_precision(trainer: L.Trainer, asked: str | int | None) -> None:
+    """Raise InputError where Lightning would take another precision: on a CPU it makes bf16 of fp16."""
+    if str(asked) in ("16", "16-mixed") and trainer.precision != "16-mixed":
+        raise InputError(
+            f"trainer.precision={asked} needs a GPU; on this device take trainer.precision=bf16-mixed or 32-true"
+        )
 
 
 def cpp_compiler() -> str | None:

@@ -1,0 +1,108 @@
+"""After each validation: the ways in which such a training goes wrong, told in plain words with what to try."""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+
+from simswap.tracking.logger import alert
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on a figure speaks of a fault; each is a share, and 0 switches its detection off.
+
+    identity: of the way from do_nothing's to copy_source's id_similarity; at most this much was transferred, and
+    target_similarity is at least the limit of that name: the result is just the target. pose: of copy_source's pose
+    error, at least: the result does not follow the target (one pose for all comes to about 0.7). discriminator: of the
+    discriminators' loss where they tell nothing apart (1 a scale), at most: they win outright.
+    """
+
+    identity: float = 0.1
+    target_similarity: float = 0.7
+    pose: float = 0.6
+    discriminator: float = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong, in a few words and in a sentence with figures and what to try."""
+
+    title: str
+    text: str
+
+
+def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[Finding]:
+    """The faults that the figures of a validation, named as they are logged, speak of; what is missing says nothing.
+
+    scales: of the discriminators.
+    """
+
+    def figure(name: str) -> float:
+        return float(figures.get(name, math.nan))
+
+    found = []
+    mine, nothing, copied = (figure(f"val/{of}id_similarity") for of in ("", "do_nothing/", "copy_source/"))
+    like_target = figure("val/target_similarity")
+    way = (mine - nothing) / (copied - nothing) if copied > nothing else math.nan
+    if way <= limits.identity and limits.identity and like_target >= limits.target_similarity:
+        found.append(Finding(
+            "The result is just the target",
+            f"identity does not move: id_similarity {mine:.2f} is {way:.0%} of the way from do_nothing's {nothing:.2f} "
+            f"to copy_source's {copied:.2f}, and the result is the target to {like_target:.2f}; try a higher "
+            "objective.weights.identity (20 or 30), a higher objective.feature_matching.first_layer, a lower "
+            "objective.weights.feature_matching, or look whether train/identity still falls",
+        ))  # fmt: skip
+    error, other_face = figure("val/pose_error_deg"), figure("val/copy_source/pose_error_deg")
+    if limits.pose and error >= limits.pose * other_face:
+        found.append(Finding(
+            "The result does not follow the target",
+            f"the generator ignores the target: pose_error_deg {error:.1f} is {error / other_face:.0%} of "
+            f"copy_source's {other_face:.1f} (one pose for all comes to about 70 %), self_reconstruction "
+            f"{figure('val/self_reconstruction'):.3f}; try a lower objective.weights.identity, a higher "
+            "objective.weights.reconstruction, or a lower objective.feature_matching.first_layer",
+        ))  # fmt: skip
+    hinge, fooled = figure("train/discriminator"), figure("train/adversarial")
+    if limits.discriminator and hinge <= limits.discriminator * scales:
+        found.append(Finding(
+            "The discriminators win outright",
+            f"they tell every result: train/discriminator {hinge:.3f} of {scales} where they tell nothing apart, "
+            f"train/adversarial {fooled:.2f}; the generator learns nothing more from them; try a lower "
+            "optimizer.discriminator_lr, a higher objective.weights.gradient_penalty, a smaller discriminator.width, "
+            "or optimizer.discriminator_steps=1",
+        ))  # fmt: skip
+    return found
+
+
+class Diagnosis(L.Callback):
+    """Tells each fault once, in the log and as an alert in W&B, when it shows; again only if it went away between.
+
+    warmup: iterations before the first word, since a young network has every fault. limits: see `Limits`.
+    """
+
+    def __init__(self, warmup: int, limits: Limits) -> None:
+        self.warmup, self.limits = warmup, limits
+        self.present: list[str] = []
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.global_step < self.warmup:
+            return
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        scales = len(pl_module.discriminators.scales)  # type: ignore[union-attr, arg-type]
+        found = diagnose(figures, self.limits, scales)
+        for finding in found:
+            if finding.title not in self.present and trainer.is_global_zero:
+                log.warning("iteration %d: %s: %s", trainer.global_step, finding.title, finding.text)
+                alert(trainer.loggers, finding.title, f"iteration {trainer.global_step}: {finding.text}")
+        self.present = [finding.title for finding in found]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"present": list(self.present)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.present = list(state_dict["present"])

@@ -1,0 +1,151 @@
+"""How steps are made, whatever they are made for: parts, loss scales, guards, what is logged and kept for a resume."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.strategies import ParallelStrategy
+from torch import Tensor
+from torch.optim import Optimizer
+
+from simswap.models.statistics import put_back
+from simswap.training.means import RunningMeans
+from simswap.training.phase import MADE, OVERFLOWED, SKIPPED, Part, Phase, Skip, Skips, like, mean_of
+
+STATE_KEY = "simswap_training"
+
+
+class SteppingModule(L.LightningModule):
+    """Manual optimisation in phases, the generator's and the discriminators', each with its optimiser.
+
+    A phase sums the gradient up over the parts of a batch and makes one step of it; where the loss or the gradient is
+    not finite on any rank, all ranks leave the step out, and it leaves no trace in weights, optimiser or statistics.
+    """
+
+    def __init__(self, phases: list[Phase]) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        # A dict of plain objects, which torch does not register: the networks have one name each in the state dict.
+        self.phases = {phase.name: phase for phase in phases}
+        #: optimiser steps that were left out, for callbacks to read
+        self.skips = Skips()
+        self._stepping = phases[0]
+        self._means = RunningMeans()
+        self._restored: dict[str, Any] = {}
+
+    def prepare_steps(self) -> None:
+        """At the start of training: fp16's loss scales, and what a checkpoint brought."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:  # the generator takes Lightning's, the discriminators one of its kind
+            self.phases["generator"].scaler = scaler
+            self.phases["discriminator"].scaler = like(scaler, self.device)
+        if self._restored:
+            self._load_state(self._restored)
+            self._restored = {}
+
+    def step(
+        self,
+        phase: Phase,
+        optimizer: Optimizer,
+        parts: list[Part],
+        loss_of: Callable[[Part], tuple[Tensor, dict[str, Tensor]]],
+        statistics: list[Tensor],
+    ) -> bool:
+        """One step along the mean gradient of the parts; True where it was made.
+
+        loss_of: a part's loss and terms. statistics: the buffers of the phase's network as they were before any
+        forward pass on this batch; they are put back where the step is left out.
+        """
+        self._stepping = phase
+        losses, terms = [], []
+        with self._loss_scale_of(phase):
+            for part in parts:
+                with self._gradients_exchanged(part is parts[-1]):
+                    loss, part_terms = loss_of(part)
+                    self.manual_backward(loss / len(parts))
+                losses.append(loss.detach())
+                terms.append(part_terms)
+            phase.loss = torch.stack(losses).mean()
+            optimizer.step()
+        optimizer.zero_grad()
+        if phase.step == SKIPPED:
+            put_back(phase.network, statistics)
+            self.skips.now.append(Skip(phase.name, float(phase.loss), float(phase.norm)))
+            return False
+        self._means.add(mean_of(terms))
+        if phase.step == MADE:
+            self._means.add({f"{phase.name}_grad_norm": phase.norm})
+        return phase.step == MADE
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """With the gradient complete (and unscaled, in fp16): leave a step out that is not finite, else clip."""
+        phase, agree = self._stepping, self.trainer.strategy.reduce_boolean_decision
+        if agree(phase.measure()):
+            phase.step = MADE
+            phase.clip_gradient()
+            return
+        phase.step = OVERFLOWED if agree(phase.looking_for_scale()) else SKIPPED
+        optimizer.zero_grad()  # Adam passes over what has no gradient: neither weights nor moments move
+
+    def optimizers_counted_once(self) -> Any:
+        """Both optimisers; the discriminators' steps do not count, or one iteration would be two global steps."""
+        optimizer_g, optimizer_d = self.optimizers()  # type: ignore
+        optimizer_d._on_before_step = _nothing
+        optimizer_d._on_after_step = _nothing
+        return optimizer_g, optimizer_d
+
+    def log_means(self, rates: dict[str, Optimizer]) -> None:
+        """Means over ranks and over the iterations since the last logged one; rates: whose learning rate is logged.
+
+        With alternating pairs one iteration alone tells half.
+        """
+        if self.global_step % max(1, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
+            return
+        values: dict[str, Any] = dict(self._means.take(self._over_ranks))
+        values |= {name: optimizer.param_groups[0]["lr"] for name, optimizer in rates.items()}
+        values |= {"skipped_steps": float(self.skips.total)}
+        values |= {f"{p.name}_loss_scale": p.scaler.get_scale() for p in self.phases.values() if p.scaler is not None}
+        self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        scaler = self.phases["discriminator"].scaler
+        checkpoint[STATE_KEY] = {
+            "means": self._means.state_dict(self._over_ranks),
+            "skipped_steps": self.skips.total,
+            "skipped_in_a_row": self.skips.in_a_row,
+            "discriminator_scaler": None if scaler is None else scaler.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._restored = checkpoint.get(STATE_KEY, {})  # checkpoints of before have none
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        self._means.load_state_dict(state["means"], next(self.parameters()))
+        self.skips.total, self.skips.in_a_row = state["skipped_steps"], state["skipped_in_a_row"]
+        scaler = self.phases["discriminator"].scaler
+        if scaler is not None and state["discriminator_scaler"]:
+            scaler.load_state_dict(state["discriminator_scaler"])
+
+    def _over_ranks(self, values: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(values, reduce_op="mean")  # type: ignore[return-value]
+
+    def _gradients_exchanged(self, last: bool) -> AbstractContextManager[None]:
+        """Ranks exchange the gradients once, with the last part's backward pass."""
+        strategy = self.trainer.strategy
+        return nullcontext() if last or not isinstance(strategy, ParallelStrategy) else strategy.block_backward_sync()
+
+    @contextmanager
+    def _loss_scale_of(self, phase: Phase) -> Iterator[None]:
+        """fp16: Lightning scales, unscales and steps by this phase's own scale."""
+        plugin: Any = self.trainer.precision_plugin
+        if phase.scaler is not None:
+            plugin.scaler = phase.scaler
+        yield
+        if phase.scaler is not None:
+            plugin.scaler = self.phases["generator"].scaler  # the one that Lightning saves
+
+
+def _nothing() -> None:
+    """Stands in for the hooks by which Lightning counts optimiser steps."""
