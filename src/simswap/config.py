@@ -50,6 +50,7 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
     single run are faults of the program and keep their stack trace.
     """
     complaints: list[str] = []
+    noted.clear()
     if ranks.HANDOFF in os.environ:
         sys.exit(run_handed_over(job))
 

@@ -1,5 +1,6 @@
 """Jobs of a sweep: one that fails leaves a note in its folder and does not stop the others."""
 
+import json
 import sys
 import time
 import traceback
@@ -15,6 +16,7 @@ from simswap.files import whole_file
 from simswap.processes import one_line
 
 ERROR_FILE = "error.txt"
+VALUES_FILE = "objectives.json"
 
 failed_jobs: list[tuple[Path, str]] = []
 """Folder and line of each job that failed in the sweep of this process, as `FailedJobs` found them."""
@@ -43,13 +45,28 @@ def failure_of(folder: Path, since: float = 0.0) -> str | None:
     return (file.read_text(encoding="utf-8").splitlines() or ["no reason given"])[0]
 
 
+def write_values(folder: Path, value: Any) -> None:
+    """Keep a finished job's objectives in ``<folder>/objectives.json``: its sweep may be killed before it hears."""
+    if value is not None and ranks.is_first():
+        with whole_file(folder / VALUES_FILE) as part:
+            part.write_text(json.dumps(list(value) if isinstance(value, tuple) else [value]), encoding="utf-8")
+
+
+def values_of(folder: Path) -> list[float] | None:
+    """A finished job's objectives, or None."""
+    file = folder / VALUES_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
 def survive(job: Any, cfg: DictConfig, folder: Path) -> Any:
     """``job(cfg)``'s value, or None with a note where it fails; only Ctrl-C and the like get through.
 
     Where torchrun or srun started this process, the error is raised after the note: the other ranks wait for this one.
     """
     try:
-        return job(cfg)
+        value = job(cfg)
+        write_values(folder, value)
+        return value
     except Exception as error:
         note_failure(folder, error)
         if ranks.from_environment() is not None:

@@ -12,13 +12,15 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
+from simswap import ranks
 from simswap.config import build, front_door, nearest
 from simswap.errors import InputError
 from simswap.models.embedder import Embedder
+from simswap.naming import group_name, run_name
+from simswap.sweeping.pruning import pruning_of
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
 from simswap.training.diagnosis import Diagnosis, Limits
@@ -38,7 +40,10 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Train by a checked config; returns the last values of ``sweep_metrics``, what sweeps optimise."""
     run = Path(HydraConfig.get().runtime.output_dir)
-    cfg = settings_of(run, cfg)
+    if cfg.get("if_begun") == "resume" and (run / "checkpoints").is_dir():
+        cfg.resume = str(run)
+    if ranks.HANDOFF not in os.environ:  # else the process that started this one has settled it
+        cfg = settings_of(run, cfg)
     newest = newest_checkpoint(run, bool(cfg.resume))
     processes = build(cfg.strategy) if "strategy" in cfg else Processes()  # a resumed run of before has no such key
     processes.check(cfg.trainer, cfg.objective.weights.gradient_penalty)
@@ -84,7 +89,7 @@ def fit(
     trainer: L.Trainer = build(
         cfg.trainer,
         **processes.trainer_settings(cfg.trainer),
-        logger=build(cfg.logger, run=run, name=run_name(), group=cfg.name, config=config),
+        logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=config),
         callbacks=[
             EmbeddingTable(),
             SkippedSteps(run, guards.get("max_skipped_in_a_row", 20)),
@@ -97,6 +102,7 @@ def fit(
             Progress(cfg.progress_every),
             report,
             SameWeights(run),
+            *pruning_of(run, cfg.get("sweep"), cfg.get("sweep_metrics", [])),
             stop,
         ],
         enable_progress_bar=False,
@@ -169,13 +175,6 @@ def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
     if not resuming and newest.is_file():
         raise InputError(f"{run} holds another run's work; choose another hydra.run.dir, or go on with resume={run}")
     return newest if resuming else None
-
-
-def run_name() -> str:
-    """What tells this run from others in W&B: the job's number in a sweep, and what was changed."""
-    hydra = HydraConfig.get()
-    changed = hydra.job.override_dirname or "defaults"
-    return changed if hydra.mode == RunMode.RUN else f"{hydra.job.num} {changed}"
 
 
 def summary(module: SimSwapModule, data: Any, run: Path) -> str:

@@ -1,0 +1,43 @@
+"""``hydra/sweeper: study``: trials of an Optuna study, handed batch by batch to whatever launcher is configured."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class StudySweeper(Sweeper):
+    """Takes its settings from the config's ``sweep`` and ``sweep_metrics``; see `simswap.sweeping.sweep`."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        try:
+            from simswap.sweeping.sweep import run_sweep
+        except ModuleNotFoundError as error:
+            from simswap.errors import InputError
+
+            raise InputError(f"sweeps need {error.name}: pip install 'simswap[sweeps]'") from error
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        return run_sweep(self.config, parser.parse_overrides(arguments), self._launch)
+
+    def _launch(self, batch: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        assert self.config is not None
+        folder = self.config.hydra.sweep.dir
+        if first == 0:
+            OmegaConf.save(self.config, f"{folder}/multirun.yaml")
+        self.validate_batch_is_legal(batch)
+        return self.launcher.launch(batch, initial_job_idx=first)

@@ -1,0 +1,56 @@
+"""What a run is called where runs stand side by side: its job's number, what tells it from others, its group."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+ASIDE = ("hydra.", "sweep.", "hydra/", "launcher=", "sweep=", "resume=")
+"""Overrides that say nothing of a run's settings."""
+
+
+def run_name() -> str:
+    """``3 identity=20 seed=1``: the job's number and the settings that its sweep changes; a single run's overrides."""
+    hydra = HydraConfig.get()
+    changed = [o for o in hydra.overrides.task if not o.startswith(ASIDE)]
+    if hydra.mode != RunMode.MULTIRUN:
+        return " ".join(changed) or "defaults"
+    same = same_in_all_jobs(Path(hydra.runtime.output_dir).parent)
+    return " ".join([str(hydra.job.num), *short([o for o in changed if o not in same])])
+
+
+def group_name(experiment: str) -> str:
+    """The sweep's name: the experiment and the sweep's folder; of a single run the experiment."""
+    hydra = HydraConfig.get()
+    sweep = Path(hydra.runtime.output_dir).parent
+    return f"{experiment} {sweep.name}" if hydra.mode == RunMode.MULTIRUN else experiment
+
+
+def same_in_all_jobs(sweep: Path) -> set[str]:
+    """The command line of a sweep, from its multirun.yaml: what a job has beside it, the sweep changes."""
+    file = sweep / "multirun.yaml"
+    return set(OmegaConf.load(file).hydra.overrides.task) if file.is_file() else set()
+
+
+def short(overrides: Sequence[str]) -> list[str]:
+    """``objective.weights.identity=20`` → ``identity=20``, with as much of the key as tells it from the others."""
+    parts = [o.partition("=") for o in overrides]
+    keys = [key.lstrip("+~").split(".") for key, _, _ in parts]
+    shortened = []
+    for key, (_, _, value) in zip(keys, parts, strict=True):
+        length = 1
+        while length < len(key) and sum(other[-length:] == key[-length:] for other in keys) > 1:
+            length += 1
+        shortened.append(f"{'.'.join(key[-length:])}={_rounded(value)}")
+    return shortened
+
+
+def _rounded(value: str) -> str:
+    """A sampler's 0.00021436587 as 0.0002144."""
+    value = value.strip("'\"")
+    try:
+        return f"{float(value):.4g}" if "." in value or "e" in value else value
+    except ValueError:
+        return value

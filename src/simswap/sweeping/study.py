@@ -1,0 +1,263 @@
+"""The study of a sweep, kept in its folder: which points were tried, what they gave, and which come next.
+
+Everything is in ``<sweep>/study.journal``, appended and synced line by line, so that a process killed at any moment
+leaves a study to go on with.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import math
+import random
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from simswap.errors import InputError
+from simswap.files import whole_file
+from simswap.jobs import failure_of, values_of
+from simswap.sweeping.space import Point, Space
+
+JOURNAL = "study.journal"
+STUDY = "sweep"
+SAMPLERS = ("grid", "random", "tpe", "nsga2")
+PRUNERS = ("none", "median")
+MOST_TRIES = 30
+"""So often a sampler is asked for a point that was not tried yet; then one is drawn at random."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The config's ``sweep`` node and ``sweep_metrics``; see conf/train.yaml. Raises InputError where they clash."""
+
+    metrics: Sequence[str]
+    directions: Sequence[str]
+    sampler: str
+    trials: int
+    population: int
+    pruning: str
+    pruning_startup: int
+    pruning_warmup: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        for key, value, valid in (("sampler", self.sampler, SAMPLERS), ("pruning", self.pruning, PRUNERS)):
+            if value not in valid:
+                raise InputError(f"sweep.{key} is {value!r}: choose one of {', '.join(valid)}")
+        if set(self.directions) - {"maximize", "minimize"} or len(self.directions) != len(self.metrics):
+            raise InputError(
+                f"sweep.directions={list(self.directions)}: give maximize or minimize for each of sweep_metrics="
+                f"{list(self.metrics)}"
+            )
+        if self.pruning != "none" and len(self.metrics) > 1:
+            raise InputError(
+                f"sweep.pruning={self.pruning}: Optuna prunes studies of one objective only, and sweep_metrics has "
+                f"{len(self.metrics)}; set sweep.pruning=none, or one metric"
+            )
+        if self.trials < 1:
+            raise InputError(f"sweep.trials={self.trials}: give at least 1")
+
+    def make_sampler(self, trials_before: int) -> optuna.samplers.BaseSampler:
+        """A sampler whose draws are not those of the process that a resumed study began in."""
+        seed = self.seed + trials_before
+        if self.sampler == "tpe":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                # constant_liar: trials of one batch know of each other
+                return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        if self.sampler == "nsga2":
+            return optuna.samplers.NSGAIISampler(seed=seed, population_size=self.population)
+        return optuna.samplers.RandomSampler(seed=seed)
+
+    def make_pruner(self) -> optuna.pruners.BasePruner:
+        if self.pruning == "none":
+            return optuna.pruners.NopPruner()
+        return optuna.pruners.MedianPruner(self.pruning_startup, self.pruning_warmup)
+
+
+class SweepStudy:
+    """The study in ``folder``, new or gone on with; one process at a time.
+
+    Raises InputError where another process runs it, or it was begun with another space or other objectives.
+    """
+
+    def __init__(self, folder: Path, space: Space, settings: Settings) -> None:
+        self.folder, self.space, self.settings = folder, space, settings
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _hold(folder)
+        mend(folder / JOURNAL)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = optuna.create_study(
+            study_name=STUDY, storage=storage(folder), directions=list(settings.directions), load_if_exists=True
+        )
+        trials = self.study.get_trials(deepcopy=False)
+        self.study.sampler = settings.make_sampler(len(trials))
+        self.resumed = bool(trials)
+        self._check({"metrics": list(settings.metrics), "directions": list(settings.directions),
+                     "space": space.describe()})
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._recover(trial)
+
+    def _check(self, now: dict[str, Any]) -> None:
+        begun = self.study.user_attrs.get("begun")
+        if begun is None:
+            self.study.set_user_attr("begun", now)
+            return
+        for key, value in now.items():
+            if begun[key] != value:
+                raise InputError(f"{self.folder} holds a study with other {key} ({begun[key]}); give those, or another "
+                                 "folder for a new sweep")
+
+    def _recover(self, trial: FrozenTrial) -> None:
+        """A trial that the killed process left: its result where its job came to an end, else its point once more."""
+        job = trial.user_attrs.get("job")
+        if job is not None and values_of(self.folder / str(job)) is not None:
+            self.finish(trial.number, job, values_of(self.folder / str(job)))
+            return
+        self._set(trial.number, "lost", True)
+        self.study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            self.study.enqueue_trial(trial.params)
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        Trial(self.study, self.study.trials[number]._trial_id).set_user_attr(key, value)
+
+    @property
+    def counted(self) -> list[FrozenTrial]:
+        """Trials that stand: complete, pruned, failed or at work; neither killed ones nor repeated points."""
+        return [t for t in self.study.get_trials(deepcopy=False)
+                if t.state != TrialState.WAITING and not {"lost", "repeated"} & set(t.user_attrs)]
+
+    def missing(self) -> int:
+        """How many trials are still to be run."""
+        if self.settings.sampler == "grid":
+            return len(self._untried())
+        return self.settings.trials - len(self.counted)
+
+    def next_job(self) -> int:
+        """The number of the next job's folder: behind all that there are."""
+        taken = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
+        taken += [t.user_attrs["job"] for t in self.study.get_trials(deepcopy=False) if "job" in t.user_attrs]
+        return max(taken, default=-1) + 1
+
+    def ask(self, count: int) -> list[tuple[int, Point]]:
+        """Number and point of up to ``count`` new trials; fewer where no untried point is left."""
+        asked: list[tuple[int, Point]] = []
+        job = self.next_job()
+        while len(asked) < count:
+            trial = self._ask_once()
+            if trial is None:
+                break
+            trial.set_user_attr("job", job + len(asked))
+            asked.append((trial.number, trial.params))
+        return asked
+
+    def _ask_once(self) -> Trial | None:
+        """A trial with a point that was not tried, or None where there is none."""
+        if self.settings.sampler == "grid":
+            untried = self._untried()
+            if not untried:
+                return None
+            self._enqueue(untried[0])
+        for attempt in range(MOST_TRIES + 1):
+            tried = [t.params for t in self.counted]
+            if attempt == MOST_TRIES:
+                untried = self._untried()
+                if not untried:
+                    return None
+                self._enqueue(random.Random(len(tried)).choice(untried))
+            trial = self.study.ask(self.space.distributions)
+            if trial.params not in tried:
+                return trial
+            trial.set_user_attr("repeated", True)
+            self.study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def _enqueue(self, point: Point) -> None:
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if not waiting:  # a killed process's points come first
+            self.study.enqueue_trial(point)
+
+    def _untried(self) -> list[Point]:
+        points = self.space.points()
+        if points is None:
+            if self.settings.sampler == "grid":
+                raise InputError("sweep=grid needs choices, ranges or steps: an interval has no end of points")
+            return []
+        tried = [t.params for t in self.counted]
+        return [point for point in points if point not in tried]
+
+    def finish(self, number: int, job: int, values: Sequence[float] | None) -> str:
+        """Record a trial's end: its values, or failed (with the line of its job's error.txt); gives the state."""
+        trial = self.study.trials[number]
+        if "pruned_at" in trial.user_attrs:
+            self.study.tell(number, state=TrialState.PRUNED)
+        elif values is not None and len(values) == len(self.settings.metrics) and all(map(math.isfinite, values)):
+            self.study.tell(number, list(values))
+        else:
+            reason = failure_of(self.folder / str(job)) or f"no value of {', '.join(self.settings.metrics)}: {values}"
+            self._set(number, "reason", reason)
+            self.study.tell(number, state=TrialState.FAIL)
+        return self.study.trials[number].state.name
+
+    def write_table(self) -> Path:
+        """``<sweep>/trials.csv``: job folder, state, settings, objectives and reason, a row for each counted trial."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        keys = list(self.space.distributions)
+        writer.writerow(["job", "state", *keys, *self.settings.metrics, "reason"])
+        for trial in self.counted:
+            values = trial.values or [""] * len(self.settings.metrics)
+            settings = [json.dumps(trial.params.get(key)) for key in keys]
+            writer.writerow([trial.user_attrs.get("job", ""), trial.state.name.lower(), *settings, *values,
+                             trial.user_attrs.get("reason", "")])
+        with whole_file(self.folder / "trials.csv") as part:
+            part.write_text(buffer.getvalue(), encoding="utf-8")
+        return self.folder / "trials.csv"
+
+    def best(self) -> list[FrozenTrial]:
+        """The best trial, or with several objectives those that no other beats in all."""
+        if not any(t.state == TrialState.COMPLETE for t in self.counted):
+            return []
+        return self.study.best_trials
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+def storage(folder: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+
+
+def mend(journal: Path) -> None:
+    """Cut off a last line that a killed process left without its end, and its lock."""
+    for stale in journal.parent.glob(f"{journal.name}.lock*"):
+        with suppress(FileNotFoundError):
+            stale.unlink()
+    if journal.is_file():
+        content = journal.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            with journal.open("r+b") as file:
+                file.truncate(whole)
+
+
+def _hold(folder: Path) -> IO[str]:
+    file = (folder / ".sweeper.lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(f"{folder}: another process runs this sweep; wait for it, or end it first") from error
+    return file

@@ -1,0 +1,101 @@
+"""One sweep from its first to its last batch: ask the study, hand the batch to the launcher, tell the study."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
+
+from simswap.errors import InputError
+from simswap.jobs import note_failure, values_of
+from simswap.sweeping.space import make_space
+from simswap.sweeping.study import Settings, SweepStudy
+
+log = logging.getLogger(__name__)
+
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+MAY_CHANGE = ("sweep.trials=", "sweep.resume=", "sweep.parallel=", "launcher=", "hydra/launcher=")
+"""What the command line of a resumed sweep may give differently."""
+
+
+def settings_of(config: DictConfig) -> Settings:
+    node = config.sweep
+    return Settings(
+        list(config.sweep_metrics), list(node.directions), node.sampler, node.trials, node.population, node.pruning,
+        node.pruning_startup, node.pruning_warmup, node.seed,
+    )
+
+
+def run_sweep(config: DictConfig, overrides: Sequence[Override], launch: Launch) -> list[JobReturn]:
+    """Run the trials that the sweep folder's study still misses; gives the jobs' returns.
+
+    config: the sweep's whole config. overrides: the command line's. launch: (batch of overrides, first job's number).
+    Raises InputError for a sweep that cannot be run, or goes on otherwise than it began.
+    """
+    folder = Path(config.hydra.sweep.dir)
+    if config.sweep.resume and not (folder / "study.journal").is_file():
+        raise InputError(f"sweep.resume={folder}: there is no study.journal; give a sweep's folder")
+    if config.sweep.parallel < 1:
+        raise InputError(f"sweep.parallel={config.sweep.parallel}: give at least 1")
+    params = OmegaConf.to_container(config.sweep.params, resolve=True) if config.sweep.params else None
+    space, fixed = make_space(params, overrides)  # type: ignore[arg-type]
+    study = SweepStudy(folder, space, settings_of(config))
+    try:
+        _same_command(folder, fixed, study)
+        returns: list[JobReturn] = []
+        if study.resumed:
+            log.info("the study goes on: %d trials stand, %d are missing", len(study.counted), study.missing())
+        while (missing := study.missing()) > 0:
+            asked = study.ask(min(missing, config.sweep.parallel))
+            if not asked:
+                log.info("every point of the space was tried: %d of sweep.trials=%d", len(study.counted),
+                         config.sweep.trials)
+                break
+            returns += _run_batch(study, asked, fixed, launch)
+        for trial in study.best():
+            log.info("best: job %s, %s = %s, with %s", trial.user_attrs.get("job"), config.sweep_metrics, trial.values,
+                     " ".join(space.overrides(trial.params)))
+        log.info("all trials: %s", study.write_table())
+        return returns
+    finally:
+        study.close()
+
+
+def _run_batch(
+    study: SweepStudy, asked: Sequence[tuple[int, dict[str, Any]]], fixed: Sequence[str], launch: Launch
+) -> list[JobReturn]:
+    first = study.study.trials[asked[0][0]].user_attrs["job"]
+    batch = [[*fixed, *study.space.overrides(point), f"sweep.trial={number}"] for number, point in asked]
+    try:
+        returns = list(launch(batch, first))
+    except Exception as error:
+        if not isinstance(error, OSError | RuntimeError):  # a config that does not compose: no job would
+            raise
+        # The launcher itself broke, as joblib's does when the system kills a worker: what came to an end counts.
+        log.warning("the launcher failed (%s: %s)", type(error).__name__, str(error).splitlines()[:1])
+        returns = []
+    for place, (number, _) in enumerate(asked):
+        job = first + place
+        folder = study.folder / str(job)
+        if place < len(returns) and returns[place].status == JobStatus.FAILED:
+            note_failure(folder, returns[place]._return_value)
+        elif not returns and values_of(folder) is None:
+            note_failure(folder, InputError("the launcher lost this job; it was killed, or ran out of memory"))
+        state = study.finish(number, job, values_of(folder))
+        log.info("job %d: %s", job, state.lower())
+    study.write_table()
+    return returns
+
+
+def _same_command(folder: Path, fixed: Sequence[str], study: SweepStudy) -> None:
+    """A resumed sweep has the settings that it began with, or its trials could not be compared."""
+    kept = [o for o in fixed if not o.startswith(MAY_CHANGE) and not o.startswith("hydra.")]
+    begun = study.study.user_attrs.get("command")
+    if begun is None:
+        study.study.set_user_attr("command", kept)
+    elif begun != kept:
+        raise InputError(f"{folder}: the sweep began with {' '.join(begun)!r}, and now is given {' '.join(kept)!r}; "
+                         "give the same, or another folder for a new sweep")

@@ -1,0 +1,43 @@
+"""Names of runs and groups: what a reader of W&B's table can tell apart."""
+
+import pytest
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+
+from simswap.naming import group_name, run_name, short
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    def be(mode, overrides):
+        hydra = OmegaConf.structured(HydraConf)
+        with open_dict(hydra):
+            hydra.overrides.task, hydra.mode = overrides, mode
+            hydra.runtime.output_dir, hydra.job.num = str(tmp_path / "try" / "3"), 3
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", OmegaConf.create({"hydra": hydra}))
+
+    return be
+
+
+def test_a_job_of_a_sweep_is_named_by_what_the_sweep_changes(job, tmp_path):
+    (tmp_path / "try").mkdir()
+    swept = {"hydra": {"overrides": {"task": ["experiment=demo", "data.root=x", "seed=0,1"]}}}
+    (tmp_path / "try" / "multirun.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(swept)))
+    job("MULTIRUN", ["experiment=demo", "data.root=x", "seed=1", "optimizer.generator_lr=0.00021436587",
+                     "sweep.trial=3"])
+    assert run_name() == "3 seed=1 generator_lr=0.0002144"
+    assert group_name("demo") == "demo try"
+
+
+def test_a_single_run_is_named_by_its_command_line(job):
+    job("RUN", ["experiment=demo", "seed=1"])
+    assert run_name() == "experiment=demo seed=1"
+    assert group_name("demo") == "demo"
+    job("RUN", [])
+    assert run_name() == "defaults"
+
+
+def test_keys_are_as_long_as_tells_them_apart():
+    assert short(["generator.width=8", "discriminator.width=16", "+a.b='x y'"]) == [
+        "generator.width=8", "discriminator.width=16", "b=x y"]
