@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Train by a checked config; returns the last values of ``sweep_metrics``, what sweeps optimise."""
     run = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.get("if_begun") == "resume" and (run / "checkpoints").is_dir():
-        cfg.resume = str(run)
-    if ranks.HANDOFF not in os.environ:  # else the process that started this one has settled it
+    if cfg.get("if_begun") == "resume" and any((run / "checkpoints").glob("*.ckpt")):
+        cfg.resume = str(run)  # the same command once more: the settings are the run's own
+    elif ranks.HANDOFF not in os.environ:  # else the process that started this one has settled them
         cfg = settings_of(run, cfg)
     newest = newest_checkpoint(run, bool(cfg.resume))
     processes = build(cfg.strategy) if "strategy" in cfg else Processes()  # a resumed run of before has no such key
