@@ -41,6 +41,7 @@ bench: install
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/iteration.py
 	$(BIN)/python benchmarks/switches.py
+	$(BIN)/python benchmarks/checkpointing.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

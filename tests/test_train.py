@@ -1,6 +1,7 @@
 """``simswap-train`` through its command line: a run's folder, resuming, and bad input."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from PIL import Image
 from simswap import checkpoint
 from simswap.tracking.status import read_status
 from simswap.train import main
+from simswap.training.module import SimSwapModule
 
 DEBUG = ["experiment=debug", "logger.mode=disabled", "trainer.accelerator=cpu",
          "data.fractions={train: 0.5, val: 0.25, test: 0.25}", "objective.feature_matching.last_layer=2"]
@@ -212,3 +214,23 @@ def test_ctrl_c_saves_and_can_be_resumed(crops, tmp_path):
     shutil.rmtree(run)
 
 
+
+
+def test_a_run_that_diverges_says_so_and_keeps_its_last_good_checkpoint(crops, tmp_path, door, monkeypatch):
+    loss_of = SimSwapModule._generator_loss
+
+    def broken(module, part):
+        loss, terms = loss_of(module, part)
+        return (loss * torch.nan if module.global_step >= 2 else loss), terms
+
+    monkeypatch.setattr(SimSwapModule, "_generator_loss", broken)
+    run = tmp_path / "run"
+    code, _, errors = door(main, *settings(crops, run), "guards.max_skipped_in_a_row=1", "checkpoints.every=1",
+                           "trainer.val_check_interval=6")
+    assert code == 2
+    assert "training diverged at iteration 3: 2 iterations in a row left a step out (generator)" in one_line(errors)
+    assert read_status(run).state == "diverged"
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
+    dump = json.loads((run / "diverged.json").read_text())
+    assert [entry["iteration"] for entry in dump["iterations"]] == [2, 3]
+    assert all(Path(file).is_file() for entry in dump["iterations"] for file in entry["target_file"])

@@ -146,6 +146,7 @@ def quieten() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")  # they are over all ranks
     warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode at the start of training")
+    warnings.filterwarnings("ignore", message="Detected call of .lr_scheduler.step")  # a first step may be left out
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -183,8 +184,12 @@ def test_offline_run_keeps_names_and_pictures(tmp_path):
         assert dict(experiment.summary["val/pose_error_deg"]) == {"min": 3.0, "last": 5.0}
         assert experiment.summary["trainer/global_step"] == 20
         alert(loggers, "The discriminators win outright", "what to try")
+        assert experiment.summary["alert"] == "The discriminators win outright: what to try"
     finally:
         finish(loggers)
     (record,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
-    assert b"The discriminators win outright" in record.read_bytes()  # told when it is uploaded
+    deadline = time.monotonic() + 60  # W&B's own process may still be writing
+    while b"The discriminators win outright" not in record.read_bytes():  # to be uploaded
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/files/media/images/samples_*.png"))

@@ -140,10 +140,14 @@ def log_picture(logger: Logger, key: str, path: Path, step: int) -> None:
 
 
 def alert(loggers: Sequence[Logger], title: str, text: str) -> None:
-    """Tell W&B's users something of the run; offline it stays with the run's files."""
+    """Tell W&B's users something of the run, and put it into the run's summary, as ``alert``.
+
+    An offline run keeps both in its files, to be uploaded.
+    """
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.alert(title=title, text=text, level="WARN")
+            logger.experiment.summary["alert"] = f"{title}: {text}"
 
 
 def finish(loggers: Sequence[Logger], failed: bool = False) -> None:
