@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # The wide terminal table of the demo, and no question or download from a tool that it uses.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: install demo test test-slow lint bench clean
+.PHONY: install demo ablation test test-slow lint bench clean
 
 install: $(INSTALLED)
 
@@ -25,6 +25,21 @@ demo: install
 	$(BIN)/simswap-evaluate checkpoint=outputs/demo/$(DEMO_RUN)/checkpoints/last.ckpt \
 		shipped=src/simswap/weights/demo.ckpt
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
+
+# The paper's ablation in small (docs/ablation.md): seven variants, two reductions, three seeds, from one warm start.
+ABLATION := outputs/ablation
+ablation: install
+	$(BIN)/simswap-prepare origin=rendered origin.persons=700 origin.images=12 origin.size=160 origin.seed=11 \
+		raw=outputs/data/ablation_faces out=outputs/data/ablation96 size=96 template=arcface
+	[ -f $(ABLATION)/warm/checkpoints/last.ckpt ] || $(BIN)/simswap-train experiment=ablation seed=100 \
+		trainer.max_steps=2000 hydra.run.dir=$(ABLATION)/warm
+	$(BIN)/simswap-train -m experiment=ablation 'ablation=glob(*)' seed=1,2,3 \
+		objective.feature_matching.layer_reduction=sum,mean \
+		start_from=$(ABLATION)/warm/checkpoints/last.ckpt launcher=local hydra.sweep.dir=$(ABLATION)/branches
+	for run in $(ABLATION)/branches/*/; do \
+		$(BIN)/simswap-evaluate checkpoint=$$run/checkpoints/last.ckpt protocol.pairs=500 \
+			protocol.images_per_person=5 grid_faces=4 || exit 2; done
+	$(BIN)/simswap-compare runs=$(ABLATION)/branches baseline=SimSwap out=$(ABLATION)/compare
 
 test: install
 	$(BIN)/python -m pytest
