@@ -11,13 +11,16 @@ import cv2
 import numpy as np
 
 from simswap.faces import rendered_paint, rendered_scene, rendered_skin, rendered_view
-from simswap.faces.rendered_head import NAMES, Identity, directions, render_person, shape_of
+from simswap.faces.rendered_brush import CELL, blend, cells
+from simswap.faces.rendered_head import NAMES, Identity, directions, render_person
+from simswap.faces.rendered_shape import radius, shape_of
+from simswap.faces.rendered_view import View
 
 __all__ = ["NAMES", "Attributes", "Identity", "Rendering", "draw_attributes", "render", "render_person"]
 
 
 SCALE = 0.385  # of the side for a head unit: forehead to chin takes 55 to 60 % of the height, as in VGGFace2's crops
-CELL_LENGTH = float(np.deg2rad(rendered_skin.CELL)) * 0.9  # a texture pixel in front, in head units
+CELL_LENGTH = float(np.deg2rad(CELL)) * 0.9  # a texture pixel in front, in head units
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,23 @@ class Rendering:
 EXPOSURE = 0.86  # light skin in full light stays below white
 
 
+def _within(value: float, low: float, high: float) -> float:
+    return min(max(float(value), low), high)
+
+
 def draw_attributes(rng: np.random.Generator) -> Attributes:
     """Draw a photo: pose within yaw +-45, pitch +-25, roll +-20 degrees, expression, gaze, light, glasses on 25 %."""
     opened = rng.uniform() < 0.35
     strength = rng.uniform(0.2, 0.6)
     warm = rng.normal(0, 0.03)
     return Attributes(
-        yaw=float(np.clip(rng.normal(0, 21), -45, 45)),
-        pitch=float(np.clip(rng.normal(0, 10), -25, 25)),
-        roll=float(np.clip(rng.normal(0, 8), -20, 20)),
+        yaw=_within(rng.normal(0, 21), -45, 45),
+        pitch=_within(rng.normal(0, 10), -25, 25),
+        roll=_within(rng.normal(0, 8), -20, 20),
         mouth_open=float(rng.uniform(0.15, 1.0)) if opened else 0.0,
         smile=float(rng.uniform(0.0, 1.0) * (rng.uniform() < 0.6)),
-        gaze_x=float(np.clip(rng.normal(0, 11), -25, 25)),
-        gaze_y=float(np.clip(rng.normal(0, 6), -14, 14)),
+        gaze_x=_within(rng.normal(0, 11), -25, 25),
+        gaze_y=_within(rng.normal(0, 6), -14, 14),
         blink=float(rng.uniform(0.85, 1.0)) if rng.uniform() < 0.04 else float(rng.uniform(0, 0.3)),
         light_x=float(rng.uniform(-50, 50)),
         light_y=float(rng.uniform(0, 55)),
@@ -90,9 +97,9 @@ def draw_attributes(rng: np.random.Generator) -> Attributes:
         glasses=int(rng.uniform() < 0.25),
         glasses_form=float(rng.uniform()),
         glasses_dark=float(rng.uniform(0.4, 1.0)),
-        shift_x=float(np.clip(rng.normal(0, 0.02), -0.05, 0.05)),
-        shift_y=float(np.clip(rng.normal(0, 0.02), -0.05, 0.05)),
-        zoom=float(np.clip(rng.normal(1, 0.05), 0.88, 1.12)),
+        shift_x=_within(rng.normal(0, 0.02), -0.05, 0.05),
+        shift_y=_within(rng.normal(0, 0.02), -0.05, 0.05),
+        zoom=_within(rng.normal(1, 0.05), 0.88, 1.12),
         scene=int(rng.integers(0, 2**31)),
     )
 
@@ -111,27 +118,10 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
     rng = np.random.default_rng([a.scene, 77])
     turn, centre, scale = _placing(a, size)
     shape = shape_of(identity)
-    maps = shape.rest + np.float32(a.mouth_open) * shape.mouth_open + np.float32(a.smile) * shape.smile
+    maps = shape.maps(a.mouth_open, a.smile)
     view = rendered_view.project(maps, turn, centre, scale, size)
-
-    lamp = _unit(a.light_x, a.light_y)
-    halfway = lamp + np.array([0, 0, 1])
-    light = np.stack([lamp, halfway / np.linalg.norm(halfway)]) @ turn  # [2, 3] in the head's frame
-    facing, mirrored = rendered_view.shade(view, light)
     tint = np.array([a.light_red, 1.0, a.light_blue])
-    glint = (1.3 * np.sin(np.deg2rad(a.light_x)), -1.0 * np.sin(np.deg2rad(a.light_y)))
-    soften = 0.42 / (CELL_LENGTH * SCALE * size)  # of the size alone, so that the person's part is made once
-    texture = rendered_paint.paint(
-        identity, a.mouth_open, a.smile, (a.gaze_x, a.gaze_y), a.blink, glint, soften
-    )
-    albedo = cv2.remap(texture, *rendered_skin.cells(view.longitude, view.latitude), cv2.INTER_LINEAR, None,
-                       cv2.BORDER_REPLICATE)  # fmt: skip
-    # Wrapped Lambert: skin scatters light past the terminator. The even part comes a little more from above.
-    lit = EXPOSURE * (a.light_fill + a.light_strength * np.maximum((facing + 0.25) / 1.25, 0.0))
-    square = np.maximum(mirrored, 0.0) ** 2
-    fourth = square * square
-    shine = np.float32(42.0 * a.light_strength) * (fourth * fourth * fourth * fourth * square)  # the 18th power
-    head = (albedo * lit[..., None] + shine[..., None]) * tint.astype(np.float32)
+    head = _lit(view, _texture(identity, a, size), a, turn, tint)
 
     canvas = rendered_scene.background(rng, size)
     cloth = rng.uniform(15, 225, 3)
@@ -142,14 +132,40 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
         rendered_scene.hanging_hair(canvas, p, centre, scale, turn, rendered_skin.hair_colour(identity) * gain, rng)
     body = rendered_scene.body(size, centre, scale, turn, skin, cloth, gain, neck)
     rendered_scene.cover(canvas, body)
-    canvas += (head - canvas) * view.coverage[..., None]
-    rendered_scene.cover(canvas, body, view)
+    blend(canvas[:, view.box[0], view.box[1]], head, view.coverage)
+    rendered_scene.cover_head(canvas, body, view)
     if a.glasses:
         frame = rng.uniform(10, 120, 3) * (1.15 - a.glasses_dark)
         rendered_scene.glasses(canvas, view, shape, p, turn, centre, scale, a.glasses_form, frame)
-    canvas += rendered_scene.grain(rng, size, 2.0)
-    canvas -= np.float32(0.55) * np.maximum(canvas - np.float32(200.0), 0.0)  # the film's shoulder: no hard clip
-    return Rendering(cv2.convertScaleAbs(np.maximum(canvas, 0.0)), landmarks_of(identity, a, size))
+    canvas += rendered_scene.grain(rng, size)
+    shoulder = canvas * np.float32(0.45) + np.float32(110.0)  # above 200 the film's answer is flatter: no hard clip
+    np.clip(canvas, 0.0, shoulder, out=canvas)
+    image = cv2.merge([cv2.convertScaleAbs(plane) for plane in canvas])
+    return Rendering(image, _landmarks(p, maps, a, turn, centre, scale))
+
+
+def _texture(identity: Identity, a: Attributes, size: int) -> np.ndarray:
+    """The person's texture with the photo's eyes and mouth."""
+    glint = (1.3 * np.sin(np.deg2rad(a.light_x)), -1.0 * np.sin(np.deg2rad(a.light_y)))
+    soften = 0.42 / (CELL_LENGTH * SCALE * size)  # of the size alone, so that the person's part is made once
+    return rendered_paint.paint(identity, a.mouth_open, a.smile, (a.gaze_x, a.gaze_y), a.blink, glint, soften)
+
+
+def _lit(view: View, texture: np.ndarray, a: Attributes, turn: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """The head as the camera sees it, planes float32 [3, h, w]."""
+    lamp = _unit(a.light_x, a.light_y)
+    halfway = lamp + np.array([0, 0, 1])
+    light = np.stack([lamp, halfway / np.linalg.norm(halfway)]) @ turn  # [2, 3] in the head's frame
+    facing, mirrored = rendered_view.shade(view, light)
+    head = rendered_view.sample(texture, *cells(view.longitude, view.latitude))
+    # Wrapped Lambert: skin scatters light past the terminator. The even part comes a little more from above.
+    lit = EXPOSURE * (a.light_fill + a.light_strength * np.maximum((facing + 0.25) / 1.25, 0.0))
+    square = np.maximum(mirrored, 0.0) ** 2
+    fourth = square * square
+    head *= lit
+    head += np.float32(42.0 * a.light_strength) * (fourth * fourth * fourth * fourth * square)  # the 18th power
+    head *= tint.astype(np.float32)[:, None, None]
+    return head
 
 
 def _placing(a: Attributes, size: int) -> tuple[np.ndarray, tuple[float, float], float]:
@@ -162,12 +178,15 @@ def _placing(a: Attributes, size: int) -> tuple[np.ndarray, tuple[float, float],
 
 def landmarks_of(identity: Identity, attributes: Attributes, size: int) -> np.ndarray:
     """The five points of a photo at their places on the surface, float64 [5, 2], without the picture."""
-    a = attributes
-    turn, centre, scale = _placing(a, size)
-    p, shape = identity.as_dict(), shape_of(identity)
+    maps = shape_of(identity).maps(attributes.mouth_open, attributes.smile)
+    return _landmarks(identity.as_dict(), maps, attributes, *_placing(attributes, size))
+
+
+def _landmarks(p: dict[str, float], maps: np.ndarray, a: Attributes, turn: np.ndarray, centre: tuple[float, float],
+               scale: float) -> np.ndarray:  # fmt: skip
     corner_x, corner_y = rendered_paint.mouth_corner(p, a.mouth_open, a.smile)
     eye, tip = p["eye_height"], p["eye_height"] + p["nose_length"] + 11.0
     eye_x = p["eye_distance"]
-    places = [(-eye_x, eye), (eye_x, eye), (0.0, tip), (-corner_x, corner_y), (corner_x, corner_y)]
-    points = [directions(np.array(x), np.array(y)) * shape.radius(x, y, a.mouth_open, a.smile) for x, y in places]
-    return (np.array(points) @ turn.T)[:, :2] * scale + np.array(centre)
+    places = np.array([(-eye_x, eye), (eye_x, eye), (0.0, tip), (-corner_x, corner_y), (corner_x, corner_y)])
+    points = directions(places[:, 0], places[:, 1]) * [[radius(maps[0], x, y)] for x, y in places.tolist()]
+    return (points @ turn.T)[:, :2] * scale + np.array(centre)

@@ -109,15 +109,19 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> list[tuple[Sequence[
     rows: list[tuple[Sequence[object], Sequence[object]]] = []
     for image in range(images):
         identity, attributes = draw_photo(seed, person, image)
+        landmarks = None
         stem = f"{person_name(person)}/{image:04d}_01"
         path = folder / f"{stem}.jpg"
         if not path.is_file():
             rendering = render(identity, attributes, size)
+            landmarks = rendering.landmarks
             done, data = cv2.imencode(".jpg", rendering.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             assert done
             with whole_file(path) as part:
                 part.write_bytes(data.tobytes())
-        points = [f"{value:.3f}" for value in landmarks_of(identity, attributes, size).ravel()]
+        if landmarks is None:
+            landmarks = landmarks_of(identity, attributes, size)
+        points = [f"{value:.3f}" for value in landmarks.ravel()]
         rows.append(([stem, *points], [stem, *(round(float(v), 5) for v in asdict(attributes).values())]))
     return rows
 

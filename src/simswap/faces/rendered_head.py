@@ -1,16 +1,15 @@
-"""The parametric head: what makes a person (identity parameters) and the person's shape.
+"""The parametric head: what makes a person (identity parameters), its frame, and where hair grows.
 
-The head is a star-shaped surface ``r(longitude, latitude)`` around its centre, kept as a map. Frame of the head: x to
-the image's right when it looks at the camera, y down, z out of the face; one unit is about 100 mm. Longitude 0 is the
-middle of the face and grows to the image's right, latitude grows downwards (chin about +52, eyes about -12 degrees).
+The head is a star-shaped surface ``r(longitude, latitude)`` around its centre, kept as a map (`rendered_shape`). Frame
+of the head: x to the image's right when it looks at the camera, y down, z out of the face; one unit is about 100 mm.
+Longitude 0 is the middle of the face and grows to the image's right, latitude grows downwards (chin about +52, eyes
+about -12 degrees).
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-
-ROWS, COLUMNS = 144, 288  # 1.25 degrees a cell; finer ones do not show below 256 px
 
 # name: (mean, standard deviation, least, greatest); angles in degrees, lengths in head units, the rest 0..1 shares.
 PARAMETERS: dict[str, tuple[float, float, float, float]] = {
@@ -99,7 +98,7 @@ def render_person(seed: int) -> Identity:
     rng = np.random.default_rng([seed, 0x9E3779B9])
     values: dict[str, float] = {}
     for name, (mean, deviation, low, high) in PARAMETERS.items():
-        values[name] = round(float(np.clip(rng.normal(mean, SPREAD * deviation), low, high)), 5)
+        values[name] = round(min(max(float(rng.normal(mean, SPREAD * deviation)), low), high), 5)
     for name in ("skin_tone", "iris_colour", "hair_tone"):  # colours spread evenly: a normal would leave few extremes
         values[name] = round(float(rng.uniform()), 5)
     style = int(rng.choice(len(STYLES), p=[0.07, 0.15, 0.25, 0.18, 0.15, 0.20]))
@@ -117,16 +116,6 @@ def directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
     """Unit vectors [..., 3] of angles in degrees, in the head's frame."""
     theta, phi = np.deg2rad(longitude), np.deg2rad(latitude)
     return np.stack([np.cos(phi) * np.sin(theta), np.sin(phi), np.cos(phi) * np.cos(theta)], axis=-1)
-
-
-def ellipsoid_radius(
-    direction: np.ndarray, centre: tuple[float, float, float], axes: tuple[float, float, float]
-) -> np.ndarray:
-    """Distance from the origin to an ellipsoid that holds the origin, along unit vectors [..., 3] -> [...]."""
-    a = sum((direction[..., k] / axes[k]) ** 2 for k in range(3))
-    b = sum(direction[..., k] * centre[k] / axes[k] ** 2 for k in range(3))
-    c = sum((centre[k] / axes[k]) ** 2 for k in range(3)) - 1.0
-    return (b + np.sqrt(b * b - a * c)) / a
 
 
 def hair_line(identity: Identity, longitude: np.ndarray) -> np.ndarray:
@@ -155,99 +144,14 @@ def hair_line(identity: Identity, longitude: np.ndarray) -> np.ndarray:
 
 def hair_mask(identity: Identity, longitude: np.ndarray, latitude: np.ndarray, softness: float) -> np.ndarray:
     """Share of hair (0..1) [H, W] at longitudes [1, W] and latitudes [H, 1]; `softness`: width of the edge. Degrees."""
-    curl = identity["hair_curl"]
-    wave = curl * (1.6 * np.sin(longitude * 0.42 + 1.0) + 1.1 * np.sin(longitude * 0.93 + latitude * 0.1))
+    curl, dtype = identity["hair_curl"], latitude.dtype
     strands = 0.9 * np.sin(longitude * 1.7) * np.sin(longitude * 0.61 + 0.4)
-    edge = hair_line(identity, longitude) + wave + strands
-    return np.clip((edge - latitude) / softness + 0.5, 0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Maps [ROWS, COLUMNS + 2, 3] float32: radius and its derivatives by longitude and latitude, per radian.
-
-    `rest` is the neutral face; `mouth_open` and `smile` are added to it, times the attribute. One column is repeated on
-    either side so that interpolation may cross the back of the head.
-    """
-
-    rest: np.ndarray
-    mouth_open: np.ndarray
-    smile: np.ndarray
-
-    def radius(self, longitude: float, latitude: float, mouth_open: float, smile: float) -> float:
-        """Radius of the surface at one direction (degrees), bilinear."""
-        column, row = (longitude + 180.0) * COLUMNS / 360.0 + 0.5, (latitude + 90.0) * ROWS / 180.0 - 0.5
-        i, j = int(row), int(column)
-        cell = (self.rest[i : i + 2, j : j + 2, 0] + mouth_open * self.mouth_open[i : i + 2, j : j + 2, 0]
-                + smile * self.smile[i : i + 2, j : j + 2, 0])  # fmt: skip
-        wanted_row, wanted_column = np.array([1 - (row - i), row - i]), np.array([1 - (column - j), column - j])
-        return float(wanted_row @ cell @ wanted_column)
-
-
-def _with_slopes(radius: np.ndarray) -> np.ndarray:
-    """Stack a radius map with its central differences and pad the seam at the back of the head."""
-    step = np.deg2rad(180.0 / ROWS)
-    wide = np.concatenate([radius[:, -2:], radius, radius[:, :2]], axis=1)
-    by_longitude = (wide[:, 2:] - wide[:, :-2]) / (2 * step)
-    by_latitude = np.gradient(wide, step, axis=0)
-    return np.stack([wide[:, 1:-1], by_longitude, by_latitude[:, 1:-1]], axis=-1).astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def _all_directions() -> np.ndarray:
-    """`directions` of every cell, [ROWS, COLUMNS, 3]."""
-    cell = 180.0 / ROWS
-    angles = np.meshgrid((np.arange(COLUMNS) + 0.5) * cell - 180.0, (np.arange(ROWS) + 0.5) * cell - 90.0)
-    return directions(*angles)
-
-
-@lru_cache(maxsize=8)
-def shape_of(identity: Identity) -> Shape:
-    """The person's shape maps; kept for the last few persons, since photos come person by person."""
-    p = identity.as_dict()
-    cell = 180.0 / ROWS
-    east_of, south_of = (np.arange(COLUMNS) + 0.5) * cell - 180.0, ((np.arange(ROWS) + 0.5) * cell - 90.0)[:, None]
-    longitude, latitude = east_of[None], south_of
-    d = _all_directions()
-
-    def bump(east: float, south: float, wide: float, high: float, power: float = 2.0) -> np.ndarray:
-        return np.exp(-(np.abs((east_of - east) / wide) ** power)) * np.exp(-np.abs((south_of - south) / high) ** power)
-
-    def pair(east: float, south: float, wide: float, high: float, power: float = 2.0) -> np.ndarray:
-        return bump(east, south, wide, high, power) + bump(-east, south, wide, high, power)
-
-    skull = ellipsoid_radius(d, (0.0, -0.26, -0.10), (p["skull_width"], p["skull_height"], 0.94))
-    face = ellipsoid_radius(d, (0.0, 0.17, 0.17), (p["face_width"], p["face_length"], 0.70))
-    skull2, face2 = skull * skull, face * face
-    radius = (skull2**3 * skull2**3 + face2**3 * face2**3) ** (1 / 12)  # a smooth maximum of the two
-    radius += p["forehead"] * bump(0, -38, 40, 16) + p["brow_ridge"] * pair(16, p["eye_height"] - 8, 16, 5)
-    radius += p["jaw_width"] * pair(p["jaw_angle"], 38, 18, 14) + p["chin_out"] * bump(0, 47, p["chin_width"], 7)
-    radius += p["cheekbones"] * pair(40, 6, 14, 9) + p["cheek_fullness"] * pair(33, 22, 14, 12)
-
-    eye_x, eye_y = p["eye_distance"], p["eye_height"]
-    radius -= p["eye_depth"] * pair(eye_x, eye_y, 9.5, 6) - 0.03 * pair(eye_x, eye_y, 6, 3.6)
-    tip_y = eye_y + p["nose_length"] + 11.0
-    along = np.clip((latitude - eye_y) / (tip_y - eye_y), 0.0, 1.0)  # 0 between the eyes .. 1 at the tip
-    bridge = (p["nose_bridge"] + (p["nose_out"] - p["nose_bridge"]) * along**1.4)
-    ends = 1 / (1 + np.exp(-(latitude - eye_y + 3.0) / 2.6)) / (1 + np.exp((latitude - tip_y - 2.6) / 1.15))
-    narrow = (4.2 + (p["nose_width"] * 0.86 - 4.2) * along**2)
-    radius += bridge * ends * np.exp(-((longitude / narrow) ** 2))
-    radius += 0.05 * bump(0, tip_y, p["nose_tip"], 3.2) + 0.085 * pair(p["nose_width"], tip_y + 0.6, 2.9, 3.0)
-
-    mouth_y = p["mouth_height"]
-    radius += 0.05 * bump(0, mouth_y, p["mouth_width"] * 1.1, 9)
-    radius += 0.006 * p["upper_lip"] * bump(0, mouth_y - 0.5 * p["upper_lip"], p["mouth_width"] * 0.8, 2.2)
-    radius += 0.007 * p["lower_lip"] * bump(0, mouth_y + 0.55 * p["lower_lip"], p["mouth_width"] * 0.7, 2.6)
-    radius -= 0.03 * bump(0, mouth_y + p["lower_lip"] + 4.0, 12, 2.6)
-    radius += p["ear_size"] * pair(88, 2, 5.5, 13, 4.0)
-
-    hair = hair_mask(identity, longitude, latitude, 7.0)
-    thick = p["hair_volume"] * np.clip(0.55 - d[..., 1] * 0.75, 0.25, 1.0)
-    if STYLES[int(p["hair_style"])] == "cropped":
-        thick = 0.03 + 0.2 * thick
-    grown = np.maximum(radius, skull + 0.02) + thick
-    radius = radius + hair * (grown - radius)
-
-    jaw = 0.13 * bump(0, 58, 38, 15) - 0.05 * bump(0, mouth_y + 4, p["mouth_width"] * 0.7, 5)
-    cheeks = 0.055 * pair(27, 16, 9, 7) - 0.02 * bump(0, mouth_y, p["mouth_width"], 4)
-    return Shape(_with_slopes(radius), _with_slopes(jaw), _with_slopes(cheeks))
+    edge = hair_line(identity, longitude) + curl * 1.6 * np.sin(longitude * 0.42 + 1.0) + strands
+    # The curls slant: 1.1 curl sin(0.93 longitude + 0.1 latitude), by the sine of a sum.
+    wave, slant = 1.1 * curl * np.stack([np.sin(longitude * 0.93), np.cos(longitude * 0.93)]), latitude * 0.1
+    hair = edge.astype(dtype) - latitude
+    hair += np.cos(slant) * wave[0].astype(dtype)
+    hair += np.sin(slant) * wave[1].astype(dtype)
+    hair *= 1 / softness
+    hair += 0.5
+    return np.clip(hair, 0.0, 1.0, out=hair)
