@@ -16,8 +16,10 @@ NOT_A_PICKLE = (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFErr
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; it takes the final name when the block ends well.
+
+    durable: the content is on the disk before it takes the name, so that it outlives a power cut too.
 
     Whatever ends the block early (Ctrl-C too), no file of either name is left half written; a former file of the
     name stays as it was. Missing folders are made. Raises InputError for a folder or disk that cannot be written to.
@@ -27,9 +29,39 @@ def whole_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
+            if durable:
+                _to_disk(part)
             os.replace(part, path)
+            if durable:
+                _to_disk(path.parent)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): free the disk or choose another "
                          "output folder") from error
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this machine left of `whole_file` in a folder: their parts, never whole files."""
+    for part in folder.glob(".*.part"):
+        pid = part.name.split(".")[-2]
+        if pid.isdigit() and not _is_running(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True

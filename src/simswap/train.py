@@ -12,7 +12,6 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
 from simswap import ranks
@@ -22,15 +21,19 @@ from simswap.models.embedder import Embedder
 from simswap.naming import group_name, run_name
 from simswap.sweeping.pruning import pruning_of
 from simswap.tracking.logger import finish
-from simswap.training.callbacks import NewestCheckpoint, OrderlyStop, Progress, SampleGrid
+from simswap.training.callbacks import Progress, SampleGrid
 from simswap.training.diagnosis import Diagnosis, Limits
 from simswap.training.distributed import Processes
 from simswap.training.embedding_table import EmbeddingTable
 from simswap.training.guards import SkippedSteps
 from simswap.training.module import SimSwapModule
 from simswap.training.reporting import StatusReport
+from simswap.training.resuming import check_not_running, newest_checkpoint, settings_of
 from simswap.training.same_weights import SameWeights
+from simswap.training.saving import BestCheckpoint, NewestCheckpoint, WholeFiles
 from simswap.training.speed import check_precision, set_speed
+from simswap.training.stopping import OrderlyStop
+from simswap.training.surroundings import Surroundings
 from simswap.training.validation import Validation
 from simswap.training.warm_start import start_from
 
@@ -40,21 +43,23 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Train by a checked config; returns the last values of ``sweep_metrics``, what sweeps optimise."""
     run = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.get("if_begun") == "resume" and any((run / "checkpoints").glob("*.ckpt")):
-        cfg.resume = str(run)  # the same command once more: the settings are the run's own
-    elif ranks.HANDOFF not in os.environ:  # else the process that started this one has settled them
+    if cfg.if_begun == "resume" and (run / "checkpoints").is_dir():
+        cfg.resume = str(run)
+    if ranks.HANDOFF not in os.environ:  # else the process that started this one has settled it
         cfg = settings_of(run, cfg)
+        check_not_running(run)
     newest = newest_checkpoint(run, bool(cfg.resume))
-    processes = build(cfg.strategy) if "strategy" in cfg else Processes()  # a resumed run of before has no such key
+    processes: Processes = build(cfg.strategy)
     processes.check(cfg.trainer, cfg.objective.weights.gradient_penalty)
     if processes.must_start(cfg.trainer):
-        return processes.run("simswap.train", cfg)
-    with StatusReport(run) as report:
-        return fit(cfg, run, newest, processes, report)
+        with StatusReport(run):
+            return processes.run("simswap.train", cfg)
+    with OrderlyStop(run) as stop, StatusReport(run) as report:
+        return fit(cfg, run, newest, processes, stop, report)
 
 
 def fit(
-    cfg: DictConfig, run: Path, newest: Path | None, processes: Processes, report: StatusReport
+    cfg: DictConfig, run: Path, newest: Path | None, processes: Processes, stop: OrderlyStop, report: StatusReport
 ) -> float | tuple[float, ...] | None:
     """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
     quieten()
@@ -79,30 +84,27 @@ def fit(
         seed=cfg.seed,
         config=config,
     )
-    if cfg.get("start_from") and newest is None:
+    if cfg.start_from and newest is None:
         start_from(module, cfg.start_from)
-    set_speed(module, cfg.channels_last, cfg.get("compile", False))  # a resumed run of before has no such key
+    set_speed(module, cfg.channels_last, cfg.compile)
     log.info("%s", summary(module, data, run))
 
-    guards = cfg.get("guards", {})  # a resumed run of before has no such keys
-    stop = OrderlyStop()
     trainer: L.Trainer = build(
         cfg.trainer,
-        **processes.trainer_settings(cfg.trainer),
+        **processes.trainer_settings(cfg.trainer, [WholeFiles()]),
         logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=config),
         callbacks=[
             EmbeddingTable(),
-            SkippedSteps(run, guards.get("max_skipped_in_a_row", 20)),
-            Diagnosis(guards.get("warmup", 5000), Limits(**guards.get("limits", {}))),
-            SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed),
-            ModelCheckpoint(
-                run / "checkpoints", "best", monitor="val/id_retrieval", mode="max", enable_version_counter=False
-            ),
+            SkippedSteps(run, cfg.guards.max_skipped_in_a_row),
+            Diagnosis(cfg.guards.warmup, Limits(**cfg.guards.limits)),
+            SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed, stop),
+            BestCheckpoint(run, "val/id_retrieval"),
             NewestCheckpoint(run, cfg.checkpoints.every),
+            Surroundings(data, recogniser, judge, pose, allow_others=cfg.resume_changes == "allow"),
             Progress(cfg.progress_every),
             report,
             SameWeights(run),
-            *pruning_of(run, cfg.get("sweep"), cfg.get("sweep_metrics", [])),
+            *pruning_of(run, cfg.sweep, cfg.sweep_metrics),
             stop,
         ],
         enable_progress_bar=False,
@@ -111,18 +113,19 @@ def fit(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        enable_checkpointing=False,  # ours are other callbacks than Lightning's
     )
     check_precision(trainer, cfg.trainer.precision)
     finished = False
     try:
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
-        finished = not stop.interrupted
+        finished = not stop.signal
     finally:
         finish(trainer.loggers, failed=not finished)
-    if stop.interrupted:
-        raise KeyboardInterrupt(f"go on with simswap-train resume={run}")
+    if stop.signal:
+        raise KeyboardInterrupt(stop.how_to_go_on)
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / "last.ckpt")
-    return objectives(trainer.callback_metrics, cfg.get("sweep_metrics", []))
+    return objectives(trainer.callback_metrics, cfg.sweep_metrics)
 
 
 def objectives(metrics: Mapping[str, Any], names: Sequence[str]) -> float | tuple[float, ...] | None:
@@ -149,33 +152,6 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message="Detected call of .lr_scheduler.step")  # a first step may be left out
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers")
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-
-
-def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
-    """The run's own config: of a resumed run the stored one, in which only trainer.* may be changed."""
-    if not cfg.resume:
-        return cfg
-    stored_file = run / ".hydra" / "config.yaml"
-    if not stored_file.is_file():
-        raise InputError(f"resume={run}: there is no {stored_file}; give a run's folder, as in outputs/demo/<time>")
-    changes = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
-    other = [o for o in changes if not o.startswith("trainer.")]
-    if other:
-        raise InputError(f"{other[0]}: a resumed run keeps its own settings; only trainer.* may be changed with resume")
-    stored = OmegaConf.merge(OmegaConf.load(stored_file), OmegaConf.from_dotlist(changes))
-    stored.resume = cfg.resume
-    return stored  # type: ignore[return-value]
-
-
-def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
-    """The checkpoint to go on from; a folder that holds another run's work is not written over."""
-    newest = run / "checkpoints" / "last.ckpt"
-    if resuming and not newest.is_file():
-        raise InputError(f"resume={run}: there is no {newest}; start the run again without resume")
-    if not resuming and newest.is_file():
-        raise InputError(f"{run} holds another run's work; choose another hydra.run.dir, or go on with resume={run}")
-    return newest if resuming else None
 
 
 def summary(module: SimSwapModule, data: Any, run: Path) -> str:

@@ -18,6 +18,7 @@ from simswap.data.manifest import Manifest
 from simswap.data.pairs import PairSampler, split_persons
 from simswap.data.reading import UnreadableImage
 from simswap.data.unreadable import UnreadableCrops
+from simswap.data.workers import leave_signals_to_the_run
 from simswap.errors import InputError
 
 FRACTIONS = {"train": 0.9, "val": 0.05, "test": 0.05}
@@ -192,7 +193,7 @@ class SwapDataModule(lightning.LightningDataModule):
             num_workers=self.workers,
             prefetch_factor=self.prefetch if self.workers else None,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=one_thread,
+            worker_init_fn=_set_up_worker,
         )
         return SwapLoader(loader, self.unreadable.add)
 
@@ -214,3 +215,8 @@ def one_thread(worker: int) -> None:
     does not survive the fork."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def _set_up_worker(worker: int) -> None:
+    one_thread(worker)
+    leave_signals_to_the_run()

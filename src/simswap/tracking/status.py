@@ -60,6 +60,11 @@ def read_status(run: Path) -> Status | None:
     return status if status.state in STATES else None
 
 
+def is_here(status: Status) -> bool:
+    """Whether this machine wrote it."""
+    return status.host == socket.gethostname()
+
+
 def is_alive(status: Status) -> bool:
     """Whether the run goes on: False where it has ended, or its process on this host is gone.
 
@@ -67,7 +72,7 @@ def is_alive(status: Status) -> bool:
     """
     if status.state != RUNNING:
         return False
-    if status.host != socket.gethostname():
+    if not is_here(status):
         return True
     started = _start_of_process(status.pid)
     # A process that began after the last word of the run has only inherited its number.

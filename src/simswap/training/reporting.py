@@ -1,5 +1,6 @@
 """Keeps a run's ``status.json`` up to date, from its start to its end, however that comes."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,7 @@ import lightning as L
 
 from simswap.errors import Diverged, InputError
 from simswap.tracking.status import DIVERGED, FAILED, FINISHED, INTERRUPTED, RUNNING, read_status, write_status
+from simswap.training.stopping import StopNow
 
 
 class StatusReport(L.Callback):
@@ -29,10 +31,13 @@ class StatusReport(L.Callback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        last = read_status(self.run)
+        if last is not None and last.pid != os.getpid() and last.state != RUNNING:
+            return  # this process only watched the run's own ones, and they have said how they ended
         if error is None:
             write_status(self.run, FINISHED, self.iteration)
             return
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt | StopNow):
             state = INTERRUPTED
         else:
             state = DIVERGED if isinstance(error, Diverged) else FAILED

@@ -1,0 +1,164 @@
+"""Going on with a run: its folder, its settings and what may be changed in them, its newest whole checkpoint."""
+
+import logging
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from simswap import checkpoint, ranks
+from simswap.errors import InputError
+from simswap.files import remove_leftovers, whole_file
+from simswap.tracking.status import is_alive, is_here, read_status
+from simswap.training.saving import NEWEST_FIRST
+
+HARMLESS = (
+    # how long
+    "trainer.max_steps", "trainer.max_time",
+    # paths that moved; what lies there is compared with the checkpoint's word
+    "data.root", "recognition.path", "judge.path", "pose.path", "pose.pack",
+    # how fast, and what is told on the way
+    "data.workers", "data.prefetch", "data.cache_mb", "threads", "strategy.timeout_minutes", "strategy.own_process",
+    "strategy.gpu_pool", "logger", "progress_every", "trainer.log_every_n_steps", "checkpoints.every",
+    "samples.every", "sweep_metrics",
+)  # fmt: skip
+"""Keys, and groups of keys, that may be changed when a run goes on: the networks become what they would have been."""
+
+ASIDE = ("resume", "resume_changes", "experiment", "ablation", "hydra")
+ABSENT = "(none)"
+
+log = logging.getLogger(__name__)
+
+
+def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
+    """The run's own settings: of a resumed run the recorded ones, with the changes that are asked for and allowed.
+
+    Must be called inside a Hydra job. Raises InputError for a folder without a run, and for changes that would make
+    another experiment of it, with each key's old and new value, unless ``resume_changes=allow``.
+    """
+    if cfg.resume_changes not in ("stop", "allow"):
+        raise InputError(f"resume_changes={cfg.resume_changes}: choose stop or allow")
+    if not cfg.resume:
+        return cfg
+    stored = _record(run)
+    default = hydra.compose(HydraConfig.get().job.config_name)
+    for key in default:  # a run of an older version has not all of them
+        if key not in stored:
+            stored[key] = default[key]
+    named = _named(HydraConfig.get().overrides.task)
+    before, after, usual = _leaves(stored), _leaves(cfg), _leaves(default)
+    changed = {}
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key, ABSENT), after.get(key, ABSENT)
+        # Named with its usual value a key may still differ from the run's; an experiment names none of its keys.
+        asked = _below(key, named) or new != usual.get(key, ABSENT)
+        if asked and old != new and not _below(key, ASIDE):
+            changed[key] = old, new
+    words = {key: f"{key}: {old} → {new}" for key, (old, new) in changed.items()}
+    refused = [words[key] for key in changed if not _below(key, HARMLESS)]
+    if refused and cfg.resume_changes != "allow":
+        raise InputError(
+            f"resume={run}: the run was started with other settings ({'; '.join(refused)}); leave them out to go on "
+            "with its own, or say resume_changes=allow"
+        )
+    for key, (_, new) in changed.items():
+        if new == ABSENT:
+            parent, _, name = key.rpartition(".")
+            del OmegaConf.select(stored, parent)[name]
+        else:
+            OmegaConf.update(stored, key, new, force_add=True)
+    if changed:
+        log.info("the run goes on with changed settings: %s", "; ".join(words.values()))
+        if ranks.is_first():
+            with whole_file(run / ".hydra" / "config.yaml") as part:
+                OmegaConf.save(stored, part)
+    stored.resume, stored.resume_changes = cfg.resume, cfg.resume_changes
+    return stored
+
+
+def check_not_running(run: Path) -> None:
+    """Raise InputError where another process on this machine works in the run folder."""
+    if not ranks.is_first():
+        return  # the first one is this very run
+    status = read_status(run)
+    if status is not None and is_here(status) and is_alive(status):
+        raise InputError(f"{run} is being trained by process {status.pid}: wait for its end, or stop it (Ctrl-C there)")
+
+
+def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
+    """The newest whole checkpoint to go on from; None: begin with iteration 0.
+
+    A damaged one is named in the log and passed over. Raises InputError where all are damaged, and where a new run
+    would write over another's work.
+    """
+    folder = run / "checkpoints"
+    found = [folder / name for name in NEWEST_FIRST if (folder / name).is_file()]
+    if not resuming:
+        if found:
+            raise InputError(
+                f"{run} holds another run's work; choose another hydra.run.dir, or go on with resume={run}"
+            )
+        return None
+    remove_leftovers(folder)
+    for path in found:
+        try:
+            _check_whole(path)
+            return path
+        except InputError as error:
+            log.warning("passed over: %s", error)
+    if found:
+        raise InputError(f"resume={run}: no checkpoint of it is whole; start it again without resume, in a new folder")
+    log.info("the run has no checkpoint yet: it begins with iteration 0")
+    return None
+
+
+def _check_whole(path: Path) -> None:
+    """Raise InputError for a checkpoint that is cut off, or has changed bytes."""
+    checkpoint.read(path)
+    with zipfile.ZipFile(path) as file:  # torch writes check sums, and does not look at them when it reads
+        damaged = file.testzip()
+    if damaged is not None:
+        raise InputError(f"{path} is damaged: the check sum of its part {damaged} does not fit")
+
+
+def _record(run: Path) -> DictConfig:
+    """The settings that Hydra recorded when the run began."""
+    folder = run / ".hydra"
+    if not (folder / "overrides.yaml").is_file():  # written last: the record is whole
+        raise InputError(
+            f"resume={run}: there is no whole {folder / 'config.yaml'}; give a run's folder, as in "
+            "outputs/demo/<time>, or start the run again without resume"
+        )
+    try:
+        stored = OmegaConf.load(folder / "config.yaml")
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"resume={run}: {folder / 'config.yaml'} cannot be read ({error})") from error
+    assert isinstance(stored, DictConfig)
+    return stored
+
+
+def _named(overrides: list[str]) -> tuple[str, ...]:
+    """Keys and groups that the command line names, as dotted keys."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return tuple(override.key_or_group.replace("/", ".") for override in parsed)
+
+
+def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """Values by dotted key; lists and empty mappings are values."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if not isinstance(node, dict) or (path and not node):
+        return {path: node}
+    leaves: dict[str, Any] = {}
+    for key, value in node.items():
+        leaves |= _leaves(value, f"{path}.{key}" if path else str(key))
+    return leaves
+
+
+def _below(key: str, names: tuple[str, ...]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)

@@ -1,0 +1,141 @@
+"""Killed and gone on with, a run becomes what it would have been: to the bit."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from simswap.errors import InputError
+from simswap.tracking.status import read_status, write_status
+from simswap.train import main
+from simswap.training.resuming import newest_checkpoint
+from tests.training.runs import SMALL, content_of, differences, finish
+
+LONG = [
+    *SMALL, "data.workers=2", "data.augmentation={flip: 0.5, colour: 0.2}", "trainer.max_steps=10",
+    "trainer.val_check_interval=4", "trainer.log_every_n_steps=2", "checkpoints.every=2", "samples.every=3",
+    "optimizer.schedule=cosine", "optimizer.warmup=2", "optimizer.total_iterations=10",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(crops, tmp_path_factory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={folder / 'whole'}"], folder / "out.txt") == 0
+    return folder / "whole"
+
+
+def test_killed_while_it_saves(whole, crops, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "out.txt"
+    assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}"], output, "writing 1") == -9
+    assert not list((run / "checkpoints").glob("*.ckpt"))
+    assert finish([f"resume={run}"], output, "naming 4") == -9
+    assert finish([f"resume={run}"], output, "writing 2") == -9
+    assert finish([f"resume={run}"], output) == 0, output.read_text()
+    assert differences(content_of(whole), content_of(run)) == []
+    assert not list((run / "checkpoints").glob(".*"))
+
+
+def test_a_signal_ends_it_in_order(whole, crops, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "out.txt"
+    assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}"], output, "SIGTERM 4") == 2, output.read_text()
+    status = read_status(run)
+    assert status is not None
+    assert (status.state, status.iteration) == ("interrupted", 4)
+    assert status.message == f"go on with simswap-train resume={run}"
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert finish([f"resume={run}"], output, "SIGUSR1 2") == 2
+    assert finish([f"resume={run}"], output) == 0
+    said = output.read_text()
+    assert said.count("error: interrupted") == 2
+    assert "(SIGTERM)" in said
+    assert "(SIGUSR1)" in said
+    assert "Traceback" not in said
+    assert differences(content_of(whole), content_of(run)) == []
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(whole, crops, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "out.txt"
+    assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}"], output, "full 2") == 2
+    said = [line for line in output.read_text().splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert "cannot be written (" in said[0]
+    assert f"last.ckpt is whole: go on from it with simswap-train resume={run}" in said[0]
+    assert "Traceback" not in output.read_text()
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert read_status(run).state == "failed"  # type: ignore[union-attr]
+    assert finish([f"resume={run}"], output) == 0
+    assert differences(content_of(whole), content_of(run)) == []
+
+
+@pytest.fixture
+def copy(whole, tmp_path) -> Path:
+    """A copy of the whole run: it ended at iteration 10, and the checkpoint before is of 8."""
+    return shutil.copytree(whole, tmp_path / "copy")
+
+
+def test_a_damaged_checkpoint_is_named_and_passed_over(whole, copy, tmp_path):
+    output = tmp_path / "out.txt"
+    last = copy / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])
+    assert finish([f"resume={copy}"], output) == 0
+    assert f"passed over: {last} is no checkpoint, or is cut off" in output.read_text()
+    assert differences(content_of(whole), content_of(copy)) == []
+
+
+def test_one_changed_byte_is_damage(copy, caplog):
+    for name in ("last.ckpt", "previous.ckpt"):
+        path = copy / "checkpoints" / name
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 2
+        content[middle] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="no checkpoint of it is whole"):
+        newest_checkpoint(copy, resuming=True)
+    assert caplog.text.count("the check sum of its part") == 2
+
+
+def test_other_settings_stop_it_and_are_named(whole, crops, door, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, _, errors = door(main, f"resume={whole}", "seed=3", "generator=paper", "trainer.max_steps=20")
+    assert code == 2
+    assert errors.startswith(f"error: resume={whole}: the run was started with other settings (generator.blocks: 2 →")
+    assert "; seed: 0 → 3); leave them out" in errors
+    assert "max_steps" not in errors
+    code, _, errors = door(main, f"resume={whole}", "experiment=demo")
+    assert code == 2
+    assert "validation.pairs: 8 → 120" in errors
+    code, _, errors = door(main, f"resume={whole}", "resume_changes=maybe")
+    assert code == 2
+    assert "choose stop or allow" in errors
+
+
+def test_allowed_changes_are_made_and_recorded(copy, door):
+    code, _, errors = door(main, f"resume={copy}", "trainer.max_steps=11", "optimizer.generator_lr=1e-3",
+                           "resume_changes=allow")
+    assert code == 0, errors
+    newest = torch.load(copy / "checkpoints" / "last.ckpt", weights_only=True)
+    assert newest["global_step"] == 11
+    assert newest["simswap"]["config"]["optimizer"]["generator_lr"] == 1e-3
+    recorded = yaml.safe_load((copy / ".hydra" / "config.yaml").read_text())
+    assert (recorded["trainer"]["max_steps"], recorded["optimizer"]["generator_lr"]) == (11, 1e-3)
+    assert (recorded["resume"], recorded["resume_changes"]) == (None, "stop")
+
+
+def test_other_crops_stop_it(copy, crops, door, tmp_path):
+    fewer = shutil.copytree(crops, tmp_path / "fewer")
+    manifest = next(fewer.glob("manifest*"))
+    manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-4]))
+    code, _, errors = door(main, f"resume={copy}", f"data.root={fewer}", "trainer.max_steps=12")
+    assert code == 2
+    assert "the run cannot go on as it was: data was 120 crops of 30 persons" in errors
+
+
+def test_a_run_that_is_being_trained_is_left_alone(copy, door):
+    write_status(copy, "running", 10)
+    code, _, errors = door(main, f"resume={copy}")
+    assert code == 2
+    assert "is being trained by process" in errors
