@@ -55,8 +55,10 @@ bench: install
 	$(BIN)/python benchmarks/renderer.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/iteration.py
+	$(BIN)/python benchmarks/validation.py
 	$(BIN)/python benchmarks/switches.py
 	$(BIN)/python benchmarks/checkpointing.py
+	$(BIN)/python benchmarks/scale.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,19 +1,23 @@
-"""Speed of the training loader: images a second, as a ratio to OpenCV decoding the same files and doing nothing else.
+"""Speed of the training loader, as a ratio to OpenCV decoding the same files and doing nothing else.
 
-    python benchmarks/loader.py [--size 224] [--seconds 3]
+    python benchmarks/loader.py [--size 224] [--seconds 3] [--formats .jpg]
 
 Made-up crops (soft shapes with camera-like grain, so that files are about as large as those of faces) are written as
-PNG and as JPEG to a temporary folder; everything is read from the page cache. An iteration of B pairs reads 2 B images.
+PNG and as JPEG to a temporary folder; everything is read from the page cache. A pair is two pictures to decode, with
+cached identities one. "Of a core" counts CPU seconds of all processes, so that other work on the machine takes nothing
+away; a loader of n workers brings n times as much as long as there are n cores for them.
 """
 
 import argparse
 import csv
 import itertools
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +28,15 @@ from simswap.data.manifest import COLUMNS, MANIFEST_FILE, SETTINGS_FILE
 from simswap.data.reading import read_image
 
 PERSONS, IMAGES = 40, 20
+ALL = {"flip": 0.5, "colour": 0.2}
+VARIANTS: tuple[tuple[str, int, dict[str, Any]], ...] = (
+    ("", 0, {}),
+    ("", 1, {}),
+    ("", 2, {}),
+    (", flip", 0, {"augmentation": {"flip": 0.5}}),
+    (", flip and colour", 0, {"augmentation": ALL}),
+    (", cached identities", 0, {"cache_embeddings": True}),
+)
 
 
 def write_crops(root: Path, size: int, suffix: str) -> list[Path]:
@@ -47,23 +60,47 @@ def write_crops(root: Path, size: int, suffix: str) -> list[Path]:
     return files
 
 
-def images_a_second(steps: Iterator[int], seconds: float) -> float:
-    """Rate of a stream whose items are numbers of images, after a warm-up of ten items."""
+class Rate(NamedTuple):
+    """Items a second by the clock, and by the CPU time of all processes that worked for them."""
+
+    clock: float
+    core: float
+
+
+def rate(steps: Iterator[int], seconds: float) -> Rate:
+    """Of a stream whose items are numbers of items, after a warm-up of ten, for so many seconds of CPU time."""
     for _ in itertools.islice(steps, 10):
         pass
-    images, start = 0, time.perf_counter()
-    for count in steps:
-        images += count
-        if time.perf_counter() - start > seconds:
+    count, start, begun = 0, time.perf_counter(), time.process_time()
+    for number in steps:
+        count += number
+        if time.process_time() - begun > seconds:
             break
-    return images / (time.perf_counter() - start)
+    return Rate(count / (time.perf_counter() - start), count / (time.process_time() - begun))
 
 
-def loader_rate(root: Path, batch_size: int, workers: int, seconds: float, augmentation: dict[str, float]) -> float:
-    data = SwapDataModule(
-        root, batch_size, workers=workers, fractions={"train": 1.0}, augmentation=augmentation, prefetch=4
-    )
-    return images_a_second((2 * len(batch["target"]) for batch in data.train_dataloader()), seconds)
+def loader_rate(root: Path, batch_size: int, workers: int, seconds: float, **settings: Any) -> Rate:
+    """Pairs a second of the training loader; the workers' CPU time is known when they have ended."""
+    data = SwapDataModule(root, batch_size, workers=workers, fractions={"train": 1.0}, prefetch=4, **settings)
+    if data.cache_embeddings:
+        data.identities = root / "identities.npy"
+        np.save(data.identities, np.zeros((len(data.manifest), 512), np.float32))
+    stream = iter(data.train_dataloader())
+    if workers == 0:
+        return rate((len(batch["target"]) for batch in stream), seconds)
+    before = os.times()
+    count, start = 0, time.perf_counter()
+    for batch in stream:
+        count += len(batch["target"])
+        if time.perf_counter() - start > seconds * 2:
+            break
+    elapsed = time.perf_counter() - start
+    made = count + workers * data.prefetch * batch_size  # with what lies ready at the end
+    stream.close()  # type: ignore[attr-defined]
+    after = os.times()
+    spent = sum(getattr(after, name) - getattr(before, name) for name in ("user", "system", "children_user",
+                                                                          "children_system"))  # fmt: skip
+    return Rate(count / elapsed, made / spent)
 
 
 def plain_decode(path: Path) -> int:
@@ -81,30 +118,26 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--formats", nargs="+", choices=[".png", ".jpg"], default=[".png", ".jpg"])
     options = parser.parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for suffix in (".png", ".jpg"):
+    for suffix in options.formats:
         with tempfile.TemporaryDirectory() as folder:
             files = write_crops(Path(folder), options.size, suffix)
             kilobytes = sum(file.stat().st_size for file in files) / len(files) / 1024
             print(f"{suffix[1:].upper()} crops, {options.size} px, {kilobytes:.0f} KiB each")
-            plain = images_a_second(map(plain_decode, itertools.cycle(files)), options.seconds)
-            print(f"  {'OpenCV decode alone, one core':<40} {plain:7.0f} images/s   1.00")
-            reading = images_a_second(map(checked_decode, itertools.cycle(files)), options.seconds)
-            print(f"  {'read_image (checks, RGB), one core':<40} {reading:7.0f} images/s  {reading / plain:5.2f}")
-            for workers, augmentation in (
-                (0, {}),
-                (1, {}),
-                (2, {}),
-                (0, {"flip": 0.5, "colour": 0.2}),
-                (2, {"flip": 0.5, "colour": 0.2}),
-            ):
-                rate = loader_rate(Path(folder), options.batch_size, workers, options.seconds, augmentation)
-                name = f"loader, {workers} workers" + (", flip and colour" if augmentation else "")
-                # Only without workers do loading and decoding share one core, so that a share has a meaning.
-                share = f"   {rate / reading:.0%} of it decoding" if workers == 0 else ""
-                print(f"  {name:<40} {rate:7.0f} images/s  {rate / plain:5.2f}{share}")
+            plain = rate(map(plain_decode, itertools.cycle(files)), options.seconds).core
+            print(f"  {'OpenCV decode alone':<44} {plain:6.0f} pictures/s of a core   1.00")
+            reading = rate(map(checked_decode, itertools.cycle(files)), options.seconds).core
+            print(f"  {'read_image (checks, RGB)':<44} {reading:6.0f} pictures/s of a core  {reading / plain:5.2f}")
+            for name, workers, settings in VARIANTS:
+                found = loader_rate(Path(folder), options.batch_size, workers, options.seconds, **settings)
+                decoded = 1 if settings.get("cache_embeddings") else 2
+                print(
+                    f"  {f'loader, {workers} workers{name}':<44} {found.core:6.0f} pairs/s of a core     "
+                    f"{decoded * found.core / plain:5.2f}   ({found.clock:.0f} pairs/s by the clock)"
+                )
 
 
 if __name__ == "__main__":

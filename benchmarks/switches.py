@@ -16,7 +16,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from iteration import EXPERIMENTS, WARM_UP, RandomBatches, TimedModule, timed_module
+from iteration import EXPERIMENTS, RandomBatches, timed_module
+from timing import WARM_UP, TimedModule
 from torch.utils.data import DataLoader
 
 from simswap.models.builtin import recogniser
