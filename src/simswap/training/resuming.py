@@ -29,7 +29,7 @@ HARMLESS = (
 )  # fmt: skip
 """Keys, and groups of keys, that may be changed when a run goes on: the networks become what they would have been."""
 
-ASIDE = ("resume", "resume_changes", "experiment", "ablation", "hydra")
+ASIDE = ("resume", "resume_changes", "if_begun", "sweep", "launcher", "experiment", "ablation", "hydra")
 ABSENT = "(none)"
 
 log = logging.getLogger(__name__)
