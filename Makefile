@@ -59,6 +59,7 @@ bench: install
 	$(BIN)/python benchmarks/switches.py
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/retrieval.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

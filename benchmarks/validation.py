@@ -18,10 +18,11 @@ from iteration import timed_module
 
 from simswap.data.aligning import CropSettings
 from simswap.data.datamodule import SwapDataModule
+from simswap.data.gallery import choose_pairs
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.preparing import prepare_folder
 from simswap.faces.rendered_dataset import write_dataset
-from simswap.measuring import Ruler, Swapper, choose_pairs
+from simswap.measuring import Instruments, PreparedFaces, Ruler, Swapper
 from simswap.models.builtin import judge, pose_estimator, recogniser
 from simswap.models.embedder import Embedder
 
@@ -68,12 +69,11 @@ def main() -> None:
         data = prepared(Path(folder))
         pairs = choose_pairs(data, "val", PERSONS, IMAGES, options.pairs, 0)
         start = time.process_time()
-        ruler = Ruler(
-            data, pairs, Embedder(judge(), "arcface", SIZE), pose_estimator(), options.batch_size, torch.device("cpu")
-        )
+        instruments = Instruments(Embedder(judge(), "arcface", SIZE), pose_estimator())
+        ruler = Ruler(PreparedFaces(data), pairs, instruments, options.batch_size, torch.device("cpu"))
         gallery = time.process_time() - start
-        ruler.judge.forward = judging.around(ruler.judge.forward)  # type: ignore[method-assign]
-        ruler.pose.forward = pose.around(ruler.pose.forward)  # type: ignore[method-assign]
+        instruments.judge.forward = judging.around(instruments.judge.forward)  # type: ignore[method-assign]
+        instruments.pose.forward = pose.around(instruments.pose.forward)  # type: ignore[method-assign]
         start = time.process_time()
         measured = ruler.measure(Swapper("trained", "trained", swaps.around(module.swap)))
         measured.means(distributed=False)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from simswap.data.datamodule import SwapDataModule
+from simswap.data.gallery import choose_pairs
 from simswap.errors import InputError
-from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Ruler, Swapper, choose_pairs
+from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, PreparedFaces, Ruler, Swapper
 from simswap.metrics.bootstrap import bootstrap_interval
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
@@ -33,7 +34,8 @@ def data(crops):
 @pytest.fixture(scope="module")
 def ruler(data):
     pairs = choose_pairs(data, "train", 8, 3, 20, seed=1)
-    return Ruler(data, pairs, Embedder(tiny_recogniser(), "arcface", 32), BrightnessPose(), 7, torch.device("cpu"))
+    instruments = Instruments(Embedder(tiny_recogniser(), "arcface", 32), BrightnessPose())
+    return Ruler(PreparedFaces(data), pairs, instruments, 7, torch.device("cpu"))
 
 
 def test_pairs_are_of_two_persons_of_the_split_and_in_the_gallery(data):
@@ -77,7 +79,7 @@ def test_figures_are_worked_out_from_the_pictures(ruler, data):
     assert figures["pose_error_deg"].value == pytest.approx(expected.norm(dim=1).mean().item(), rel=1e-4)
     assert figures["yaw_error_deg"].value == pytest.approx(expected[:, 0].abs().mean().item(), rel=1e-4)
     assert figures["self_reconstruction_l1"].value == pytest.approx(0, abs=1e-6)
-    judge = ruler.judge
+    judge = ruler.instruments.judge
     view = torch.zeros(len(target), dtype=torch.int64)
     cosine = (judge(0.75 * target + 0.25 * source, view) * judge(source, view)).sum(dim=1)
     assert figures["id_similarity"].value == pytest.approx(cosine.mean().item(), abs=1e-5)
@@ -92,7 +94,7 @@ def test_figures_are_worked_out_from_the_pictures(ruler, data):
 def test_the_identity_loss_is_the_trained_recognisers(data):
     pairs = choose_pairs(data, "train", 4, 2, 6, seed=1)
     judge, trained = (Embedder(tiny_recogniser(seed), "arcface", 32) for seed in (1, 2))
-    ruler = Ruler(data, pairs, judge, BrightnessPose(), 4, torch.device("cpu"), trained=trained)
+    ruler = Ruler(PreparedFaces(data), pairs, Instruments(judge, BrightnessPose(), trained), 4, torch.device("cpu"))
     samples = ruler.measure(DO_NOTHING).samples()
     view = torch.zeros(6, dtype=torch.int64)
     target, source = (data.load(rows).float() / 255 for rows in (pairs.target, pairs.source))

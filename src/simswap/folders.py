@@ -50,8 +50,11 @@ def _new(folder: Path) -> Path:
     return folder
 
 
-def evaluation_folder(checkpoint: str, out: str | None) -> str:
-    """Where an evaluation goes: ``out``, else the run folder of the checkpoint, else the checkpoint's own folder."""
+def evaluation_folder(checkpoint: str | None, out: str | None) -> str:
+    """Where an evaluation goes: ``out``, else the run folder of the checkpoint, else the checkpoint's own folder;
+    without a checkpoint a new folder ``outputs/evaluation/<time>``."""
+    if checkpoint is None:
+        return out or run_folder(None, "evaluation")
     folder = Path(checkpoint).parent
     folder = folder.parent if folder.name == "checkpoints" else folder
     return out or str(folder if folder.is_dir() else Path.cwd())  # Hydra would make the folder of a mistyped path

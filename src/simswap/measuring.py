@@ -5,9 +5,10 @@ embedded by the judge and looked up in it; its head pose is compared with its ta
 each target with itself gives the self-reconstruction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,16 +16,16 @@ from torch import Tensor
 
 from simswap import pixels
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.pairs import evaluation_pairs
-from simswap.errors import InputError
-from simswap.metrics.bootstrap import bootstrap_interval
-from simswap.metrics.pose_error import PoseError
+from simswap.data.gallery import ProtocolPairs
+from simswap.measured import Measured, Readings
 from simswap.metrics.reconstruction import SelfReconstruction
-from simswap.metrics.retrieval import IdentityRetrieval
-from simswap.metrics.similarity import IdentitySimilarity
 from simswap.models.embedder import Embedder
+from simswap.models.features import FeatureNetwork
+from simswap.models.gaze import GazeEstimator
 from simswap.models.generator import Generator
 from simswap.models.pose import PoseEstimator
+
+CLOSED = 0.5  # eyes that are closed further show no gaze
 
 
 class Faces(NamedTuple):
@@ -38,17 +39,43 @@ class Faces(NamedTuple):
     landmarks: Tensor | None = None
 
 
+class FaceSource(Protocol):
+    """Aligned crops by row: ``template``, ``size`` in px, ``person`` int64 [rows]."""
+
+    template: str
+    size: int
+    person: np.ndarray
+
+    def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
+        """The crops of these rows, of videos the same window ``offset`` frames later (-1, 0 or 1)."""
+
+    def attribute(self, name: str) -> np.ndarray | None:
+        """What is true of every row, float64 [rows], where it is known."""
+
+
 @dataclass(frozen=True)
 class Swapper:
     """Something that swaps: ``swap(target, source)`` gives the result; kind: trained, shipped, control or other.
 
-    landmarks: whether it asks for the faces' landmarks.
+    landmarks: whether it asks for the faces' landmarks. key: tells it from others of its name (a file's hash).
     """
 
     name: str
     kind: str
     swap: Callable[[Faces, Faces], Faces]
     landmarks: bool = False
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Swaps that somebody made: ``load(places, offset, device)`` gives those of the pairs at these places, and which
+    of them are there (bool [B]); the others' pictures count for nothing."""
+
+    name: str
+    load: Callable[[np.ndarray, int, torch.device], tuple[Faces, Tensor]]
+    kind: str = "other"
+    key: str = ""
 
 
 # The two controls: any figure is worth what it is above them.
@@ -56,12 +83,25 @@ DO_NOTHING = Swapper("do_nothing", "control", lambda target, source: target)
 COPY_SOURCE = Swapper("copy_source", "control", lambda target, source: source)
 
 
-class Figure(NamedTuple):
-    """A mean and its 95 % interval, bootstrapped over the sources' persons (NaN where it cannot be told)."""
+class PreparedFaces:
+    """The crops of a prepared folder as a `FaceSource`."""
 
-    value: float
-    low: float
-    high: float
+    def __init__(self, data: SwapDataModule) -> None:
+        self.data, self.template, self.size = data, data.manifest.template, data.size
+        self.person = data.manifest.person.astype(np.int64)
+
+    def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
+        if offset:
+            raise ValueError("photographs have no frames before and after them")
+        return load_faces(self.data, rows, device, landmarks)
+
+    @cached_property
+    def _table(self) -> dict[str, np.ndarray]:
+        table = self.data.manifest.attributes()
+        return {} if table is None else {name: table[name].to_numpy() for name in table.column_names}
+
+    def attribute(self, name: str) -> np.ndarray | None:
+        return self._table[name].astype(np.float64) if name in self._table else None
 
 
 def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:
@@ -78,196 +118,131 @@ def swap_faces(generator: Generator, embedder: Embedder, target: Faces, source: 
     return Faces(pixels.to_unit(result, generator.pixel_range).clamp(0, 1), target.view)
 
 
-class ProtocolPairs(NamedTuple):
-    """Which swaps are measured: manifest rows of the gallery, of the targets and of the sources."""
+@dataclass(frozen=True)
+class Instruments:
+    """What looks at pictures. trained: the recogniser that the swapper was trained with, for the identity loss beside
+    the judge's word. features: pictures in unit range [B, 3, S, S] → [B, F], for FID. None: that figure is left out."""
 
-    gallery: np.ndarray
-    target: np.ndarray
-    source: np.ndarray
+    judge: Embedder
+    pose: PoseEstimator
+    trained: Embedder | None = None
+    gaze: GazeEstimator | None = None
+    features: FeatureNetwork | None = None
+
+    def to(self, device: torch.device) -> None:
+        for network in (self.judge, self.pose, self.trained, self.gaze, self.features):
+            if network is not None:
+                network.to(device)
+
+    @torch.no_grad()
+    def read(self, faces: Faces, template: str) -> Readings:
+        """All that is asked for, of crops of a template."""
+        images = faces.images.clamp(0, 1)
+        pose, points = self.pose.pose_and_points(images, template, faces.view)
+        readings = {"embedding": self.judge(images, faces.view).float(), "pose": pose.float()}
+        if points is not None:
+            readings["points"] = points.float()
+        if self.trained is not None:
+            readings["identity"] = self.trained(images, faces.view).float()
+        if self.gaze is not None:
+            readings["gaze"] = self.gaze(images, template, faces.view).float()
+        if self.features is not None:
+            readings["features"] = self.features(images).float()
+        return readings
 
 
-def choose_pairs(
-    data: SwapDataModule, split: str, persons: int, images_per_person: int, pairs: int, seed: int
-) -> ProtocolPairs:
-    """Draw a gallery of up to ``persons`` x ``images_per_person`` images of a split, and cross-person pairs in it.
+# (name of the stage, its chunks, what to do with one) → what it gave for each chunk
+Work = Callable[[str, Sequence[np.ndarray], Callable[[np.ndarray], Readings]], list[Readings]]
 
-    A function of the split's content and the seed alone. Raises InputError where the split has under two persons.
-    """
-    rows = data.rows(split)
-    person = data.manifest.person[rows]
-    generator = np.random.default_rng(seed)
-    names = np.unique(person)
-    if len(names) < 2:
-        raise InputError(
-            f"the {split} split of {data.manifest.root} has {len(names)} person(s), and swaps need two; prepare more "
-            "persons or change data.fractions"
-        )
-    chosen = generator.permutation(names)[:persons]
-    shuffled = generator.permutation(len(rows))
-    # The first images_per_person of each chosen person in the shuffled order.
-    order = shuffled[np.argsort(person[shuffled], kind="stable")]
-    sorted_person = person[order]
-    start = np.searchsorted(sorted_person, sorted_person, side="left")
-    keep = (np.arange(len(order)) - start < images_per_person) & np.isin(sorted_person, chosen)
-    gallery = np.sort(rows[order[keep]])
-    target, source = evaluation_pairs(data.manifest.person[gallery], pairs, seed)
-    return ProtocolPairs(gallery, gallery[target], gallery[source])
+
+def at_once(name: str, chunks: Iterable[np.ndarray], compute: Callable[[np.ndarray], Readings]) -> list[Readings]:
+    """All chunks, one after the other, in this process."""
+    return [compute(chunk) for chunk in chunks]
 
 
 class Ruler:
-    """The fixed side of a measurement: pairs, the judge's word and the pose of every gallery image.
+    """The fixed side of a measurement: pairs, and the instruments' readings of every gallery image.
 
-    batch_size: pictures at a time. The gallery is read and embedded once, at construction. trained: the recogniser that
-    the swapper was trained with, for the identity loss beside the judge's word; None leaves that figure out.
+    batch_size: pictures at a time. work: who does the chunks of a stage. jitter: whether the frames before and after
+    are swapped too. The gallery is read at construction.
     """
 
     def __init__(
-        self,
-        data: SwapDataModule,
-        pairs: ProtocolPairs,
-        judge: Embedder,
-        pose: PoseEstimator,
-        batch_size: int,
-        device: torch.device,
-        progress: Callable[[Iterator], Iterator] | None = None,
-        trained: Embedder | None = None,
-    ) -> None:
-        self.data, self.pairs, self.judge, self.pose = data, pairs, judge.to(device), pose.to(device)
-        self.trained = None if trained is None else trained.to(device)
-        self.batch_size, self.device = batch_size, device
-        self._progress = progress or (lambda steps: steps)
-        self.template = data.manifest.template
-        self._person = torch.from_numpy(data.manifest.person.astype(np.int64))
-        embeddings, poses, identities = [], [], []
-        for rows in self._progress(self._chunks(pairs.gallery)):
-            faces = self.faces(rows)
-            embeddings.append(_embed(self.judge, faces))
-            poses.append(self._pose(faces))
-            if self.trained is not None:
-                identities.append(_embed(self.trained, faces))
-        self.embeddings, self.poses = torch.cat(embeddings), torch.cat(poses)  # [N, E], [N, 3]
-        self.identities = torch.cat(identities) if identities else None  # [N, E'] by the trained recogniser
+        self, faces: FaceSource, pairs: ProtocolPairs, instruments: Instruments, batch_size: int,
+        device: torch.device, work: Work = at_once, jitter: bool = False,
+    ) -> None:  # fmt: skip
+        self.faces, self.pairs, self.instruments = faces, pairs, instruments
+        self.batch_size, self.device, self.work, self.jitter = batch_size, device, work, jitter
+        instruments.to(device)
+        self.person = torch.from_numpy(faces.person).to(device)
+        self.gaze = None if instruments.gaze is None else _true_gaze(faces, device)
+        self.gallery = self._joined(work("gallery", self._chunks(pairs.gallery), self._read))
 
-    def faces(self, rows: np.ndarray, landmarks: bool = False) -> Faces:
-        """The crops of these manifest rows, on the device."""
-        return load_faces(self.data, rows, self.device, landmarks)
+    def _read(self, rows: np.ndarray) -> Readings:
+        return self.instruments.read(self.faces.load(rows, self.device), self.faces.template)
 
-    def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        return iter(np.array_split(rows, max(1, -(-len(rows) // self.batch_size))))
+    def _chunks(self, rows: np.ndarray) -> list[np.ndarray]:
+        return np.array_split(rows, max(1, -(-len(rows) // self.batch_size)))
 
-    @torch.no_grad()
-    def _pose(self, faces: Faces) -> Tensor:
-        return self.pose(faces.images.clamp(0, 1), self.template, faces.view).float()
+    def _joined(self, parts: Sequence[Readings]) -> Readings:
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {name: torch.cat([part[name] for part in parts]).to(self.device) for name in names}
 
-    def measure(self, swapper: Swapper) -> "Measured":
+    def new_measurement(self) -> Measured:
+        """Nothing measured yet."""
+        return Measured(self.pairs, self.person, self.gallery, self.gaze)
+
+    def measure(self, swapper: Swapper | Finished) -> Measured:
         """Swap every pair, and every target with itself."""
-        measured = Measured(self)
-        for chunk in self._progress(self._chunks(np.arange(len(self.pairs.target)))):
-            self.measure_chunk(swapper, chunk, measured)
+        measured = self.new_measurement()
+        chunks = self._chunks(np.arange(len(self.pairs.target)))
+        stage = f"{swapper.name} {swapper.key}".strip()
+        measured.add(self._joined(self.work(stage, chunks, partial(self._results, swapper))))
         return measured
 
-    @torch.no_grad()
-    def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: "Measured") -> None:
+    def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: Measured) -> None:
         """Swap some of the pairs (by their place in the protocol) and add what is measured."""
-        target_rows, source_rows = self.pairs.target[chunk], self.pairs.source[chunk]
-        target, source = (self.faces(rows, swapper.landmarks) for rows in (target_rows, source_rows))
-        result = swapper.swap(target, source)
-        identity = None if self.trained is None else _embed(self.trained, result)
-        measured.add(_embed(self.judge, result), self._pose(result), target_rows, source_rows, identity)
-        measured.self_reconstruction.update(swapper.swap(target, target).images, target.images)
+        measured.add(self._results(swapper, chunk))
 
-    def gallery_positions(self, rows: np.ndarray) -> np.ndarray:
-        """Where manifest rows stand in the gallery."""
-        return np.searchsorted(self.pairs.gallery, rows)
+    @torch.no_grad()
+    def _results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
+        """What is measured of the results of some pairs, as `Measured.add` takes it."""
+        result, there = self._swap(swapper, places, 0)
+        readings = self.instruments.read(result, self.faces.template)
+        if isinstance(swapper, Swapper):
+            target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks)
+            reconstruction = SelfReconstruction().to(self.device)
+            reconstruction.update(swapper.swap(target, target).images, target.images)
+            readings |= {column: reconstruction.values(column) for column in reconstruction.columns}
+        if self.jitter:
+            frames = [self._swap(swapper, places, -1), (result, there), self._swap(swapper, places, 1)]
+            seen = [self._in_motion(swapped, found) for swapped, found in frames]
+            readings["poses"] = torch.stack([pose for pose, _ in seen], dim=1)
+            readings["embeddings"] = torch.stack([embedding for _, embedding in seen], dim=1)
+        readings["place"] = torch.from_numpy(places).to(self.device)
+        return {name: values[there] for name, values in readings.items()}
 
-    def persons(self, rows: np.ndarray) -> Tensor:
-        """The persons of manifest rows, int64."""
-        return self._person[torch.from_numpy(rows)].to(self.device)
+    def _swap(self, swapper: Swapper | Finished, places: np.ndarray, offset: int) -> tuple[Faces, Tensor]:
+        """The results of some pairs, the target ``offset`` frames later, and which of them are there."""
+        if isinstance(swapper, Finished):
+            return swapper.load(places, offset, self.device)
+        target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks, offset)
+        source = self.faces.load(self.pairs.source[places], self.device, swapper.landmarks)
+        return swapper.swap(target, source), torch.ones(len(places), dtype=torch.bool, device=self.device)
+
+    def _in_motion(self, faces: Faces, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Pose [B, 3] and the judge's embedding [B, E] of a frame, NaN where it is not there."""
+        images = faces.images.clamp(0, 1)
+        pose = self.instruments.pose(images, self.faces.template, faces.view).float()
+        embedding = self.instruments.judge(images, faces.view).float()
+        return tuple(values.masked_fill(~there[:, None], torch.nan) for values in (pose, embedding))  # type: ignore
 
 
-@torch.no_grad()
-def _embed(embedder: Embedder, faces: Faces) -> Tensor:
-    return embedder(faces.images.clamp(0, 1), faces.view).float()
-
-
-class Measured:
-    """What was measured of one swapper; every figure's samples are in the order of the pairs."""
-
-    def __init__(self, ruler: Ruler) -> None:
-        self._ruler = ruler
-        gallery = torch.from_numpy(ruler.pairs.gallery).to(ruler.device)
-        self.retrieval = IdentityRetrieval().to(ruler.device)
-        self.retrieval.set_gallery(ruler.embeddings, ruler.persons(ruler.pairs.gallery), gallery)
-        self.to_source = IdentitySimilarity().to(ruler.device)
-        self.to_target = IdentitySimilarity().to(ruler.device)
-        self.to_identity = IdentitySimilarity().to(ruler.device)
-        self.pose_error = PoseError().to(ruler.device)
-        self.self_reconstruction = SelfReconstruction().to(ruler.device)
-        self.source_person: list[Tensor] = []
-
-    def add(
-        self, embedding: Tensor, pose: Tensor, target_rows: np.ndarray, source_rows: np.ndarray,
-        identity: Tensor | None = None,
-    ) -> None:
-        """One batch of results: embeddings [B, E] and poses [B, 3] in degrees, with their pairs' manifest rows.
-
-        identity: [B, E'] by the recogniser trained with, where the ruler has one.
-        """
-        ruler = self._ruler
-        targets, sources = ruler.gallery_positions(target_rows), ruler.gallery_positions(source_rows)
-        person = ruler.persons(source_rows)
-        self.source_person.append(person)
-        self.retrieval.update(embedding, person, torch.from_numpy(source_rows).to(ruler.device))
-        self.to_source.update(embedding, ruler.embeddings[sources])
-        self.to_target.update(embedding, ruler.embeddings[targets])
-        self.pose_error.update(pose, ruler.poses[targets])
-        if identity is not None and ruler.identities is not None:
-            self.to_identity.update(identity, ruler.identities[sources])
-
-    def samples(self) -> dict[str, Tensor]:
-        """Every figure's value per pair, float [n], NaN where it is not defined."""
-        loss = {} if self._ruler.trained is None else {"identity_loss": 1 - self.to_identity.values("cosine")}
-        return {
-            "id_retrieval": self.retrieval.hits("top1"),
-            "id_retrieval_top5": self.retrieval.hits("top5"),
-            "id_retrieval_without_source": self.retrieval.hits("top1_without_source"),
-            "id_similarity": self.to_source.values("cosine"),
-            **loss,
-            "target_similarity": self.to_target.values("cosine"),
-            "pose_error_deg": self.pose_error.values("pose"),
-            "yaw_error_deg": self.pose_error.values("yaw"),
-            "pitch_error_deg": self.pose_error.values("pitch"),
-            "roll_error_deg": self.pose_error.values("roll"),
-            "self_reconstruction_l1": self.self_reconstruction.values("l1"),
-        }
-
-    def figures(self, seed: int, chosen: np.ndarray | None = None) -> dict[str, Figure]:
-        """Means with intervals, over all pairs or the ``chosen`` ones (bool [n])."""
-        person = torch.cat(self.source_person).cpu().numpy()
-        chosen = np.ones(len(person), dtype=bool) if chosen is None else chosen
-        return {
-            name: Figure(*bootstrap_interval(values.cpu().numpy()[chosen], person[chosen], seed))
-            for name, values in self.samples().items()
-        }
-
-    def means(self, distributed: bool = True) -> dict[str, float]:
-        """The figures of a validation, over all ranks together, or of this process alone."""
-        for metric in (self.retrieval, self.to_source, self.to_target, self.pose_error, self.self_reconstruction):
-            metric._to_sync = distributed
-        return {
-            "id_retrieval": float(self.retrieval.compute()["top1"]),
-            "id_similarity": float(self.to_source.compute()),
-            "target_similarity": float(self.to_target.compute()),
-            "pose_error_deg": float(self.pose_error.compute()["pose_error_deg"]),
-            "self_reconstruction": float(self.self_reconstruction.compute()),
-        }
-
-    @property
-    def missed_poses(self) -> int:
-        """Pairs in which no face was found on the result or on the target: no pose error can be told there."""
-        return int(self.pose_error.values("pose").isnan().sum())
-
-    @property
-    def chance(self) -> float:
-        """Top-1 retrieval of a gallery image drawn blindly."""
-        return float(self.retrieval.values("chance").double().nanmean())
+def _true_gaze(faces: FaceSource, device: torch.device) -> Tensor | None:
+    """Float [rows, 2] in degrees, NaN where the eyes are closed; None where it is not known."""
+    x, y = faces.attribute("gaze_x"), faces.attribute("gaze_y")
+    if x is None or y is None:
+        return None
+    blink = faces.attribute("blink")
+    closed = np.zeros(len(x), dtype=bool) if blink is None else blink > CLOSED
+    return torch.from_numpy(np.where(closed[:, None], np.nan, np.column_stack([x, y]))).to(device)

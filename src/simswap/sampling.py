@@ -8,7 +8,8 @@ from torch import Tensor
 
 from simswap import pixels
 from simswap.data.datamodule import SwapDataModule
-from simswap.measuring import Faces, choose_pairs, load_faces
+from simswap.data.gallery import ProtocolPairs, choose_pairs
+from simswap.measuring import Faces, FaceSource, PreparedFaces
 from simswap.pictures import swap_grid
 
 
@@ -27,11 +28,37 @@ def unseen_grid(
     """
     rows = choose_pairs(data, split, 2 * faces, 1, 1, seed).gallery
     half = len(rows) // 2
-    images, views, _ = load_faces(data, rows, device)
+    return grid_of(PreparedFaces(data), rows[:half], rows[half : 2 * half], swap, device)
+
+
+@torch.no_grad()
+def grid_of(
+    faces: FaceSource, targets: np.ndarray, sources: np.ndarray, swap: Callable[[Faces, Faces], Faces],
+    device: torch.device,
+) -> np.ndarray:  # fmt: skip
+    """uint8 picture [H, W, 3]: the targets' rows [n] down the left, the sources' rows [n] along the top."""
+    half = len(targets)
+    images, views, _ = faces.load(np.concatenate([targets, sources]), device)
     crops = pixels.to_uint8(images).cpu()
-    source = Faces(images[half : 2 * half], views[half : 2 * half])
+    source = Faces(images[half:], views[half:])
     swaps: list[Tensor] = []
     for t in range(half):
         target = Faces(images[t : t + 1].expand(half, -1, -1, -1), views[t : t + 1].expand(half))
         swaps.append(pixels.to_uint8(swap(target, source).images).cpu())
-    return swap_grid(crops[:half], crops[half : 2 * half], torch.stack(swaps))
+    return swap_grid(crops[:half], crops[half:], torch.stack(swaps))
+
+
+def grid_rows(faces: FaceSource, pairs: ProtocolPairs, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of targets and of sources for `grid_of`: up to ``count`` of each, all of different persons, in the order of
+    the pairs."""
+    seen: set[int] = set()
+    chosen: list[list[int]] = []
+    for rows in (pairs.target, pairs.source):
+        column: list[int] = []
+        for row in rows:
+            if len(column) < count and int(faces.person[row]) not in seen:
+                column.append(int(row))
+                seen.add(int(faces.person[row]))
+        chosen.append(column)
+    half = min(len(column) for column in chosen)
+    return np.array(chosen[0][:half], dtype=np.int64), np.array(chosen[1][:half], dtype=np.int64)

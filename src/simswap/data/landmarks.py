@@ -43,6 +43,11 @@ class LandmarkTable:
             result.setdefault(self._names[row].as_py()[start:], self._points[row])
         return result
 
+    def find(self, name: str) -> npt.NDArray[np.float32] | None:
+        """[10] (x1, y1, …, x5, y5) of the row with this NAME_ID, None where there is none."""
+        row = self._position(name)
+        return self._points[row] if row < len(self) and self._names[row].as_py() == name else None
+
     def _position(self, name: str) -> int:
         """Number of rows before ``name``; Arrow sorts UTF-8 bytes, which is the order of code points."""
         low, high = 0, len(self._names)

@@ -8,9 +8,14 @@ from typing import Any
 
 import torch
 
+from simswap.checkpoint import SwapCheckpoint
 from simswap.errors import InputError
+from simswap.measuring import Instruments
 from simswap.models import builtin
 from simswap.models.arcface import arcface_recogniser
+from simswap.models.embedder import Embedder
+from simswap.models.features import FeatureNetwork
+from simswap.models.gaze import GazeEstimator
 from simswap.models.hopenet import HopenetPose
 from simswap.models.iresnet import iresnet_recogniser
 from simswap.models.landmark_pose import Landmarks68Pose
@@ -34,6 +39,34 @@ ESTIMATORS: dict[str, type[PoseEstimator]] = {
 def choose_device(name: str) -> torch.device:
     """The device of that name; ``auto``: a GPU where there is one."""
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def instruments_for(
+    first: SwapCheckpoint | None, recogniser: Recogniser | None, judge: Recogniser | None, pose: PoseEstimator,
+    gaze: GazeEstimator | None, features: FeatureNetwork | None, template: str, size: int,
+) -> Instruments:  # fmt: skip
+    """What looks at crops of this template and size. first: the checkpoint whose recogniser gives the identity loss,
+    and judges where there is no judge. Raises InputError where neither is there."""
+    judging = judge or recogniser
+    if judging is None:
+        raise InputError("there is no checkpoint whose recogniser could judge: give judge=onnx judge.path=<file>, or "
+                         "judge=builtin for rendered faces")
+    trained = None
+    if first is not None and recogniser is not None:
+        trained = Embedder(recogniser, template, size, first.recogniser_view)
+    return Instruments(Embedder(judging, template, size), pose, trained, gaze, features)
+
+
+def signature(instruments: Instruments) -> list[Any]:
+    """Plain values that tell these instruments, and what they read, from others."""
+    judge, trained, pose, gaze, features = (
+        instruments.judge, instruments.trained, instruments.pose, instruments.gaze, instruments.features)
+    return [
+        judge.recogniser.sha256, judge.view.how,
+        trained and [trained.recogniser.sha256, trained.view.how],
+        [pose.name, pose.sha256], gaze and gaze.sha256,
+        features and [features.sha256, features.pixel_range, features.size],
+    ]  # fmt: skip
 
 
 def recogniser_of(config: Mapping[str, Any], path: str | None) -> Recogniser:
@@ -63,6 +96,9 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
             return kind(**settings)
         except TypeError as error:
             raise InputError(f"the checkpoint's pose settings do not fit ({error}); give pose=…") from error
+    if not config:
+        raise InputError("there is no checkpoint that names a pose estimator: give pose=pnp pose.pack=<pack>, or "
+                         "pose=builtin for rendered faces")
     raise InputError(f"the checkpoint names the pose estimator {pose.get('_target_')!r}; give pose=…")
 
 

@@ -1,9 +1,11 @@
 """What an evaluation found, as ``evaluation.json`` and as a table of 80 columns."""
 
+import csv
 import json
 import math
 import sys
 import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -13,6 +15,7 @@ from simswap.files import whole_file
 WIDTH = 80
 KINDS = ("trained", "shipped", "control", "other")
 CONTROLS = ("do_nothing", "copy_source")
+# What an evaluation of any version has: files of before are read with these.
 PROTOCOL_KEYS = (
     "name", "pairs", "gallery_images", "gallery_persons", "gallery_rule", "chance", "recogniser", "judge", "pose",
     "data", "split", "seed", "image_size", "template",
@@ -38,6 +41,22 @@ COLUMNS = (
 )
 """The figures that every swapper must have."""
 
+MORE = (
+    Column("identity_loss", ("identity", "loss"), 1.0, 2),
+    Column("id_retrieval_without_source", ("retrieval %", "no source"), 100.0, 1),
+    Column("id_retrieval_top5", ("retrieval %", "top 5"), 100.0, 1),
+    Column("geodesic_error_deg", ("pose error", "geodesic deg"), 1.0, 1),
+    Column("landmark_error", ("landmarks", "eye dist."), 1.0, 3),
+    Column("gaze_error_deg", ("gaze error", "degrees"), 1.0, 1),
+    Column("self_reconstruction_psnr", ("self-recon.", "PSNR dB"), 1.0, 1),
+    Column("self_reconstruction_ssim", ("self-recon.", "SSIM"), 1.0, 3),
+    Column("fid", ("FID", ""), 1.0, 2),
+    Column("jitter_pose_deg", ("jitter", "pose deg"), 1.0, 2),
+    Column("jitter_identity", ("jitter", "identity"), 1.0, 3),
+)
+"""Figures that stand in further tables where they were measured."""
+ACROSS = 5
+
 
 def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
     """Write ``{"protocol", "results"}`` as JSON, whole or not at all; a number that is not finite becomes null.
@@ -55,8 +74,9 @@ def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[
     """Raise ValueError, naming it, when something that a reader of the figures needs is missing or contradictory."""
     _need(protocol, PROTOCOL_KEYS, "protocol")
     for network, keys in (("recogniser", ()), ("judge", ("same_network",)), ("pose", ("noise_floor_deg",))):
-        _need(protocol[network], ("name", "sha256", *keys), f"protocol.{network}")
-    same = protocol["judge"]["sha256"] == protocol["recogniser"]["sha256"]
+        if network != "recogniser" or protocol[network] is not None:  # finished swaps come without one of ours
+            _need(protocol[network], ("name", "sha256", *keys), f"protocol.{network}")
+    same = protocol["judge"]["sha256"] == (protocol["recogniser"] or {}).get("sha256")
     if bool(protocol["judge"]["same_network"]) != same:
         raise ValueError(f"protocol.judge.same_network is {not same}, but the hashes say {same}")
     _need(results, CONTROLS, "results")
@@ -70,6 +90,23 @@ def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[
                 _need(part[column.figure], INTERVAL_KEYS, f"results.{name}{where}.{column.figure}")
             if where:
                 _need(part, ["pairs"], f"results.{name}{where}")
+
+
+def keep_earlier(paths: Sequence[Path]) -> None:
+    """Earlier files of an evaluation are set aside under the time of the last, not written over."""
+    there = [path for path in paths if path.is_file()]
+    if there:
+        stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(max(path.stat().st_mtime for path in there)))
+        for path in there:
+            path.rename(path.with_name(f"{path.stem}_{stamp}{path.suffix}"))
+
+
+def write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
+    """List what was left out and why, as CSV; no file where nothing was."""
+    path.unlink(missing_ok=True)
+    if skipped:
+        with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream, lineterminator="\n").writerows([("what", "reason"), *skipped])
 
 
 def print_table(
@@ -87,11 +124,20 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
     """
     check_evaluation(protocol, results)
     lines = [*protocol_lines(protocol), "", *_table(results), ""]
+    more = [column for column in MORE if any(_is_there(result, column) for result in results.values())]
+    for start in range(0, len(more), ACROSS):
+        lines += [*_table(results, more[start : start + ACROSS]), ""]
     for name, result in results.items():
+        if result.get("missed_results"):
+            lines += _wrapped("no result", f"{name}: {result['missed_results']:,} of {protocol['pairs']:,} pairs have "
+                              "none that can be read; its figures are over the others")
         if result.get("missed_poses"):
             lines += _wrapped(
                 "no pose", f"{name}: no face found in {result['missed_poses']:,} of {protocol['pairs']:,} pairs; "
                 "its pose error is over the others")
+    if protocol.get("skipped"):
+        lines += _wrapped("left out", f"{protocol['skipped']:,} entries could not be used, and are listed in "
+                          "evaluation_skipped.csv")
     for part in dict.fromkeys(key for result in results.values() for key in result.get("slices", {})):
         sliced = {name: r["slices"][part] for name, r in results.items() if part in r.get("slices", {})}
         pairs = next(iter(sliced.values()))["pairs"]
@@ -105,30 +151,42 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     recogniser, judge, pose = protocol["recogniser"], protocol["judge"], protocol["pose"]
     if judge["same_network"]:
         judged = f"same network as the one trained with ({_network(judge)}): identity figures are flattering"
+    elif recogniser is None:
+        judged = f"{_network(judge)}; whether the swaps were trained with it is not known"
     else:
         judged = f"{_network(judge)}, another network than the one trained with"
     floor = pose["noise_floor_deg"]
     noise = "not known" if not _known(floor) else f"{floor:.1f} degrees"
+    split = f"split {protocol['split']} of " if protocol["split"] else ""
+    groups = protocol.get("groups", "persons")
+    more = []
+    if protocol.get("gaze"):
+        more = _wrapped("gaze", f"{_network(protocol['gaze'])} against the true gaze; noise floor "
+                        f"{protocol['gaze']['noise_floor_deg']:.1f} degrees")
+    if protocol.get("fid"):
+        more += _wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
     return [
-        *_wrapped("protocol", f"{protocol['name']}: {protocol['pairs']:,} swaps, split {protocol['split']} of "
+        *_wrapped("protocol", f"{protocol['name']}: {protocol['pairs']:,} swaps, {split}"
                   f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops, seed "
                   f"{protocol['seed']}"),
-        *_wrapped("gallery", f"{protocol['gallery_images']:,} images of {protocol['gallery_persons']:,} persons: "
+        *_wrapped("gallery", f"{protocol['gallery_images']:,} images of {protocol['gallery_persons']:,} {groups}: "
                   f"{protocol['gallery_rule']}"),
         *_wrapped("chance", "not known" if not _known(protocol["chance"])
                   else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery"),
-        *_wrapped("trained by", _network(recogniser)),
+        *_wrapped("trained by", _network(recogniser) if recogniser else "not known: no checkpoint of ours"),
         *_wrapped("judge", judged),
         *_wrapped("pose", f"{_network(pose)}; noise floor {noise}"),
-        *_wrapped("intervals", "95 %, bootstrapped over the sources' persons"),
+        *more,
+        *_wrapped("intervals", f"95 %, bootstrapped over the sources' {groups}"),
     ]
 
 
-def _table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] = COLUMNS) -> list[str]:
     """Two lines a swapper: its name and values, its kind and their intervals."""
-    rows = [["", *(column.heading[0] for column in COLUMNS)], ["swapper", *(c.heading[1] for c in COLUMNS)]]
+    rows = [["", *(column.heading[0] for column in columns)], ["swapper", *(c.heading[1] for c in columns)]]
+    nothing = dict.fromkeys(INTERVAL_KEYS)
     for name, result in results.items():
-        cells = [_cell(result[column.figure], column) for column in COLUMNS]
+        cells = [_cell(result.get(column.figure, nothing), column) for column in columns]
         rows.append([name if len(name) <= 12 else f"{name[:10]}..", *(value for value, _ in cells)])
         rows.append([f" ({result['kind']})", *(interval for _, interval in cells)])
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
@@ -137,6 +195,10 @@ def _table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for row in rows
     ]
     return [line.rstrip() for line in [*lines[:2], "-" * len(lines[0]), *lines[2:]]]
+
+
+def _is_there(result: Mapping[str, Any], column: Column) -> bool:
+    return _known((result.get(column.figure) or {}).get("value"))
 
 
 def _cell(figure: Mapping[str, float | None], column: Column) -> tuple[str, str]:

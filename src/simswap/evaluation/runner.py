@@ -1,6 +1,6 @@
 """Measures swappers by one protocol and puts the figures into the form of evaluation.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,13 +8,18 @@ import numpy as np
 import torch
 
 from simswap.checkpoint import SwapCheckpoint
-from simswap.data.datamodule import SwapDataModule
-from simswap.evaluation.pairs_file import PairNames, pairs_sha256
-from simswap.measuring import COPY_SOURCE, DO_NOTHING, Figure, Ruler, Swapper, swap_faces
+from simswap.config import nearest
+from simswap.errors import InputError
+from simswap.evaluation.classical import CLASSICAL
+from simswap.evaluation.material import Material
+from simswap.evaluation.pairs_file import pairs_sha256
+from simswap.measured import Figure
+from simswap.measuring import COPY_SOURCE, DO_NOTHING, FaceSource, Finished, Instruments, Ruler, Swapper, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recogniser
 
 CONTROLS = (DO_NOTHING, COPY_SOURCE)
+BASELINES = {"classical": CLASSICAL}
 
 
 def checkpoint_swapper(
@@ -22,9 +27,29 @@ def checkpoint_swapper(
 ) -> Swapper:
     """The checkpoint's generator as a swapper of pictures in unit range."""
     generator = checkpoint.generator.to(device)
-    embedder = embedder.to(device)
+    return Swapper(name, kind, partial(swap_faces, generator, embedder.to(device)), key=checkpoint.sha256)
 
-    return Swapper(name, kind, partial(swap_faces, generator, embedder))
+
+def checkpoint_swappers(
+    rows: Sequence[tuple[str, SwapCheckpoint]], recogniser: Recogniser | None, faces: FaceSource, device: torch.device
+) -> list[Swapper]:
+    """A swapper for each (kind, checkpoint). Raises InputError where recogniser or crops are not what it takes."""
+    made = []
+    for kind, content in rows:
+        assert recogniser is not None
+        content.check_recogniser(recogniser)
+        content.check_crops(faces.template, faces.size)
+        seen = Embedder(recogniser, faces.template, faces.size, content.recogniser_view)
+        made.append(checkpoint_swapper(content, seen, kind, kind, device))
+    return made
+
+
+def baselines(names: Sequence[str]) -> list[Swapper]:
+    """Swappers without any training, by name. Raises InputError for one that is not there."""
+    for name in names:
+        if name not in BASELINES:
+            raise InputError(f"baselines: there is no {name!r}{nearest(name, BASELINES)}")
+    return [BASELINES[name] for name in names]
 
 
 class Evaluated(NamedTuple):
@@ -35,79 +60,55 @@ class Evaluated(NamedTuple):
     chance: float
 
 
-def run_protocol(ruler: Ruler, swappers: list[Swapper], seed: int, slices: Mapping[str, float]) -> Evaluated:
+def run_protocol(ruler: Ruler, swappers: Sequence[Swapper | Finished], material: Material) -> Evaluated:
     """Each swapper's figures, the controls' beside them, all on the same pairs."""
     results: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, np.ndarray]] = {}
-    chosen = slice_pairs(ruler, slices)
-    chance = float("nan")
+    chance, seed = float("nan"), material.seed
     for swapper in (*swappers, *CONTROLS):
+        if swapper.name in results:
+            raise InputError(f"two rows of the table are called {swapper.name!r}; give one of them another name")
         measured = ruler.measure(swapper)
         chance = measured.chance
         samples[swapper.name] = {name: values.cpu().numpy() for name, values in measured.samples().items()}
         results[swapper.name] = {
             "kind": swapper.kind,
             **_plain(measured.figures(seed)),
+            "missed_results": measured.missed_results,
             "missed_poses": measured.missed_poses,
             "slices": {
                 name: {**_plain(measured.figures(seed, mask)), "pairs": int(mask.sum())}
-                for name, mask in chosen.items()
+                for name, mask in material.slices.items()
             },
         }
     return Evaluated(results, samples, chance)
 
 
-def named_pairs(ruler: Ruler) -> PairNames:
-    """The pairs by name: files below the data's root, and persons."""
-    manifest, pairs = ruler.data.manifest, ruler.pairs
-    return PairNames(
-        *([manifest.relative_path(row) for row in rows] for rows in (pairs.target, pairs.source)),
-        *([manifest.person_names[manifest.person[row]] for row in rows] for rows in (pairs.target, pairs.source)),
-    )
-
-
-def slice_pairs(ruler: Ruler, slices: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """``<attribute> >= <threshold>`` → bool [pairs] by the targets' known attributes; empty where none are known."""
-    table = ruler.data.manifest.attributes()
-    if table is None:
-        return {}
-    chosen = {}
-    for attribute, threshold in slices.items():
-        if attribute in table.column_names:
-            values = np.abs(table[attribute].to_numpy().astype(np.float64))[ruler.pairs.target]
-            mask = values >= threshold
-            if mask.any():
-                chosen[f"{attribute} >= {threshold:g}"] = mask
-    return chosen
-
-
 def describe_protocol(
-    ruler: Ruler, settings: Mapping[str, Any], data: SwapDataModule, recogniser: Recogniser, chance: float
+    material: Material, instruments: Instruments, recogniser: Recogniser | None, chance: float
 ) -> dict[str, Any]:
-    """What must stand beside every figure."""
-    judge, pose = ruler.judge.recogniser, ruler.pose
-    gallery = ruler.pairs.gallery
+    """What must stand beside every figure. recogniser: the one trained with, None without a checkpoint."""
+    judge, pose, gaze = instruments.judge.recogniser, instruments.pose, instruments.gaze
     return {
-        "name": settings["name"],
-        "pairs": len(ruler.pairs.target),
-        "pairs_sha256": pairs_sha256(named_pairs(ruler)),
-        "pairing": "cross-person, each person as often target as source, drawn by seed",
-        "gallery_images": len(gallery),
-        "gallery_persons": len(np.unique(data.manifest.person[gallery])),
-        "gallery_rule": "all images of the protocol's persons, up to images_per_person each; the very source image "
-        "and the target's original are in it (id_retrieval_without_source: without the source image)",
+        "name": material.facts["name"],
+        "pairs": len(material.pairs.target),
+        "pairs_sha256": pairs_sha256(material.names),
+        "gallery_images": len(material.pairs.gallery),
         "chance": chance,
-        "recogniser": {"name": recogniser.name, "sha256": recogniser.sha256},
+        "recogniser": recogniser and {"name": recogniser.name, "sha256": recogniser.sha256},
         "judge": {
-            "name": judge.name, "sha256": judge.sha256, "same_network": judge.sha256 == recogniser.sha256,
+            "name": judge.name, "sha256": judge.sha256,
+            "same_network": recogniser is not None and judge.sha256 == recogniser.sha256,
         },
         "pose": {"name": pose.name, "sha256": pose.sha256, "noise_floor_deg": pose.noise_floor_deg},
-        "data": str(data.manifest.root),
-        "split": settings["split"],
-        "seed": settings["seed"],
-        "image_size": data.size,
-        "template": data.manifest.template,
-    }
+        "gaze": gaze and {"name": gaze.name, "sha256": gaze.sha256, "noise_floor_deg": gaze.noise_floor_deg},
+        "fid": instruments.features and {
+            "name": instruments.features.name, "sha256": instruments.features.sha256},
+        "image_size": material.faces.size,
+        "template": material.faces.template,
+        "skipped": len(material.skipped),
+        **material.facts,
+    }  # fmt: skip
 
 
 def _plain(figures: Mapping[str, Figure]) -> dict[str, dict[str, float]]:

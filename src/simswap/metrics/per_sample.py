@@ -26,6 +26,9 @@ class PerSampleMetric(Metric):
             raise ValueError(f"columns are {sorted(self.columns)}, got {sorted(columns)}")
         for column, values in columns.items():
             getattr(self, column).append(values.detach().to(torch.float32))
+        # What torchmetrics does at update(): values that were worked out elsewhere are appended without it.
+        self._update_count += 1
+        self._computed = None
 
     def values(self, column: str) -> Tensor:
         """Float32 [n]: the column's samples in the order of the updates; of this rank alone, except in compute().

@@ -93,22 +93,24 @@ class RenderedPose(PoseEstimator):
 
 def recogniser() -> Recogniser:
     """The built-in recogniser: trained with, in the demo."""
-    network, digest = _load("recogniser", residual_network(EMBEDDING_SIZE))
+    network, digest = load_weights("recogniser", residual_network(EMBEDDING_SIZE))
     return Recogniser(Mirrored(network), "built-in recogniser", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
 
 
 def judge() -> Recogniser:
     """The built-in judge: another network, trained on other people."""
-    network, digest = _load("judge", plain_network(EMBEDDING_SIZE))
+    network, digest = load_weights("judge", plain_network(EMBEDDING_SIZE))
     return Recogniser(Mirrored(network), "built-in judge", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
 
 
 def pose_estimator() -> PoseEstimator:
     """The built-in pose estimator."""
-    return RenderedPose(*_load("pose", residual_network(3)))
+    return RenderedPose(*load_weights("pose", residual_network(3)))
 
 
-def _load(name: str, network: nn.Module) -> tuple[nn.Module, str]:
+def load_weights(
+    name: str, network: nn.Module, made_by: str = "simswap.training.builtin"
+) -> tuple[nn.Module, str]:
     """The network with its weights (kept in half precision) and the file's SHA-256; InputError without the file."""
     path = WEIGHTS / f"{name}.pt"
     try:
@@ -118,6 +120,6 @@ def _load(name: str, network: nn.Module) -> tuple[nn.Module, str]:
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise InputError(
             f"{path}: the built-in network cannot be read ({type(error).__name__}); install the package again, or make "
-            f"it with python -m simswap.training.builtin --which {name}"
+            f"it with python -m {made_by}{' --which ' + name if made_by.endswith('builtin') else ''}"
         ) from error
     return network.eval(), hashlib.sha256(content).hexdigest()

@@ -71,7 +71,12 @@ class Landmarks68Pose(PoseEstimator):
 
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
         """As `PoseEstimator.forward`."""
-        return self.fit(self.landmarks(images, template, view)).to(images.dtype)
+        return self.pose_and_points(images, template, view)[0]
+
+    def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor]:
+        """The poses and the 68 points [B,68,2] in px of the network's square."""
+        points = self.landmarks(images, template, view)
+        return self.fit(points).to(images.dtype), points[..., :2]
 
 
 class AffinePose(nn.Module):

@@ -64,6 +64,11 @@ class PoseEstimator(nn.Module):
         """
         raise NotImplementedError
 
+    def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The poses [B,3], and the face points [B,P,2] in px that they were worked out from (P is 5 or 68; NaN rows
+        where no face was found), None where the estimator sees none. Arguments as `forward`'s."""
+        return self(images, template, view), None
+
 
 class PnPPose(PoseEstimator):
     """Five detected landmarks and a perspective-n-point solve with an average head: works on any photograph.
@@ -88,13 +93,17 @@ class PnPPose(PoseEstimator):
     @torch.no_grad()
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
         """As `PoseEstimator.forward`; `template` and `view` make no difference here."""
-        crops = pixels.to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()  # [B, S, S, 3]
-        poses = [self._pose(np.ascontiguousarray(crop)) for crop in crops]
-        return torch.tensor(poses, dtype=torch.float32, device=images.device).reshape(len(poses), 3)
+        return self.pose_and_points(images, template, view)[0]
 
-    def _pose(self, crop: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
-        landmarks = self.landmarks(crop)
-        return (np.nan, np.nan, np.nan) if landmarks is None else solve_pose(landmarks, crop.shape[0])
+    @torch.no_grad()
+    def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor]:
+        """The poses and the five landmarks [B,5,2] that they were solved from."""
+        crops = pixels.to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()  # [B, S, S, 3]
+        found = [self.landmarks(np.ascontiguousarray(crop)) for crop in crops]
+        points = np.array([np.full((5, 2), np.nan) if each is None else each for each in found]).reshape(-1, 5, 2)
+        poses = np.array([solve_pose(each, images.shape[-1]) for each in points]).reshape(-1, 3)
+        poses_, points_ = (torch.from_numpy(values).float().to(images.device) for values in (poses, points))
+        return poses_, points_
 
     def landmarks(self, crop: npt.NDArray[np.uint8]) -> FloatArray | None:
         """Five points [5,2] in px of the crop (uint8 [S,S,3]), or None where no face was found."""

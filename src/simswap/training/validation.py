@@ -6,7 +6,9 @@ import numpy as np
 import torch
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Measured, Ruler, Swapper, choose_pairs
+from simswap.data.gallery import choose_pairs
+from simswap.measured import Measured
+from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, PreparedFaces, Ruler, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recogniser
@@ -49,12 +51,13 @@ class Validation:
         if self._ruler is None:
             template, size = embedder.view.template, embedder.view.crop_size
             judge = embedder if self.judge is None else Embedder(self.judge, template, size)
-            self._ruler = Ruler(self._data, self._protocol, judge, self.pose, self.batch_size, device)
+            instruments = Instruments(judge, self.pose)
+            self._ruler = Ruler(PreparedFaces(self._data), self._protocol, instruments, self.batch_size, device)
             for control in (DO_NOTHING, COPY_SOURCE):
                 figures = self._ruler.measure(control).means(distributed=False)
                 self._controls |= {f"val/{control.name}/{name}": value for name, value in figures.items()}
         self._swapper = Swapper("trained", "trained", swap)
-        self._measured = Measured(self._ruler)
+        self._measured = self._ruler.new_measurement()
 
     def step(self, chunk: torch.Tensor) -> None:
         """Swap and measure one chunk of pairs."""

@@ -1,0 +1,84 @@
+"""Videos in: chosen frames of a video file, or of a folder of extracted frames, as upright RGB pictures.
+
+Frames are taken by their number in the stream, whatever times they carry, so a variable frame rate makes no difference.
+A file is read from its start: jumping to a frame lands beside it in many codecs.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+# Broken files are told by what we return; the decoder's own lines on standard error would only hide ours.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+
+from simswap.data.reading import Pixels, UnreadableImage, read_image
+from simswap.data.sources import list_images
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+MOST_FRAMES = 10_000_000  # a header that says more is broken
+
+
+def count_frames(path: Path) -> int:
+    """The number of frames: of pictures in a folder; as a file's header says, or counted where it says nothing.
+
+    0 for a file that is empty or no video. A header may promise more than the file holds.
+    """
+    if path.is_dir():
+        return len(list_images(path))
+    capture = _open(path)
+    if capture is None:
+        return 0
+    try:
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if 0 < count < MOST_FRAMES:
+            return count
+        count = 0
+        while capture.grab():
+            count += 1
+        return count
+    finally:
+        capture.release()
+
+
+def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels | None]]:
+    """(number, frame) of the frames with these numbers (from 0), ascending: uint8 [H, W, 3] RGB, upright by the
+    video's rotation mark; None for a frame that cannot be read or is not there."""
+    wanted = sorted(set(numbers))
+    if path.is_dir():
+        files = list_images(path)
+        for number in wanted:
+            yield number, _picture(path / files[number]) if 0 <= number < len(files) else None
+        return
+    capture = _open(path)
+    at = 0
+    for number in wanted:
+        while capture is not None and 0 <= at < number and capture.grab():
+            at += 1
+        done, frame = capture.read() if capture is not None and at == number else (False, None)
+        at = at + 1 if done else at
+        yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if done and frame is not None else None  # type: ignore
+    if capture is not None:
+        capture.release()
+
+
+def _open(path: Path) -> cv2.VideoCapture | None:
+    """The opened file, or None where it is no video."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    try:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    except cv2.error:
+        return None
+    if not capture.isOpened():
+        return None
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    return capture
+
+
+def _picture(file: Path) -> Pixels | None:
+    try:
+        return read_image(file)
+    except UnreadableImage:
+        return None

@@ -1,0 +1,70 @@
+"""The stages of an evaluation in chunks on disk: interrupted it goes on, and several processes share it.
+
+What a chunk gives depends on the chunk alone, which is the same for any number of processes; every process reads all
+chunks back in order. So one process, two, or one that was killed and started again find the same figures, bit for bit.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from simswap.errors import InputError
+from simswap.evaluation.ranks import Ranks
+from simswap.files import whole_file
+from simswap.measured import Readings
+
+Arrays = dict[str, np.ndarray]
+FORMAT = 1  # counts up when what a stage computes changes, so that older chunks are not taken for its own
+
+
+class DiskWork:
+    """`measuring.Work` in a folder. settings: plain values that say all that decides what the chunks give."""
+
+    def __init__(self, folder: Path, ranks: Ranks, settings: Any) -> None:
+        self.folder, self.ranks, self.settings = folder, ranks, settings
+
+    def __call__(
+        self, name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Readings]
+    ) -> list[Readings]:
+        folder = self.folder / digest([FORMAT, self.settings, name])
+
+        def make(place: int) -> Arrays:
+            return {key: values.cpu().numpy() for key, values in compute(chunks[place]).items()}
+
+        files = [folder / f"{place:06d}.npz" for place in range(len(chunks))]
+        share(files, make, self.ranks, f"measuring {name.split()[0]}", "batch")
+        return [{key: torch.from_numpy(values) for key, values in load(file).items()} for file in files]
+
+
+def digest(settings: Any) -> str:
+    """A folder's name for plain settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: Ranks, what: str, unit: str) -> None:
+    """Make the files that are not there yet, each process its own part, and wait for the others.
+
+    make: the number of a file → its arrays.
+    """
+    mine = [place for place in range(ranks.rank, len(files), ranks.size) if not files[place].is_file()]
+    for place in tqdm(mine, desc=what, unit=unit, disable=None if ranks.rank == 0 else True, leave=False):
+        arrays = make(place)
+        with whole_file(files[place]) as part, open(part, "wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
+    ranks.wait()
+
+
+def load(file: Path) -> Arrays:
+    """The arrays of a file. Raises InputError for one that is damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InputError(f"{file}: this part of an earlier evaluation cannot be read ({type(error).__name__}); delete "
+                         "it, and the same command makes it again") from error

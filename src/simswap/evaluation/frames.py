@@ -1,0 +1,199 @@
+"""Faces in the frames of videos: found, aligned, and kept as arrays of a file a video."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simswap import pixels
+from simswap.data.aligning import Detector
+from simswap.data.landmarks import LandmarkTable
+from simswap.data.reading import Pixels
+from simswap.data.sources import list_images
+from simswap.data.video import read_frames
+from simswap.errors import InputError
+from simswap.evaluation.disk_work import Arrays, load
+from simswap.faces.alignment import align, apply, warp
+from simswap.faces.detection import pick_main_face
+from simswap.measuring import Faces
+
+CROPS = {-1: "before", 0: "crops", 1: "after"}
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """Where faces are: a table of landmarks (``NAME_ID`` = ``<video>/<frame>``) or a detector, one of the two."""
+
+    table: LandmarkTable | None
+    detector: Detector | None
+    digest: Any  # plain values that tell it from others
+
+    @classmethod
+    def of(cls, landmarks: str | list[str] | None, detector: Detector | None) -> "FaceFinder":
+        """Raises InputError for both, neither, or a table that cannot be read."""
+        files = [Path(file) for file in ([landmarks] if isinstance(landmarks, str) else landmarks or [])]
+        if bool(files) == (detector is not None):
+            raise InputError(
+                "protocol.landmarks= and detector= both say where the faces are; give one of them" if files else
+                "nothing says where the faces are; give detector=insightface detector.pack=<pack>, or "
+                "protocol.landmarks=<csv>"
+            )  # fmt: skip
+        if files:
+            table = LandmarkTable(files)
+            return cls(table, None, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+        return cls(None, detector, [str(vars(detector).get(key)) for key in ("name", "sha256", "size", "threshold")])
+
+    def find(self, name: str, picture: Pixels) -> np.ndarray | None:
+        """Landmarks [5, 2] in px of the main face of a picture, None where there is none."""
+        if self.table is not None:
+            points = self.table.find(name)
+            return None if points is None or not np.isfinite(points).all() else points.reshape(5, 2).astype(np.float64)
+        assert self.detector is not None
+        faces = self.detector.detect(picture)
+        return pick_main_face(faces, picture.shape).landmarks if faces else None
+
+
+def evenly_spaced(count: int, frames: int) -> list[int]:
+    """``frames`` frame numbers, each in the middle of an equal part of ``count`` frames; all of them where fewer."""
+    chosen = min(count, frames)
+    return [int((k + 0.5) * count / chosen) for k in range(chosen)]
+
+
+def face_crops(
+    path: Path, video: str, numbers: Sequence[int], finder: FaceFinder, template: str, size: int, jitter: bool
+) -> Arrays:
+    """The aligned faces of a video's frames, as arrays of n kept frames.
+
+    ``slot`` (place in ``numbers``), ``number``, ``crops`` uint8 [n, 3, S, S], ``view``, ``matrix`` [n, 2, 3] (frame →
+    crop), ``landmarks`` [n, 5, 2] in px of the crop, ``shape`` [n, 2] of the frame; with ``jitter`` ``before`` and
+    ``after``, the same window of the neighbouring frames; ``skipped``: "frame: reason" for each that is not kept.
+    """
+    wanted = [number + offset for number in numbers for offset in ((-1, 0, 1) if jitter else (0,))]
+    frames = _window(read_frames(path, [number for number in wanted if number >= 0]))
+    kept: dict[str, list[Any]] = {name: [] for name in ("slot", "number", "view", "matrix", "landmarks", "shape")}
+    crops: dict[str, list[np.ndarray]] = {CROPS[offset]: [] for offset in ((-1, 0, 1) if jitter else (0,))}
+    skipped = []
+    for slot, number in enumerate(numbers):
+        nearby = frames(number, jitter)
+        picture = nearby[0]
+        if picture is None:
+            skipped.append(f"{number}: cannot be read")
+            continue
+        landmarks = finder.find(f"{video}/{number}", picture)
+        if landmarks is None:
+            skipped.append(f"{number}: no face")
+            continue
+        try:
+            alignment = align(landmarks, template, size)
+        except ValueError as error:
+            skipped.append(f"{number}: {error}")
+            continue
+        values = (slot, number, alignment.view, alignment.matrix, apply(alignment.matrix, landmarks), picture.shape[:2])
+        for name, value in zip(kept, values, strict=True):
+            kept[name].append(value)
+        for offset, frame in nearby.items():
+            # A window without its neighbour (the video's very ends) repeats the frame: it does not move there.
+            shown = picture if frame is None else frame
+            crops[CROPS[offset]].append(warp(shown, alignment.matrix, size).transpose(2, 0, 1))
+    n = len(kept["slot"])
+    arrays: Arrays = {name: np.array(kept[name], dtype=np.int64) for name in ("slot", "number", "view")}
+    arrays["shape"] = np.array(kept["shape"], dtype=np.int64).reshape(n, 2)
+    arrays["matrix"] = np.array(kept["matrix"], dtype=np.float64).reshape(n, 2, 3)
+    arrays["landmarks"] = np.array(kept["landmarks"], dtype=np.float64).reshape(n, 5, 2)
+    pictures = {name: np.array(made, dtype=np.uint8).reshape(n, 3, size, size) for name, made in crops.items()}
+    return {**arrays, **pictures, "skipped": np.array(skipped, dtype=np.str_)}
+
+
+def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
+    """A manipulated video in the windows of its target's faces: what a method did to the very place is what is seen.
+
+    target: what `face_crops` gave for the target's video. ``crops`` (``before``, ``after``) and ``there`` bool [n],
+    in the order of the target's kept frames; ``skipped`` as there.
+    """
+    offsets = (-1, 0, 1) if jitter else (0,)
+    numbers = [int(number) for number in target["number"]]
+    frames = _window(read_frames(path, [n + o for n in numbers for o in offsets if n + o >= 0]))
+    crops = {CROPS[offset]: np.zeros((len(numbers), 3, size, size), dtype=np.uint8) for offset in offsets}
+    there, skipped = np.zeros(len(numbers), dtype=bool), []
+    for place, number in enumerate(numbers):
+        nearby = frames(number, jitter)
+        picture, shape = nearby[0], tuple(int(side) for side in target["shape"][place])
+        if picture is None:
+            skipped.append(f"{number}: cannot be read")
+        elif picture.shape[:2] != shape:
+            skipped.append(f"{number}: is {picture.shape[1]} x {picture.shape[0]}, its target {shape[1]} x {shape[0]}")
+        else:
+            there[place] = True
+            for offset, frame in nearby.items():
+                shown = picture if frame is None or frame.shape != picture.shape else frame
+                crops[CROPS[offset]][place] = warp(shown, target["matrix"][place], size).transpose(2, 0, 1)
+    return {**crops, "there": there, "skipped": np.array(skipped, dtype=np.str_)}
+
+
+def _window(stream: Any) -> Any:
+    """A function (number, with neighbours) → {offset: frame or None} over an ascending stream; three are held."""
+    held: dict[int, Pixels | None] = {}
+
+    def frames(number: int, jitter: bool) -> dict[int, Pixels | None]:
+        for old in [other for other in held if other < number - 1]:
+            del held[old]
+        while number + jitter not in held:
+            found = next(stream, None)
+            if found is None:
+                break
+            held[found[0]] = found[1]
+        return {offset: held.get(number + offset) for offset in ((-1, 0, 1) if jitter else (0,))}
+
+    return frames
+
+
+def file_state(path: Path, numbers: Sequence[int]) -> list[Any]:
+    """What tells a video (or the used pictures of a folder) from a changed one."""
+    files = [path]
+    if path.is_dir():
+        names = list_images(path)
+        files = [path / names[number] for number in numbers if number < len(names)]
+    return [[str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
+
+
+@lru_cache(maxsize=64)
+def _crops_of(file: Path, name: str) -> np.ndarray:
+    with np.load(file, allow_pickle=False) as stored:
+        return stored[name]
+
+
+def crops_at(files: Sequence[Path], which: np.ndarray, place: np.ndarray, offset: int, device: torch.device) -> Tensor:
+    """Pictures in unit range [B, 3, S, S]: in each of the files number ``which`` [B] the one at ``place`` [B]."""
+    made = [_crops_of(files[f], CROPS[offset])[p] for f, p in zip(which, place, strict=True)]
+    return pixels.from_uint8(torch.from_numpy(np.stack(made)).to(device), "unit")
+
+
+class VideoFaces:
+    """The kept frames of some videos as a `measuring.FaceSource`; a row a frame, video after video.
+
+    files: what `face_crops` gave, in files. ``person``: the video's number.
+    """
+
+    def __init__(self, files: Sequence[Path], template: str, size: int) -> None:
+        self.files, self.template, self.size = list(files), template, size
+        stored = [load(file) for file in self.files]
+        counts = [len(arrays["slot"]) for arrays in stored]
+        self.person = np.repeat(np.arange(len(files)), counts).astype(np.int64)
+        self.place = np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, dtype=np.int64)
+        self.slot, self.number, self.view, self.landmarks = (
+            np.concatenate([arrays[name] for arrays in stored]) for name in ("slot", "number", "view", "landmarks"))
+        self.skipped = [[str(line) for line in arrays["skipped"]] for arrays in stored]
+
+    def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
+        images = crops_at(self.files, self.person[rows], self.place[rows], offset, device)
+        points = torch.from_numpy(self.landmarks[rows]).to(device) if landmarks else None
+        return Faces(images, torch.from_numpy(self.view[rows]).to(device), points)
+
+    def attribute(self, name: str) -> np.ndarray | None:
+        return None

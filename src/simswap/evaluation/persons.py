@@ -1,0 +1,80 @@
+"""``protocol=persons``: cross-person swaps among unseen persons of an identity folder, and self-swaps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from simswap.data.datamodule import SwapDataModule
+from simswap.data.gallery import ProtocolPairs, choose_pairs
+from simswap.errors import InputError
+from simswap.evaluation.material import Material, Setting
+from simswap.evaluation.pairs_file import PairNames
+from simswap.measuring import PreparedFaces
+
+
+class Persons:
+    """Cross-person pairs drawn by seed among persons of one split; gallery: images of the same persons. Each pair's
+    target is also swapped with itself: ``pairs=1000`` is the ablation's 1,000 different-person and 1,000 self-swaps.
+
+    split: of the persons. persons, images_per_person: at most so many in the gallery. pairs: swaps measured. seed: of
+    the draws. batch_size: pictures at a time. slices: figures again over the targets whose attribute is at least this
+    large (absolute value), where attributes are known.
+    """
+
+    def __init__(
+        self, split: str, persons: int, images_per_person: int, pairs: int, seed: int, batch_size: int,
+        slices: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self.split, self.persons, self.images_per_person = split, persons, images_per_person
+        self.pairs, self.seed, self.batch_size, self.slices = pairs, seed, batch_size, slices
+
+    def prepare(self, setting: Setting) -> Material:
+        if setting.ranks.size > 1:
+            raise InputError("protocol=persons runs in one process; protocol=faceforensics is the one for several")
+        data = held_out(setting.config, setting.data_root)
+        pairs = choose_pairs(data, self.split, self.persons, self.images_per_person, self.pairs, self.seed)
+        faces, manifest = PreparedFaces(data), data.manifest
+        person = manifest.person[pairs.gallery]
+        facts = {
+            "name": "persons", "pairing": "cross-person, each person as often target as source, drawn by seed",
+            "gallery_persons": len(np.unique(person)),
+            "gallery_rule": "all images of the protocol's persons, up to images_per_person each; the very source image "
+            "and the target's original are in it (id_retrieval_without_source: without the source image)",
+            "data": str(manifest.root), "split": self.split, "seed": self.seed,
+        }  # fmt: skip
+        return Material(
+            faces, pairs, named_pairs(data, pairs), facts, self.batch_size, self.seed,
+            slices=slice_pairs(faces, pairs, self.slices),
+        )  # fmt: skip
+
+
+def held_out(config: Mapping[str, Any], root: str | None) -> SwapDataModule:
+    """The data with the same split as in training, so that its test persons are unseen."""
+    settings = config.get("data") or {}
+    if not (root or settings.get("root")):
+        raise InputError("there is no checkpoint that names its data (imported ones do not): give prepared crops as "
+                         "data_root=…")
+    return SwapDataModule(
+        root or settings["root"], batch_size=1, size=settings.get("size"),
+        **({"fractions": settings["fractions"]} if settings.get("fractions") else {}),
+    )
+
+
+def named_pairs(data: SwapDataModule, pairs: ProtocolPairs) -> PairNames:
+    """The pairs by name: files below the data's root, and persons."""
+    manifest, both = data.manifest, (pairs.target, pairs.source)
+    return PairNames(
+        *([manifest.relative_path(row) for row in rows] for rows in both),
+        *([manifest.person_names[manifest.person[row]] for row in rows] for rows in both),
+    )
+
+
+def slice_pairs(faces: PreparedFaces, pairs: ProtocolPairs, slices: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """``<attribute> >= <threshold>`` → bool [pairs] by the targets' known attributes; empty where none are known."""
+    chosen = {}
+    for attribute, threshold in slices.items():
+        values = faces.attribute(attribute)
+        if values is not None and (mask := np.abs(values)[pairs.target] >= threshold).any():
+            chosen[f"{attribute} >= {threshold:g}"] = mask
+    return chosen

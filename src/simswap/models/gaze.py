@@ -1,0 +1,61 @@
+"""Where rendered eyes look: a small network on the strip of the two eyes, with weights in the package.
+
+Of rendered faces the true gaze is known, so the network's own error is measured and stands beside every figure
+(docs/evaluation.md). It is of no use on photographs. ``python -m simswap.training.gaze`` makes its weights again.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from simswap.faces.warping import RecogniserView
+from simswap.models.builtin import Residual, load_weights
+
+FACE_SIZE = 112  # of the arcface crop that the strip is cut from
+TOP, BOTTOM, LEFT, RIGHT = 36, 68, 20, 92  # the strip: its eyes lie near (38, 52) and (74, 52)
+STRIP = (BOTTOM - TOP, RIGHT - LEFT)
+SCALE = 15.0  # degrees for one unit of the network's output
+NOISE_FLOOR_DEG: float | None = None
+
+
+def gaze_network() -> nn.Sequential:
+    """[B, 3, 32, 72] → [B, 2]."""
+    return nn.Sequential(
+        nn.Conv2d(3, 12, 3, 2, 1, bias=False), nn.BatchNorm2d(12), nn.PReLU(12),
+        Residual(12, 24), Residual(24, 48),
+        nn.Flatten(), nn.Linear(48 * 4 * 9, 2, bias=False), nn.BatchNorm1d(2),
+    )
+
+
+class GazeEstimator(nn.Module):
+    """(x, y) of the gaze relative to the head, degrees: x > 0 to the image's right, y > 0 up. Frozen, no gradient."""
+
+    def __init__(self, network: nn.Module, sha256: str) -> None:
+        super().__init__()
+        self.name, self.sha256 = "built-in gaze estimator of rendered faces", sha256
+        self.noise_floor_deg = NOISE_FLOOR_DEG
+        self.network = network
+        self._views: dict[tuple[str, int], RecogniserView] = {}
+        self.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> "GazeEstimator":
+        """Stays in eval mode whatever is asked."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        """Float [B, 2] in degrees of crops float [B, 3, S, S] in unit range, of a template and its views int64 [B]."""
+        key = (template, images.shape[-1])
+        if key not in self._views:
+            self._views[key] = RecogniserView(template, images.shape[-1], FACE_SIZE)
+        return self.network(eye_strip(self._views[key].to(images.device)(images, view)) * 2 - 1) * SCALE
+
+
+def eye_strip(faces: Tensor) -> Tensor:
+    """The eyes [B, 3, 32, 72] of ``arcface`` crops [B, 3, 112, 112]."""
+    return faces[:, :, TOP:BOTTOM, LEFT:RIGHT]
+
+
+def gaze_estimator() -> GazeEstimator:
+    """The built-in gaze estimator."""
+    return GazeEstimator(*load_weights("gaze", gaze_network(), "simswap.training.gaze"))

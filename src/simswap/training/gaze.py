@@ -1,0 +1,100 @@
+"""Trains the built-in gaze estimator of rendered faces: ``python -m simswap.training.gaze``.
+
+It regresses the true gaze of photos of a data set seed of its own, from the strip of the eyes of an ``arcface`` crop;
+photos are taken at 128 px and shown at between 48 and 112 px, the sizes of crops that it will measure. Eyes that are
+more than half closed show no gaze and are left out. Figures are in docs/evaluation.md.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from simswap.faces.alignment import align, warp
+from simswap.faces.rendered_dataset import each_person, photo
+from simswap.faces.warping import RecogniserView
+from simswap.files import whole_file
+from simswap.models.builtin import WEIGHTS
+from simswap.models.gaze import FACE_SIZE, SCALE, STRIP, eye_strip, gaze_network
+from simswap.pixels import to_uint8
+
+DATA_SEED, PHOTO_SIZE, OPEN = 1003, 128, 0.5
+SMALLEST = 48
+
+
+def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Eye strips uint8 [n, 3, 32, 72] and (gaze_x, gaze_y) of a person's photos with open eyes, each at a resolution of
+    its own."""
+    seed, person, images = task
+    cv2.setNumThreads(1)
+    strips, gazes = [], []
+    for image in range(images):
+        rendering, attributes = photo(seed, person, image, PHOTO_SIZE)
+        if attributes.blink < OPEN:
+            size = int(np.random.default_rng([seed, person, image, 1]).integers(SMALLEST, FACE_SIZE + 1))
+            crop = warp(rendering.image, align(rendering.landmarks, "arcface", size).matrix, size)
+            shown = torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()).float() / 255
+            view = RecogniserView("arcface", size, FACE_SIZE)(shown, torch.zeros(1, dtype=torch.int64))
+            strips.append(to_uint8(eye_strip(view))[0].numpy())
+            gazes.append((attributes.gaze_x, attributes.gaze_y))
+    return np.array(strips, dtype=np.uint8).reshape(-1, 3, *STRIP), np.array(gazes).reshape(-1, 2)
+
+
+def augment(strips: Tensor, generator: torch.Generator) -> Tensor:
+    """uint8 [B, 3, 32, 72] → symmetric range, with small shifts (one a batch), light and noise."""
+    x = strips.float() / 127.5 - 1
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(len(x), 1, 1, 1, generator=generator) * (high - low) + low
+
+    shift = torch.randint(-1, 2, (2,), generator=generator).tolist()
+    x = torch.roll(x, shift, (2, 3)) * uniform(0.9, 1.1) + uniform(-0.06, 0.06)
+    return x + torch.randn(x.shape, generator=generator) * uniform(0.0, 0.03)
+
+
+def train(strips: Tensor, truth: Tensor, iterations: int, batch_size: int, seed: int) -> nn.Module:
+    """Least absolute error with AdamW at a one-cycle rate; strips uint8 [N, 3, 32, 72], truth [N, 2] in degrees."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    network = gaze_network()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=iterations)
+    bar = tqdm(range(iterations), desc="training gaze", unit="it", mininterval=5)
+    for _ in bar:
+        chosen = torch.randint(len(strips), (batch_size,), generator=generator)
+        loss = (network(augment(strips[chosen], generator)) - truth[chosen] / SCALE).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        bar.set_postfix(loss_deg=f"{loss.item() * SCALE:.2f}", refresh=False)
+    return network.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the weights of the built-in gaze estimator again.")
+    parser.add_argument("--persons", type=int, default=1000, help="rendered people")
+    parser.add_argument("--images", type=int, default=6, help="photos of each")
+    parser.add_argument("--iterations", type=int, default=1200)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    tasks = [(DATA_SEED, person, arguments.images) for person in range(arguments.persons)]
+    made = each_person(_person, tasks, arguments.workers)
+    strips = torch.from_numpy(np.concatenate([strip for strip, _ in made]))
+    truth = torch.from_numpy(np.concatenate([gaze for _, gaze in made])).float()
+    network = train(strips, truth, arguments.iterations, arguments.batch_size, 7)
+    state = {k: value.half() if value.is_floating_point() else value for k, value in network.state_dict().items()}
+    with whole_file(arguments.out / "gaze.pt") as part:
+        torch.save(state, part)
+
+
+if __name__ == "__main__":
+    main()
