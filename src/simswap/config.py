@@ -74,6 +74,7 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
     try:
+        sys.argv[1:] = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
         _refuse_sweeps_of_ranks(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
     except KeyboardInterrupt as interrupt:

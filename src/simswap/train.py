@@ -43,10 +43,11 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Train by a checked config; returns the last values of ``sweep_metrics``, what sweeps optimise."""
     run = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.if_begun == "resume" and (run / "checkpoints").is_dir():
-        cfg.resume = str(run)
-    if ranks.HANDOFF not in os.environ:  # else the process that started this one has settled it
+    if cfg.if_begun == "resume" and any((run / "checkpoints").glob("*.ckpt")):
+        cfg.resume = str(run)  # the same command once more: the settings are the run's own
+    elif ranks.HANDOFF not in os.environ:  # else the process that started this one has settled them
         cfg = settings_of(run, cfg)
+    if ranks.HANDOFF not in os.environ:
         check_not_running(run)
     newest = newest_checkpoint(run, bool(cfg.resume))
     processes: Processes = build(cfg.strategy)

@@ -51,7 +51,7 @@ class Processes:
         if timeout_minutes <= 0:
             raise InputError(f"strategy.timeout_minutes={timeout_minutes}: give a time above 0")
         if gpu_pool is not None and not gpu_pool:
-            raise InputError("strategy.gpu_pool is empty: list GPUs as [0,1], or null for none")
+            raise InputError("strategy.gpu_pool is empty: no GPU was found; list some as [0,1], or use launcher=local")
         self.ddp, self.find_unused_parameters, self.sync_batchnorm = ddp, find_unused_parameters, sync_batchnorm
         self.timeout, self.own_process, self.gpu_pool = timedelta(minutes=timeout_minutes), own_process, gpu_pool
 
