@@ -1,6 +1,7 @@
 """``simswap-compare``: put runs side by side, in one page that a person can believe."""
 
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,34 +12,47 @@ from simswap.comparison.collected import SOURCES, Run, keep_where, load_local
 from simswap.comparison.comparison import compare_runs
 from simswap.comparison.output import check_folder, write_all
 from simswap.comparison.sections import sections_of
+from simswap.comparison.wandb_report import publish
+from simswap.comparison.wandb_runs import load_wandb, open_api
 from simswap.config import front_door
 from simswap.errors import InputError
 
 
 def compare(cfg: DictConfig) -> None:
     """Compare by a checked config: the page, Markdown, CSV files and PNG figures."""
+    with tempfile.TemporaryDirectory() as pictures:  # W&B's, until they are in the page
+        page_of(cfg, Path(pictures))
+
+
+def page_of(cfg: DictConfig, pictures: Path) -> None:
+    """The runs, what they say side by side, its files, and the report where one is wanted."""
     out = check_folder(Path(cfg.out))
-    runs, left_out = collect(cfg)
+    runs, left_out = collect(cfg, pictures)
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     comparison = compare_runs(
-        runs, title=cfg.title or f"Comparison of {named(cfg.runs)}", baseline=cfg.baseline, left_out=left_out,
-        columns=None if cfg.columns is None else list(cfg.columns), seed=cfg.seed,
+        runs, title=cfg.title or f"Comparison of {named(cfg.runs or cfg.wandb)}", baseline=cfg.baseline,
+        columns=None if cfg.columns is None else list(cfg.columns), left_out=left_out, seed=cfg.seed,
     )
     sections = sections_of(comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures)
     page = write_all(out, comparison, sections, time.strftime("%Y-%m-%d %H:%M"))
     for line in comparison.notes:
         print(f"note: {line}")
     print(f"{len(comparison.runs)} runs in {len(comparison.variants)} variants: {page}")
+    if cfg.report:
+        print(f"report: {publish(comparison, sections, out, cfg.report)}")
 
 
-def collect(cfg: DictConfig) -> tuple[list[Run], list[str]]:
+def collect(cfg: DictConfig, pictures: Path) -> tuple[list[Run], list[str]]:
     """The runs that the command line names, and a line for each that was left out."""
-    if cfg.runs is None:
-        raise InputError("say which runs: runs=outputs/<name> (folders, globs or a list)")
+    if (cfg.runs is None) == (cfg.wandb is None):
+        raise InputError("say which runs: runs=outputs/<name> (folders, globs or a list), or wandb=entity/project")
     if cfg.figures not in SOURCES:
         raise InputError(f"figures={cfg.figures}: choose one of {', '.join(SOURCES)}")
     where = keep_where(OmegaConf.to_container(cfg.where) if cfg.where else None)  # type: ignore[arg-type]
+    if cfg.wandb:
+        return load_wandb(
+            open_api(), cfg.wandb, list(cfg.curves), where, pictures, group=cfg.group, tags=list(cfg.tags))
     given = cfg.runs if isinstance(cfg.runs, str) else list(cfg.runs)
     return load_local(given, cfg.figures, list(cfg.curves), where)
 

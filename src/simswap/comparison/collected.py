@@ -100,7 +100,7 @@ def _load(
     status = check_state(folder)
     drawn = {}
     if has_config and (folder / "metrics.csv").is_file():
-        drawn = read_curves(read_metrics(folder, [*curves, *VALIDATED, *_control_columns()]))
+        drawn = read_curves(read_metrics(folder, [*curves, *VALIDATED, *control_columns()]))
     shared: dict[str, Any] = {
         "where": str(folder), "config": config, "state": status.state if status else "",
         "version": status.package_version if status else "",
@@ -191,7 +191,7 @@ def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interv
 CONTROLS = ("do_nothing", "copy_source")
 
 
-def _control_columns() -> list[str]:
+def control_columns() -> list[str]:
     return [metric.replace("val/", f"val/{name}/", 1) for name in CONTROLS for metric in VALIDATED]
 
 

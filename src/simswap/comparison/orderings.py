@@ -87,4 +87,5 @@ def _words(figure: str, above: str, below: str, difference: Interval) -> str:
     shown = KNOWN[figure]
     bounds = "no interval" if difference.low != difference.low else (
         f"{shown.shown(difference.low, True)} to {shown.shown(difference.high, True)}")
-    return f"{above} − {below}: {shown.shown(difference.value, True)}{shown.unit and ' '}{shown.unit} ({bounds})"
+    unit = " points" if shown.unit == "%" else shown.unit
+    return f"{above} − {below}: {shown.shown(difference.value, True)}{unit} ({bounds})"

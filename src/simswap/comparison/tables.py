@@ -75,7 +75,7 @@ def differences_table(comparison: Comparison) -> Table | None:
         cells = [Cell(label, colour=colours[label])]
         for f in comparison.columns:
             d = found[f.name]
-            p = f", p {max(d.over_pairs.p, 0.001):.2g}" if d.over_pairs and d.over_pairs.p == d.over_pairs.p else ""
+            p = f"; p {max(d.over_pairs.p, 0.001):.2g}" if d.over_pairs and d.over_pairs.p == d.over_pairs.p else ""
             notes = [f"seeds {_bounds(f, d.over_seeds)}", f"pairs {_bounds(f, d.over_pairs)}{p}"]
             cells.append(Cell(f.shown(d.over_seeds.value, True), d.over_seeds.value,
                               "; ".join(note for note in notes if not note.endswith("–")), clear(d)))
@@ -94,12 +94,13 @@ def clear(difference: Difference) -> bool:
 
 def settings_table(comparison: Comparison) -> Table | None:
     """The changed settings alone."""
-    if not comparison.settings:
+    changed = [key for key in comparison.settings if key != "variant"]
+    if not changed:
         return None
-    short = short_keys(comparison.settings)
-    rows = [(Cell(v.label, colour=v.colour), *(_setting(v.settings.get(key, "–")) for key in comparison.settings))
+    short = short_keys(changed)
+    rows = [(Cell(v.label, colour=v.colour), *(_setting(v.settings.get(key, "–")) for key in changed))
             for v in comparison.variants]  # fmt: skip
-    return Table("settings", (("variant", ""), *((short[key], "") for key in comparison.settings)), tuple(rows))
+    return Table("settings", (("variant", ""), *((short[key], "") for key in changed)), tuple(rows))
 
 
 def orderings_table(comparison: Comparison) -> Table | None:
@@ -196,7 +197,7 @@ def _best(variants: Sequence[Variant], figure: Figure) -> set[str]:
     """The labels of the best mean, where the figure has a better side and there is anything to choose from."""
     means = {v.label: v.spread(figure.name).mean for v in variants}
     known = [mean for mean in means.values() if mean == mean]
-    if figure.better is None or len(known) < 2:
+    if figure.better is None or len(set(known)) < 2:
         return set()
     best = max(known) if figure.better == "higher" else min(known)
     return {label for label, mean in means.items() if mean == best}

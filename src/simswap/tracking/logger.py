@@ -13,9 +13,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from simswap.errors import InputError
 from simswap.tracking.metrics_csv import MetricsCsvLogger
+from simswap.tracking.metrics_rows import STEP_METRIC
 
 MODES = ("auto", "online", "offline", "disabled")
-STEP_METRIC = "trainer/global_step"
 LONGEST_NAME = 128
 """W&B refuses longer names of runs and groups."""
 

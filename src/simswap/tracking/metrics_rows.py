@@ -7,6 +7,8 @@ from pathlib import Path
 from simswap.errors import InputError
 
 STEP = "step"
+STEP_METRIC = "trainer/global_step"
+"""The iteration, as it is called in W&B."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

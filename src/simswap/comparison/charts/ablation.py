@@ -122,13 +122,12 @@ def draw_heat_maps(variants: Sequence[Variant], width: float) -> Plot:
     firsts, lasts = ([pair[k] for pair in map(_range, variants)] for k in (0, 1))
     rows, columns = range(min(firsts), max(firsts) + 1), range(min(lasts), max(lasts) + 1)
     panel = min(width if narrow else width / len(figures), 3.4)
-    plot = new_figure(width, (0.62 * panel * len(rows) / len(columns) + 0.9) * (len(figures) if narrow else 1))
+    plot = new_figure(width, (0.7 * panel * len(rows) / len(columns) + 0.8) * (len(figures) if narrow else 1))
     grid = plot.subplots(len(figures), 1, squeeze=False) if narrow else plot.subplots(1, len(figures), squeeze=False)
     for axes, shown in zip(grid.flat, figures, strict=True):
         cells = _cells(variants, shown.name)
         means = np.array([cell.mean for cell in cells.values()])
         room = float(np.ptp(means)) or 1.0
-        axes.set_aspect("equal")
         for (m, end), cell in cells.items():
             share = float(cell.mean - means.min()) / room
             goodness = share if shown.better == "higher" else 1 - share

@@ -126,6 +126,6 @@ def _draw_context(axes: Axes, comparison: Comparison, published: bool) -> None:
             axes.plot([point.pose_error_deg], [100 * point.id_retrieval], "D", markerfacecolor="none",
                       markeredgecolor=FAINT, markersize=5, zorder=2)
         best = max(point.pose_error_deg for point in PUBLISHED)
-        axes.annotate("published\n(other data,\nother protocol)", (best, 94), xytext=(9, -4), fontsize=8, color=FAINT,
+        axes.annotate("published: other\ndata and protocol", (best, 107), xytext=(9, 0), fontsize=8, color=FAINT,
                       textcoords="offset points", va="top")
     axes.set_xlim(left=-0.04 * axes.get_xlim()[1])

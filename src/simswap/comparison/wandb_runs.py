@@ -1,0 +1,111 @@
+"""Runs of a W&B project, as the last validation and the curves that they logged there."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from simswap.comparison.collected import Curve, Run, control_columns, flat, validated, validation_protocol
+from simswap.comparison.figures import VALIDATED
+from simswap.errors import InputError
+from simswap.tracking.metrics_rows import STEP_METRIC
+
+GRIDS = "media/images/samples_"
+"""Where the sample grids lie among a run's files (tracking.logger.log_picture with the key ``samples``)."""
+TIMEOUT = 20
+
+
+def open_api() -> Any:
+    """W&B's API for this login. Raises InputError where there is none."""
+    import wandb
+
+    try:
+        return wandb.Api(timeout=TIMEOUT)
+    except wandb.Error as error:
+        raise InputError(f"W&B: {_one_line(error)}; log in with wandb login, or compare local folders with runs="
+                         ) from error
+
+
+def load_wandb(
+    api: Any, project: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool], pictures: Path, *,
+    group: str | None = None, tags: Collection[str] = (),
+) -> tuple[list[Run], list[str]]:
+    """The finished training runs of ``entity/project``, and a line for each that was left out.
+
+    Args:
+        api: wandb.Api, or what answers like it (``runs(path, filters)``).
+        curves: names of logged metrics whose curves are wanted.
+        keep: of a run's settings, whether it is wanted.
+        pictures: a folder to which each run's last sample grid is downloaded.
+        group, tags: only runs of this group, with one of these tags.
+
+    Raises InputError for a project that is not there, a server that does not answer, or no run that can be compared.
+    """
+    import wandb
+
+    filters: dict[str, Any] = {"jobType": "train"}
+    if group:
+        filters["group"] = group
+    if tags:
+        filters["tags"] = {"$in": list(tags)}
+    runs, left_out = [], []
+    try:
+        found = list(api.runs(project, filters=filters))
+        for run in found:
+            config = flat(run.config)
+            if not keep(config):
+                continue
+            try:
+                runs.append(_load(run, config, curves, pictures))
+            except InputError as error:
+                left_out.append(str(error))
+    except (wandb.Error, ValueError, ConnectionError, TimeoutError) as error:
+        raise InputError(f"wandb={project}: {_one_line(error)}; check the name, the login and the server") from error
+    if not runs:
+        why = f"; the first: {left_out[0]}" if left_out else ""
+        raise InputError(f"wandb={project}: none of the {len(found)} training runs there can be compared{why}")
+    return runs, left_out
+
+
+def _load(run: Any, config: Mapping[str, Any], curves: Collection[str], pictures: Path) -> Run:
+    if run.state == "running":
+        raise InputError(f"{run.url} is still going: compare it when it has finished")
+    if run.state != "finished":
+        raise InputError(f"{run.url} {run.state}: go on with simswap-train resume=<its folder>, or leave it out")
+    summary = {name: _last(run.summary.get(name)) for name in (*VALIDATED, *control_columns())}
+    last = {name: ([0.0], [value]) for name, value in summary.items() if not math.isnan(value)}
+    figures, others = validated(run.url, last)
+    return Run(
+        name=run.name, where=run.url, config=config, figures=figures, others=others,
+        protocol=validation_protocol(config), grid=_grid(run, pictures), state=run.state,
+        curves={name: curve for name in curves if (curve := _curve(run, name))[0]},
+    )  # fmt: skip
+
+
+def _last(value: Any) -> float:
+    """A metric's last value in a summary: a number, or a mapping where its best value stands beside it."""
+    if isinstance(value, Mapping):
+        value = value.get("last")
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _curve(run: Any, name: str) -> Curve:
+    """Where the metric was logged; values that JSON cannot hold come as words and are left out."""
+    rows = [row for row in run.scan_history(keys=[STEP_METRIC, name]) if isinstance(row.get(name), int | float)]
+    return [float(row[STEP_METRIC]) for row in rows], [float(row[name]) for row in rows]
+
+
+def _grid(run: Any, pictures: Path) -> Path | None:
+    """The last sample grid, downloaded. Its file is ``samples_<step>_<hash>.png``."""
+    grids = [file for file in run.files() if file.name.startswith(GRIDS)]
+    files = {int(file.name.removeprefix(GRIDS).split("_")[0]): file for file in grids}
+    if not files:
+        return None
+    newest = files[max(files)]
+    folder = pictures / run.id
+    newest.download(root=str(folder), replace=True)
+    return folder / newest.name
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or repr(error)).rstrip(".")

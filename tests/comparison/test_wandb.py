@@ -1,0 +1,119 @@
+"""Runs out of W&B and the report into it, against a stand-in for its API: no server is asked."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import wandb
+
+from simswap.comparison.collected import keep_where
+from simswap.comparison.comparison import compare_runs
+from simswap.comparison.sections import sections_of
+from simswap.comparison.swaps import side_by_side
+from simswap.comparison.wandb_report import build_report, publish, results_for_wandb
+from simswap.comparison.wandb_runs import load_wandb, open_api
+from simswap.errors import InputError
+from tests.comparison.made import config_of, write_grid
+
+
+class File:
+    def __init__(self, name, content):
+        self.name, self.content = name, content
+
+    def download(self, root, replace):
+        target = Path(root, self.name)
+        target.parent.mkdir(parents=True)
+        shutil.copy(self.content, target)
+
+
+class Run:
+    """What wandb.apis.public.Run has, as far as it is used."""
+
+    def __init__(self, name, seed, retrieval, grids, state="finished"):
+        self.id, self.name, self.state, self.url = name, name, state, f"https://wandb.example/{name}"
+        self.config = config_of({"objective.weights.identity": 10.0 if seed < 2 else 20.0}, seed % 2)
+        self.summary = {
+            "val/id_retrieval": {"max": 1.0, "last": retrieval}, "val/pose_error_deg": {"min": 0.1, "last": 4.0},
+            "val/do_nothing/id_retrieval": 0.0, "val/do_nothing/pose_error_deg": 0.0,
+        }  # fmt: skip
+        self.grids = grids
+
+    def scan_history(self, keys):
+        assert keys[0] == "trainer/global_step"
+        rows = [{"trainer/global_step": 10 * k, "train/identity": v} for k, v in enumerate((0.9, "NaN", 0.5))]
+        return rows if keys[1] == "train/identity" else []
+
+    def files(self):
+        return [File(f"media/images/samples_{step}_abc.png", path) for step, path in self.grids] + [File("x.txt", "")]
+
+
+class Api:
+    def __init__(self, runs):
+        self.answer = runs
+
+    def runs(self, path, filters):
+        self.asked = (path, filters)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    write_grid(tmp_path / "old.png", 0.1, across=2)
+    write_grid(tmp_path / "new.png", 0.8, across=2)
+    grids = [(9, tmp_path / "old.png"), (10, tmp_path / "new.png")]  # by number: 10 comes after 9
+    runs = [Run(str(k), k, 0.2 * (k + 1), grids) for k in range(4)]
+    api = Api([*runs, Run("going", 0, 0.1, [], "running"), Run("broken", 0, 0.1, [], "crashed")])
+    curves = ["train/identity", "val/id_retrieval"]
+    found = load_wandb(api, "me/simswap", curves, keep_where(None), tmp_path / "pictures", group="sweep", tags=["a"])
+    return api, *found
+
+
+def test_runs_come_with_figures_curves_and_pictures(loaded):
+    api, runs, left_out = loaded
+    assert api.asked == ("me/simswap", {"jobType": "train", "group": "sweep", "tags": {"$in": ["a"]}})
+    assert left_out == [
+        "https://wandb.example/going is still going: compare it when it has finished",
+        "https://wandb.example/broken crashed: go on with simswap-train resume=<its folder>, or leave it out"]
+    assert runs[0].figures["id_retrieval"].value == 0.2  # the last, not the best
+    assert runs[0].curves == {"train/identity": ([0.0, 20.0], [0.9, 0.5])}
+    comparison = compare_runs(runs, title="W&B")
+    assert [(v.label, v.by_seed("id_retrieval")) for v in comparison.variants] == [
+        ("identity=10", pytest.approx({0: 0.2, 1: 0.4})), ("identity=20", pytest.approx({0: 0.6, 1: 0.8}))]
+    assert comparison.others[0].figures["pose_error_deg"].value == 0.0
+    rows, _ = side_by_side(comparison, 1)
+    assert rows[0].results[0][1][0, 0, 2] == int(255 * 0.8)
+
+
+def test_wandbs_complaints_are_one_line(tmp_path, monkeypatch):
+    keep = keep_where(None)
+    with pytest.raises(InputError, match="wandb=me/none: no such project; check the name"):
+        load_wandb(Api(ValueError("no such\nproject.")), "me/none", [], keep, tmp_path)
+    with pytest.raises(InputError, match=r"none of the 1 training runs .*; the first: .*still going"):
+        load_wandb(Api([Run("x", 0, 0.1, [], "running")]), "me/p", [], keep, tmp_path)
+
+    def refuse(**_):
+        raise wandb.errors.UsageError("No API key configured.")
+
+    monkeypatch.setattr(wandb, "Api", refuse)
+    with pytest.raises(InputError, match="W&B: No API key configured; log in with wandb login, or compare local"):
+        open_api()
+
+
+def test_the_report_has_the_pages_content(loaded, tmp_path):
+    wr = pytest.importorskip("wandb_workspaces.reports.v2", reason="the extra 'reports' is not installed")
+    comparison = compare_runs(loaded[1], title="W&B")
+    sections = sections_of(comparison, published=True, curves=["train/identity"], pictures=1)
+    report = build_report(comparison, sections, "me", "simswap", ["tradeoff"])
+    text = "\n".join(block.text for block in report.blocks if isinstance(block, wr.MarkdownBlock))
+    assert "| identity=20" in text
+    assert "Highest ID retrieval: identity=20" in text
+    grids = [block for block in report.blocks if isinstance(block, wr.PanelGrid)]
+    assert grids[0].panels[0].media_keys == ["tradeoff"]
+    assert "Metric('group') in ['made']" in str(grids[1].runsets[0].filters)
+    table = results_for_wandb(comparison)
+    assert table.columns[:3] == ["variant", "seeds", "objective.weights.identity"]
+    assert table.data[1][:3] == ["identity=20", 2, "20.0"]
+    with pytest.raises(InputError, match="report=simswap: give entity/project"):
+        publish(comparison, sections, tmp_path, "simswap")
