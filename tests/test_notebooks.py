@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.comparison.made import made_run
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
 
@@ -34,7 +36,13 @@ def test_nothing_is_defined_in_a_notebook(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_notebook_runs(path, tmp_path):
+def test_the_notebook_runs(path, tmp_path, tmp_path_factory, monkeypatch):
+    runs = tmp_path_factory.mktemp("runs")  # for the one that reads some
+    for k, variant in enumerate(("SimSwap", "oFM")):
+        for seed in (0, 1):
+            changes = {"variant": variant, "objective.feature_matching.first_layer": 2 - 2 * k}
+            made_run(runs / f"{k}-{seed}", changes, seed)
+    monkeypatch.setenv("SIMSWAP_RUNS", str(runs))
     notebook = nbformat.read(path, as_version=4)
     # In another folder than the checkout's: it may read nothing beside the package. An error in a cell raises.
     client = NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
