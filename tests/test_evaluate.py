@@ -32,7 +32,7 @@ def run(crops, tmp_path, door):
 def test_a_checkpoint_alone_is_enough(run, door):
     last = run / "checkpoints" / "last.ckpt"
     write_slim(last, run / "slim.ckpt")
-    code, out, errors = door(main, f"checkpoint={last}", f"shipped={run / 'slim.ckpt'}", *SMALL)
+    code, out, errors = door(main, f"checkpoint={last}", f"shipped={run / 'slim.ckpt'}", "gaze=builtin", *SMALL)
     assert code == 0, errors
     content = json.loads((run / "evaluation.json").read_text())
     protocol, results = content["protocol"], content["results"]
@@ -58,6 +58,9 @@ def test_a_checkpoint_alone_is_enough(run, door):
         trained = results["trained"][figure]["value"]
         assert results["shipped"][figure]["value"] == pytest.approx(trained, rel=0.05, abs=0.02)
 
+    # 32-px crops are too coarse for the gaze's floor, but the target's own gaze is nearer than another face's.
+    assert nothing["gaze_error_deg"]["value"] < copied["gaze_error_deg"]["value"]
+    assert "gaze error" in out
     assert copied["identity_loss"]["value"] == pytest.approx(0, abs=1e-5)
     # Every pair's figures stand beside it, and their means are the figures.
     table = parquet.read_table(run / "evaluation_pairs.parquet").to_pydict()
