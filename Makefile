@@ -39,7 +39,8 @@ ablation: install
 	for run in $(ABLATION)/branches/*/; do \
 		$(BIN)/simswap-evaluate checkpoint=$$run/checkpoints/last.ckpt protocol.pairs=500 \
 			protocol.images_per_person=5 grid_faces=4 || exit 2; done
-	$(BIN)/simswap-compare runs=$(ABLATION)/branches baseline=SimSwap out=$(ABLATION)/compare
+	$(BIN)/simswap-compare runs=$(ABLATION)/branches \
+		'baseline="SimSwap, layer_reduction=sum"' out=$(ABLATION)/compare
 
 test: install
 	$(BIN)/python -m pytest

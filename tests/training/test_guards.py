@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from simswap.errors import Diverged
-from simswap.training.callbacks import NewestCheckpoint
 from simswap.training.guards import SkippedSteps
+from simswap.training.saving import NewestCheckpoint
 from tests.training.test_module import logged
 from tests.training.tiny import batches, fit, tiny_module
 
