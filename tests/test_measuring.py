@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.gallery import choose_pairs
+from simswap.data.gallery import ProtocolPairs, choose_pairs
 from simswap.errors import InputError
 from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, PreparedFaces, Ruler, Swapper
 from simswap.metrics.bootstrap import bootstrap_interval
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
-from simswap.sampling import unseen_grid
+from simswap.sampling import grid_rows, unseen_grid
 from tests.training.tiny import tiny_recogniser
 
 
@@ -116,3 +116,13 @@ def test_the_grid_shows_other_persons_as_sources(data):
     assert grid.shape == (3 * 32 + 8, 3 * 32 + 8, 3)
     assert np.array_equal(grid[36:68, 36:68], grid[:32, 36:68])  # the swap that copies its source
     assert (grid[:32, :32] == 255).all()
+
+
+def test_a_grid_takes_as_many_persons_as_there_are(data):
+    faces = PreparedFaces(data)
+    first = [int(np.flatnonzero(faces.person == person)[0]) for person in range(4)]
+    pairs = ProtocolPairs(np.array(first), np.array(first), np.array([first[1], first[0], first[3], first[2]]))
+    targets, sources = grid_rows(faces, pairs, 6)
+    assert (targets.tolist(), sources.tolist()) == (first[:2], [first[3], first[2]])
+    alone = ProtocolPairs(np.array(first[:1]), np.array(first[:1]), np.array(first[:1]))
+    assert len(grid_rows(faces, alone, 6)[0]) == 0

@@ -65,9 +65,10 @@ def evaluate(cfg: DictConfig) -> None:
     write_pairs(out / PAIRS_FILE, material.names, {name: entry["kind"] for name, entry in results.items()}, samples)
     write_evaluation(out / "evaluation.json", description, results)
     print_table(description, results)
-    for (kind, content), swapper in zip(rows, ours, strict=True):
+    shown = grid_rows(material.faces, material.pairs, cfg.grid_faces)
+    for (kind, content), swapper in zip(rows if len(shown[0]) else [], ours, strict=False):
         picture = out / ("evaluation.png" if kind == "trained" else f"evaluation_{kind}.png")
-        grid = grid_of(material.faces, *grid_rows(material.faces, material.pairs, cfg.grid_faces), swapper.swap, device)
+        grid = grid_of(material.faces, *shown, swapper.swap, device)
         write_png(picture, grid, provenance(f"sha256:{content.sha256}"))
         print(f"grid ({kind}): {picture}")
     print(f"figures: {out / 'evaluation.json'}")

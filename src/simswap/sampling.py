@@ -50,7 +50,8 @@ def grid_of(
 
 def grid_rows(faces: FaceSource, pairs: ProtocolPairs, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of targets and of sources for `grid_of`: up to ``count`` of each, all of different persons, in the order of
-    the pairs."""
+    the pairs; fewer (or none) where there are not so many persons."""
+    count = min(count, len(np.unique(faces.person[np.concatenate([pairs.target, pairs.source])])) // 2)
     seen: set[int] = set()
     chosen: list[list[int]] = []
     for rows in (pairs.target, pairs.source):

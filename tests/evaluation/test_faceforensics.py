@@ -34,7 +34,7 @@ def command(root, out, *more: str) -> list[str]:
     return [
         f"checkpoint={WEIGHTS / 'demo.ckpt'}", "protocol=faceforensics", f"protocol.root={root}", f"out={out}",
         f"protocol.landmarks={root / 'landmarks.csv'}", "protocol.frames=3", "protocol.batch_size=4",
-        f"protocol.swaps={root / 'manipulated_sequences/Rendered/c23'}", "grid_faces=2", *more,
+        f"protocol.swaps={root / 'manipulated_sequences/Rendered/c23'}", "grid_faces=6", *more,
     ]  # fmt: skip
 
 
