@@ -22,10 +22,10 @@ def job(tmp_path, monkeypatch):
 
 def test_a_job_of_a_sweep_is_named_by_what_the_sweep_changes(job, tmp_path):
     (tmp_path / "try").mkdir()
-    swept = {"hydra": {"overrides": {"task": ["experiment=demo", "data.root=x", "seed=0,1"]}}}
+    swept = {"hydra": {"overrides": {"task": ["experiment=demo", "data.fractions={a: 0.5, b: 0.5}", "seed=0,1"]}}}
     (tmp_path / "try" / "multirun.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(swept)))
-    job("MULTIRUN", ["experiment=demo", "data.root=x", "seed=1", "optimizer.generator_lr=0.00021436587",
-                     "sweep.trial=3"])
+    job("MULTIRUN", ["experiment=demo", "data.fractions={a:0.5,b:0.5}", "seed=1",
+                     "optimizer.generator_lr=0.00021436587", "sweep.trial=3"])
     assert run_name() == "3 seed=1 generator_lr=0.0002144"
     assert group_name("demo") == "demo try"
 

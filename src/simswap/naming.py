@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
@@ -18,7 +19,7 @@ def run_name() -> str:
     if hydra.mode != RunMode.MULTIRUN:
         return " ".join(changed) or "defaults"
     same = same_in_all_jobs(Path(hydra.runtime.output_dir).parent)
-    return " ".join([str(hydra.job.num), *short([o for o in changed if o not in same])])
+    return " ".join([str(hydra.job.num), *short([o for o in changed if o.partition("=")[0] not in same])])
 
 
 def group_name(experiment: str) -> str:
@@ -29,9 +30,11 @@ def group_name(experiment: str) -> str:
 
 
 def same_in_all_jobs(sweep: Path) -> set[str]:
-    """The command line of a sweep, from its multirun.yaml: what a job has beside it, the sweep changes."""
+    """Keys that a sweep's command line (in its multirun.yaml) gives one value: what else a job has, it changes."""
     file = sweep / "multirun.yaml"
-    return set(OmegaConf.load(file).hydra.overrides.task) if file.is_file() else set()
+    given = OmegaConf.load(file).hydra.overrides.task if file.is_file() else []
+    parsed = OverridesParser.create().parse_overrides(list(given))
+    return {override.get_key_element() for override in parsed if not override.is_sweep_override()}
 
 
 def short(overrides: Sequence[str]) -> list[str]:
