@@ -56,7 +56,6 @@ def test_the_ablations_are_the_papers():
     expected = {"SimSwap": (10, 10, 2, 4), "oFM": (10, 10, 0, 4), "nFM": (10, 0, 2, 4), "wFM-bar": (10, 10, 0, 1),
                 "oFM-FM-": (10, 5, 0, 4), "oFM-id+": (20, 10, 0, 4), "wFM-id+": (20, 10, 2, 4)}
     assert set(GROUPS["ablation"]) == set(expected)
-    OmegaConf.register_new_resolver("run_folder", lambda *_: "", replace=True)
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         plain = OmegaConf.to_container(compose("train", ["experiment=ablation"]))
         for name, (identity, weight, first, last) in expected.items():

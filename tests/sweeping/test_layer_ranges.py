@@ -5,7 +5,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import OmegaConf
 
 from simswap.config import CONF_DIR
 from simswap.errors import InputError
@@ -19,7 +18,6 @@ def test_all_ranges_of_three_layers():
 
 def jobs(crops, *arguments):
     """What the sweeper that Hydra finds by its name would launch; `arguments` as on the command line."""
-    OmegaConf.register_new_resolver("run_folder", lambda *_: "", replace=True)
     kind = next(plugin for plugin in Plugins.instance().discover(Sweeper) if plugin.__name__ == "LayerRangesSweeper")
     sweeper = kind(max_batch_size=None)
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
