@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from simswap import checkpoint
@@ -31,7 +32,7 @@ def settings(crops: Path, run: Path) -> list[str]:
 def finished(crops, tmp_path_factory) -> Path:
     """The folder of a finished debug run."""
     run = tmp_path_factory.mktemp("runs") / "finished"
-    command = [sys.executable, "-m", "simswap.train", *settings(crops, run)]
+    command = [sys.executable, "-m", "simswap.train", *settings(crops, run), "progress_every=6"]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=one_thread)
     assert done.returncode == 0, done.stderr
@@ -73,6 +74,22 @@ def test_a_run_logs_its_terms_and_validates_beside_the_controls(finished):
     assert float(validated[0]["val/copy_source/pose_error_deg"]) > 1
 
 
+def test_speed_is_watched_beside_the_metrics(finished):
+    with open(finished / "watch.csv", newline="") as file:
+        watched = list(csv.DictReader(file))
+    assert [line["step"] for line in watched] == [line["step"] for line in rows(finished)]
+    for line in watched:
+        assert float(line["watch/images_per_second"]) == pytest.approx(4 / float(line["watch/seconds_per_iteration"]))
+        assert 0 <= float(line["watch/data_wait_share"]) <= 1
+        assert float(line["watch/memory_mb"]) > 100  # torch alone is more
+    assert float(watched[-1]["watch/remaining_seconds"]) == 0
+    assert float(watched[0]["watch/remaining_seconds"]) == pytest.approx(
+        5 * float(watched[0]["watch/seconds_per_iteration"])
+    )
+    assert not [name for name in rows(finished)[0] if name.startswith("watch/")]
+    assert " images/s, " in (finished / "output.txt").read_text()
+
+
 def test_the_log_says_that_the_layers_are_not_the_papers(finished):
     assert "discriminators with 3 layers (the paper's five need 95 px" in (finished / "output.txt").read_text()
 
@@ -98,7 +115,8 @@ def test_resuming_goes_on_to_the_same_weights(finished, crops, tmp_path, door):
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
     assert [line["step"] for line in rows(part)] == [line["step"] for line in rows(finished)]
-    assert (part / ".hydra" / "config.yaml").read_text().count("resume: null") == 1  # the run's own record stands
+    record = OmegaConf.load(part / ".hydra" / "config.yaml")
+    assert (record.resume, record.trainer.max_steps) == (None, 6)  # the run's own record, with what was changed
 
 
 def test_unreadable_crops_are_listed_once_over_a_resume_and_too_many_stop_the_run(crops, tmp_path, door):

@@ -36,6 +36,7 @@ from simswap.training.stopping import OrderlyStop
 from simswap.training.surroundings import Surroundings
 from simswap.training.validation import Validation
 from simswap.training.warm_start import start_from
+from simswap.training.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ def fit(
             BestCheckpoint(run, "val/id_retrieval"),
             NewestCheckpoint(run, cfg.checkpoints.every),
             Surroundings(data, recogniser, judge, pose, allow_others=cfg.resume_changes == "allow"),
-            Progress(cfg.progress_every),
+            watch := Watch(run, data.batch_size),
+            Progress(cfg.progress_every, watch),
             report,
             SameWeights(run),
             *pruning_of(run, cfg.sweep, cfg.sweep_metrics),

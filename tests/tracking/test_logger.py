@@ -180,6 +180,7 @@ def test_offline_run_keeps_names_and_pictures(tmp_path):
             logger.log_metrics({"val/id_retrieval": 0.9, "val/pose_error_deg": 3.0}, step=10)
             log_picture(logger, "samples", tmp_path / "grid.png", 10)
             logger.log_metrics({"val/id_retrieval": 0.7, "val/pose_error_deg": 5.0}, step=20)
+            logger.log_metrics({"train/identity": 0.5}, step=30)  # a row is complete when the next one begins
         assert dict(experiment.summary["val/id_retrieval"]) == {"max": 0.9, "last": 0.7}
         assert dict(experiment.summary["val/pose_error_deg"]) == {"min": 3.0, "last": 5.0}
         assert experiment.summary["trainer/global_step"] == 20

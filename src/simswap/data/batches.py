@@ -1,6 +1,7 @@
 """One item is one iteration's local batch: drawn, decoded and augmented in a worker, the same in every worker."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ class Iterations(Sampler[int]):
 class SwapLoader:
     """SwapBatches without end; what a batch says about unreadable crops goes to `report`, in the main process.
 
+    waited: seconds spent waiting for batches so far.
     report: takes the list of (manifest row, reason) and the number of crops that the batch asked for.
 
     Not a DataLoader itself, so that Lightning does not put a DistributedSampler in the place of ours.
@@ -187,9 +189,14 @@ class SwapLoader:
 
     def __init__(self, loader: DataLoader, report: Callable[[Unreadable, int], None]) -> None:
         self.loader, self.report = loader, report
+        self.waited = 0.0
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        for batch in self.loader:
+        batches = iter(self.loader)
+        while True:
+            start = time.monotonic()
+            batch = next(batches)
+            self.waited += time.monotonic() - start
             if "failure" in batch:
                 raise InputError(batch["failure"])
             unreadable = batch.pop("unreadable")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from simswap.errors import InputError
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.metrics_rows import STEP_METRIC
+from simswap.tracking.wandb_history import HistoryLogger, keep_id, kept_id, offline_fragments, steps_of
 
 MODES = ("auto", "online", "offline", "disabled")
 LONGEST_NAME = 128
@@ -76,7 +78,12 @@ def build_loggers(
         _say("W&B is not installed: metrics go to metrics.csv alone (pip install wandb)")
         return loggers
     run.mkdir(parents=True, exist_ok=True)
+    before = kept_id(run)
+    if before and offline_fragments(run, before):
+        mode = "offline"  # the server knows nothing of the run yet: its history stays in one place
     arguments = {
+        "id": before or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8],
+        "resume": "allow" if before else None,
         "dir": str(run),
         "project": project,
         "name": (name or run.name)[:LONGEST_NAME],
@@ -97,7 +104,10 @@ def build_loggers(
     experiment.define_metric("*", step_metric=STEP_METRIC, step_sync=True)
     for metric, summary in SUMMARIES.items():
         experiment.define_metric(metric, step_metric=STEP_METRIC, summary=summary)
-    loggers.append(WandbLogger(experiment=experiment, project=project, save_dir=run))
+    keep_id(run, experiment.id)
+    earlier = [file for file in offline_fragments(run, experiment.id) if _folder(experiment) not in file.parents]
+    known = set().union(*map(steps_of, earlier)) if experiment.offline else set(range(experiment.starting_step))
+    loggers.append(HistoryLogger(run, known, experiment=experiment, project=project, save_dir=run))
     return loggers
 
 
@@ -113,7 +123,9 @@ def _start(arguments: dict[str, Any], mode: str) -> Any:
             # W&B puts "<no message>" where the server refused the login.
             reason = str(error).replace("<no message>", "the server refused the login").strip() or repr(error)
             reason = reason.splitlines()[0].rstrip(".: ")
-            experiment = wandb.init(mode="offline", **arguments)
+            # Under an id of its own: W&B's service still holds the other one, and would refuse it.
+            alone = arguments | {"id": uuid.uuid4().hex[:8], "resume": None}
+            experiment = wandb.init(mode="offline", **alone)
             _say(f"W&B goes on offline ({reason}); to upload: wandb sync {_folder(experiment)}")
             return experiment
         _say(f"W&B: {experiment.url}")
@@ -137,6 +149,13 @@ def log_picture(logger: Logger, key: str, path: Path, step: int) -> None:
     """Send a picture file to W&B; other loggers have none to show and are left alone. ``step``: the iteration."""
     if isinstance(logger, WandbLogger):
         logger.log_image(key, [str(path)], step=step)
+
+
+def log_watch(loggers: Sequence[Logger], figures: Mapping[str, float], step: int) -> None:
+    """Send to W&B what is seen of the run's speed; metrics.csv goes without, so that two runs' are comparable."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_metrics(figures, step)
 
 
 def alert(loggers: Sequence[Logger], title: str, text: str) -> None:

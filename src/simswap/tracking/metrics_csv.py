@@ -24,10 +24,10 @@ class MetricsCsvLogger(Logger):
     Raises InputError when the file cannot be written or belongs to something else.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, file: str = "metrics.csv") -> None:
         super().__init__()
         self.run = Path(run)
-        self.path = self.run / "metrics.csv"
+        self.path = self.run / file
         self._columns: list[str] = []
         self._row: dict[str, str] = {}  # the last row, which may still grow
         self._row_start = 0  # its first byte in the file

@@ -1,7 +1,6 @@
 """What is seen of the iterations: sample grids and progress."""
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from simswap.sampling import unseen_grid
 from simswap.tracking.logger import log_picture
 from simswap.training.module import SimSwapModule
 from simswap.training.stopping import OrderlyStop
+from simswap.training.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +49,14 @@ class SampleGrid(L.Callback):
 class Progress(L.Callback):
     """A bar over iterations with the terms that tell most; where there is no terminal, a line every so many."""
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, every: int, watch: Watch) -> None:
+        self.every, self.watch = every, watch
         self._bar: tqdm | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         total = trainer.max_steps if trainer.max_steps > 0 else None
         if trainer.is_global_zero:
             self._bar = tqdm(total=total, initial=trainer.global_step, desc="training", unit="it", disable=None)
-        self._start = (time.monotonic(), trainer.global_step)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if self._bar is None:
@@ -70,11 +69,10 @@ class Progress(L.Callback):
                 for name in ("train/identity", "train/reconstruction", "train/discriminator", "val/id_retrieval")
                 if name in trainer.callback_metrics
             }
-            self._bar.set_postfix(figures)
+            words = [*(f"{name} {value}" for name, value in figures.items()), *self.watch.in_words()]
+            self._bar.set_postfix_str(", ".join(words))
             if self._bar.disable:
-                seconds, iterations = time.monotonic() - self._start[0], trainer.global_step - self._start[1]
-                words = ", ".join(f"{name} {value}" for name, value in figures.items())
-                log.info("iteration %d, %.2f s each: %s", trainer.global_step, seconds / iterations, words)
+                log.info("iteration %d: %s", trainer.global_step, ", ".join(words))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._bar is not None:

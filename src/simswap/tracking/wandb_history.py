@@ -1,0 +1,117 @@
+"""One history in W&B for a run that goes on: no row twice, none missing.
+
+Each start of the run writes a fragment of its own below ``<run>/wandb/``, all with one id, which the server (or
+``wandb sync``) puts together. W&B keeps the last rows in memory: a killed process takes them with it. So a fragment
+begins with the rows of metrics.csv that no fragment before it holds, and leaves out those that one holds already.
+A run that was online and finds no server goes on offline under another id, with its whole history.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from simswap.files import whole_file
+from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows
+
+BLOCK = 32768
+"""Bytes of a block of W&B's files, which are written like LevelDB's logs: no record's header crosses a block's end."""
+
+
+class HistoryLogger(WandbLogger):
+    """Lightning's logger, with a run's history in mind. W&B's own step is the iteration, so a row is known by it.
+
+    run: the run folder. known: steps that W&B holds; it begins with rows of metrics.csv that W&B does not hold.
+    """
+
+    def __init__(self, run: Path, known: set[int], **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.run, self.known = run, known
+        self._begun = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Send a row, or what belongs to the row that was sent last. Raises ValueError without a step."""
+        if step is None:
+            raise ValueError("a row of W&B's history is known by its step: log with a step")
+        if not self._begun:
+            self._begun = True
+            self._send_missing(step)
+        self._send(metrics, step)
+
+    def _send(self, metrics: Mapping[str, Any], step: int) -> None:
+        if step not in self.known:
+            self.experiment.log({**metrics, STEP_METRIC: step}, step=step)
+
+    def _send_missing(self, before: int) -> None:
+        import wandb
+
+        rows = {int(row[STEP]): row for row in read_rows(self.run / "metrics.csv")}
+        grids = {int(path.stem) - 1: path for path in (self.run / "samples").glob("[0-9]*.png")}
+        for step in sorted(rows.keys() | grids.keys()):
+            if step >= before:
+                break
+            values: dict[str, Any] = {
+                name: float(value) for name, value in rows.get(step, {}).items() if value and name != STEP
+            }
+            if step in grids:
+                values["samples"] = [wandb.Image(str(grids[step]))]
+            self._send(values, step)
+
+
+def kept_id(run: Path) -> str | None:
+    """The id by which W&B knows the run since its last start, from ``<run>/wandb/run_id.txt``; None: it never began."""
+    file = run / "wandb" / "run_id.txt"
+    return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None
+
+
+def keep_id(run: Path, identity: str) -> None:
+    """Write it down for the next start."""
+    with whole_file(run / "wandb" / "run_id.txt") as part:
+        part.write_text(f"{identity}\n", encoding="utf-8")
+
+
+def offline_fragments(run: Path, identity: str) -> list[Path]:
+    """W&B's files of the starts of this id that had no server."""
+    return sorted((run / "wandb").glob(f"offline-run-*/run-{identity}.wandb"))
+
+
+def steps_of(fragment: Path) -> set[int]:
+    """The steps of the history rows that a W&B file holds; what a killed process left half written is passed over."""
+    from google.protobuf.message import DecodeError
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+
+    steps = set()
+    for content in _records(fragment.read_bytes()):
+        record = Record()
+        try:
+            record.ParseFromString(content)
+        except DecodeError:
+            continue
+        if record.WhichOneof("record_type") == "history":
+            values = {"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
+            if STEP_METRIC in values:
+                steps.add(int(float(values[STEP_METRIC])))
+    return steps
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """Records of W&B's file, behind its head of 7 bytes; each part of one: check sum, length, kind (1 whole, 2 first,
+    3 middle, 4 last)."""
+    position, record = 7, b""
+    while position + 7 <= len(content):
+        rest = BLOCK - position % BLOCK
+        if rest < 7:
+            position += rest
+            continue
+        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
+        if kind not in (1, 2, 3, 4) or position + 7 + length > len(content):
+            return
+        part = content[position + 7 : position + 7 + length]
+        position += 7 + length
+        record = part if kind in (1, 2) else record + part
+        if kind in (1, 4):
+            yield record
