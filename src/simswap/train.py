@@ -29,6 +29,7 @@ from simswap.training.guards import SkippedSteps
 from simswap.training.module import SimSwapModule
 from simswap.training.reporting import StatusReport
 from simswap.training.resuming import check_not_running, newest_checkpoint, settings_of
+from simswap.training.same_statistics import SameStatistics
 from simswap.training.same_weights import SameWeights
 from simswap.training.saving import BestCheckpoint, NewestCheckpoint, WholeFiles
 from simswap.training.speed import check_precision, set_speed
@@ -97,6 +98,7 @@ def fit(
         logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=config),
         callbacks=[
             EmbeddingTable(),
+            SameStatistics(),
             SkippedSteps(run, cfg.guards.max_skipped_in_a_row),
             Diagnosis(cfg.guards.warmup, Limits(**cfg.guards.limits)),
             SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed, stop),
