@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Timer
 
 from simswap.tracking.logger import log_watch
 from simswap.tracking.metrics_csv import MetricsCsvLogger
@@ -19,7 +20,8 @@ class Watch(L.Callback):
 
     ``watch/images_per_second``, over all ranks and without the time of validation; ``watch/seconds_per_iteration``;
     ``watch/data_wait_share``, of that time on rank 0; ``watch/memory_mb``, the highest so far of rank 0's process;
-    ``watch/gpu_memory_mb``, likewise of its GPU; ``watch/remaining_seconds``, to ``trainer.max_steps``.
+    ``watch/gpu_memory_mb``, likewise of its GPU; ``watch/remaining_seconds``, to
+    ``trainer.max_steps`` or ``trainer.max_time``, whichever comes first.
     """
 
     def __init__(self, run: Path, batch_size: int) -> None:
@@ -52,8 +54,9 @@ class Watch(L.Callback):
         }
         if pl_module.device.type == "cuda":
             self.figures["watch/gpu_memory_mb"] = torch.cuda.max_memory_allocated(pl_module.device) / 2**20
-        if trainer.max_steps > 0:
-            self.figures["watch/remaining_seconds"] = max(0, trainer.max_steps - trainer.global_step) * each
+        remaining = remaining_seconds(trainer, each)
+        if remaining is not None:
+            self.figures["watch/remaining_seconds"] = remaining
         step = trainer.global_step - 1  # as the row of metrics.csv
         self._file.log_metrics(self.figures, step)
         log_watch(trainer.loggers, self.figures, step)
@@ -74,6 +77,15 @@ class Watch(L.Callback):
         if "watch/remaining_seconds" in self.figures:
             words.append(f"{datetime.timedelta(seconds=round(self.figures['watch/remaining_seconds']))} left")
         return words
+
+
+def remaining_seconds(trainer: L.Trainer, each: float) -> float | None:
+    """To the last iteration, ``each`` of which takes so many seconds, or to the end of the time that the trainer has;
+    None where it has neither."""
+    ends = [(trainer.max_steps - trainer.global_step) * each] if trainer.max_steps > 0 else []
+    left = [c.time_remaining() for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
+    ends += [seconds for seconds in left if seconds is not None]
+    return max(0.0, min(ends)) if ends else None
 
 
 def peak_memory_mb() -> float:
