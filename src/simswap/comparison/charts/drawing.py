@@ -83,15 +83,16 @@ def drawn(chart: Chart, width: float) -> Figure:
     """The chart at this width, laid out for good: that takes longest, and is the same for every format."""
     with style():
         figure = chart.draw(width)
-        if figure.get_layout_engine() is not None:
-            settle(figure)
+        settle(figure)
     return figure
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out, once and for all."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    """Lay the figure out, once and for all: with an engine, even "none", each save would draw twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def svg_text(chart: Chart, figure: Figure) -> str:
