@@ -3,16 +3,15 @@
 Its form is FACTS' description; how many blocks each layer has is counted in the file.
 """
 
-import hashlib
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from simswap.errors import InputError
+from simswap.files import sha256_of
 from simswap.models.pickled import read_pickled_module
 from simswap.models.recognition import Recogniser
-from simswap.models.state_dicts import check_fit, count_blocks, without_prefix
+from simswap.models.state_dicts import count_blocks, fitted, without_prefix
 
 INPUT_SIZE = 112
 EMBEDDING_SIZE = 512
@@ -89,12 +88,10 @@ def arcface_recogniser(path: str) -> Recogniser:
     """
     file = Path(path).expanduser()
     state = without_prefix(read_pickled_module(file))
-    blocks = tuple(count_blocks(state, f"layer{number}") for number in range(1, 5))
+    blocks = count_blocks(state, len(WIDTHS))
     if 0 in blocks:
         raise InputError(f"{file}: is no ArcFace network of the public form: layer1 to layer4 have {blocks} blocks")
-    with torch.device("meta"):
-        network = ArcFace(blocks)
-    check_fit(state, network.state_dict(), str(file))
-    network.load_state_dict(state, strict=True, assign=True)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Recogniser(network.float(), f"ArcFace ({file.stem})", digest, INPUT_SIZE, EMBEDDING_SIZE, "imagenet")
+    network = fitted(lambda: ArcFace(blocks), state, str(file))
+    return Recogniser(
+        network, f"ArcFace ({file.stem})", sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "imagenet"
+    )

@@ -4,16 +4,15 @@ Input: symmetric range, RGB, 112 px `arcface` crops; 512 values. (The same netwo
 `recognition.onnx_recogniser`.)
 """
 
-import hashlib
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from simswap.errors import InputError
+from simswap.files import sha256_of
 from simswap.models.pickled import read_pickled_module
 from simswap.models.recognition import Recogniser
-from simswap.models.state_dicts import check_fit, count_blocks, without_prefix
+from simswap.models.state_dicts import count_blocks, fitted, without_prefix
 
 INPUT_SIZE = 112
 EMBEDDING_SIZE = 512
@@ -78,14 +77,10 @@ def iresnet_recogniser(path: str) -> Recogniser:
     """
     file = Path(path).expanduser()
     state = without_prefix(read_pickled_module(file))
-    blocks = tuple(count_blocks(state, f"layer{number}") for number in range(1, 5))
+    blocks = count_blocks(state, len(WIDTHS))
     if blocks not in DEPTHS:
         depths = ", ".join(f"iresnet{depth}" for depth in DEPTHS.values())
         raise InputError(f"{file}: layer1 to layer4 have {blocks} blocks, which is none of {depths}")
-    with torch.device("meta"):
-        network = IResNet(blocks)
-    check_fit(state, network.state_dict(), str(file))
-    network.load_state_dict(state, strict=True, assign=True)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    network = fitted(lambda: IResNet(blocks), state, str(file))
     name = f"iresnet{DEPTHS[blocks]} ({file.stem})"
-    return Recogniser(network.float(), name, digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
+    return Recogniser(network, name, sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "symmetric")

@@ -5,7 +5,6 @@ last 68 are the landmarks, in units of half the square from its centre. An affin
 the points (least squares) is made a rotation from its first two rows, and that into angles.
 """
 
-import hashlib
 import importlib.util
 import io
 import pickle
@@ -18,7 +17,9 @@ from torch import Tensor, nn
 
 from simswap.errors import InputError
 from simswap.faces.face_box import FaceBoxes
+from simswap.files import sha256_of
 from simswap.models.onnx_graph import OnnxGraph, image_input, read_onnx
+from simswap.models.packs import file_of_pack
 from simswap.models.pose import PoseEstimator
 
 SIZE = 192
@@ -43,7 +44,7 @@ class Landmarks68Pose(PoseEstimator):
 
     def __init__(self, path: str) -> None:
         file = landmark_file(Path(path).expanduser())
-        super().__init__(f"68 landmarks in 3-D ({file.stem})", hashlib.sha256(file.read_bytes()).hexdigest(), None)
+        super().__init__(f"68 landmarks in 3-D ({file.stem})", sha256_of(file), None)
         self.network = OnnxGraph(file)
         self.boxes = FaceBoxes(SIZE, MARGIN)
         self.fit = AffinePose(read_mean_shape(mean_shape_file()))
@@ -107,17 +108,11 @@ class AffinePose(nn.Module):
 
 def landmark_file(path: Path) -> Path:
     """The file itself, or the only one of a pack's folder with an image of 192x192 in and 3,309 values out."""
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise InputError(f"{path}: no such network; give insightface's 1k3d68.onnx or the folder of pack buffalo_l")
-    files = sorted(path.glob("*.onnx"))
-    found = [file for file in files if _has_its_form(file)]
-    if len(found) != 1:
-        seen = ", ".join(file.name for file in (found or files)) or "no .onnx file"
-        what = "several landmark networks" if found else f"no network with {OUTPUTS} outputs (1k3d68.onnx)"
-        raise InputError(f"{path}: holds {what}: {seen}; name the file itself")
-    return found[0]
+    return file_of_pack(
+        path, _has_its_form,
+        missing="no such network; give insightface's 1k3d68.onnx or the folder of pack buffalo_l",
+        several="several landmark networks", none=f"no network with {OUTPUTS} outputs (1k3d68.onnx)",
+    )  # fmt: skip
 
 
 def _has_its_form(file: Path) -> bool:

@@ -1,16 +1,16 @@
 """Frozen face-recognition networks behind one interface: the source of v_S, the identity loss and the judge."""
 
-import hashlib
 from pathlib import Path
 
-import onnx
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simswap import pixels
 from simswap.errors import InputError
+from simswap.files import sha256_of
 from simswap.models.onnx_graph import OnnxGraph, image_input, read_onnx
+from simswap.models.packs import file_of_pack
 
 # What every insightface recogniser takes: the arcface template is defined at this size.
 ONNX_INPUT_SIZE = 112
@@ -78,26 +78,21 @@ def onnx_recogniser(path: str) -> Recogniser:
     _check_input(file, network.input_shape)
     _check_scaling(file)
     size = _embedding_size(file, network)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = sha256_of(file)
     return Recogniser(network, file.stem, digest, ONNX_INPUT_SIZE, size, "symmetric")
 
 
 def _recogniser_file(path: Path) -> Path:
     """The file itself, or the only file of a pack with an image input of 112x112 and vectors as output."""
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise InputError(f"{path}: no such recogniser; give an ONNX file or the folder of a model pack")
-    files = sorted(path.glob("*.onnx"))
-    found = [file for file in files if _looks_like_recogniser(read_onnx(file, weights=False))]
-    if len(found) != 1:
-        seen = ", ".join(file.name for file in (found or files)) or "no .onnx file"
-        what = "several recognisers" if found else "no recogniser (input 3x112x112, one output of vectors)"
-        raise InputError(f"{path}: holds {what}: {seen}; name the file itself")
-    return found[0]
+    return file_of_pack(
+        path, _looks_like_recogniser,
+        missing="no such recogniser; give an ONNX file or the folder of a model pack",
+        several="several recognisers", none="no recogniser (input 3x112x112, one output of vectors)",
+    )  # fmt: skip
 
 
-def _looks_like_recogniser(model: onnx.ModelProto) -> bool:
+def _looks_like_recogniser(file: Path) -> bool:
+    model = read_onnx(file, weights=False)
     found = image_input(model)
     outputs = model.graph.output
     return (

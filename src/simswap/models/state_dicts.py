@@ -1,10 +1,10 @@
 """State dicts of others: the prefix that parallel training leaves, and a strict fit that names every fault."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simswap.errors import InputError
 
@@ -14,9 +14,25 @@ def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {re.sub(r"^(module\.)+", "", name): value for name, value in state.items()}
 
 
-def count_blocks(state: Mapping[str, Tensor], layer: str) -> int:
-    """How many numbered blocks there are below ``layer``."""
-    return len({match[1] for name in state if (match := re.match(rf"{re.escape(layer)}\.(\d+)\.", name))})
+def count_blocks(state: Mapping[str, Tensor], layers: int) -> tuple[int, ...]:
+    """How many numbered blocks there are below each of ``layer1``, ``layer2``, …"""
+
+    def below(layer: str) -> int:
+        return len({match[1] for name in state if (match := re.match(rf"{layer}\.(\d+)\.", name))})
+
+    return tuple(below(f"layer{number}") for number in range(1, layers + 1))
+
+
+def fitted(make: Callable[[], nn.Module], state: Mapping[str, Tensor], where: str) -> nn.Module:
+    """The network that ``make`` builds, in fp32 and with these weights in place of its own, which are never drawn.
+
+    Raises InputError as `check_fit` does.
+    """
+    with torch.device("meta"):
+        network = make()
+    check_fit(state, network.state_dict(), where)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.float()
 
 
 def check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from simswap.faces.alignment import align, warp
 from simswap.faces.rendered import render_person
@@ -27,6 +26,7 @@ from simswap.faces.rendered_dataset import each_person, person_seed, photo
 from simswap.faces.rendered_head import BEARDS, PARAMETERS, STYLES
 from simswap.files import whole_file
 from simswap.models.builtin import EMBEDDING_SIZE, INPUT_SIZE, POSE_SCALE, WEIGHTS, plain_network, residual_network
+from simswap.training.regression import light_and_noise, regress, save_weights, uniform
 
 DATA_SEEDS = {"recogniser": 1001, "judge": 1002, "pose": 1001}
 PHOTO_SIZE = 128
@@ -61,22 +61,21 @@ def augment(crops: Tensor, generator: torch.Generator, misalign: bool) -> Tensor
     """uint8 [B, 3, 64, 64] → symmetric range, with colour, blur, noise and (for identity) small misalignment."""
     x = crops.float() / 127.5 - 1
 
-    def uniform(low: float, high: float) -> Tensor:
-        return torch.rand(len(x), 1, 1, 1, generator=generator) * (high - low) + low
+    def each(low: float, high: float) -> Tensor:
+        return uniform(len(x), low, high, generator)
 
     if misalign:
-        angle, size = uniform(-0.04, 0.04).view(-1), uniform(0.97, 1.03).view(-1)
+        angle, size = each(-0.04, 0.04).view(-1), each(0.97, 1.03).view(-1)
         cos, sin = size * angle.cos(), size * angle.sin()
-        shift = [uniform(-0.03, 0.03).view(-1) for _ in range(2)]
-        mirrored = torch.where(uniform(0, 1).view(-1) < 0.5, -1.0, 1.0)
+        shift = [each(-0.03, 0.03).view(-1) for _ in range(2)]
+        mirrored = torch.where(each(0, 1).view(-1) < 0.5, -1.0, 1.0)
         matrix = torch.stack([torch.stack([cos * mirrored, -sin, shift[0]], 1),
                               torch.stack([sin * mirrored, cos, shift[1]], 1)], 1)  # fmt: skip
         grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
         x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
-    x = torch.lerp(x, blurred, uniform(-1.0, 1.0).clamp(0, 1))
-    x = x * uniform(0.9, 1.1) + uniform(-0.06, 0.06)
-    return x + torch.randn(x.shape, generator=generator) * uniform(0.0, 0.03)
+    x = torch.lerp(x, blurred, each(-1.0, 1.0).clamp(0, 1))
+    return light_and_noise(x, generator)
 
 
 def true_identities(seed: int, persons: int) -> np.ndarray:
@@ -95,36 +94,30 @@ def true_identities(seed: int, persons: int) -> np.ndarray:
 
 
 def train(
-    which: str, crops: np.ndarray, truth: np.ndarray, iterations: int, batch_size: int, seed: int, start: Path | None
+    which: str, crops: np.ndarray, truth: np.ndarray, iterations: int, batch_size: int, start: Path | None
 ) -> nn.Module:
     """Train one network on crops [N, 3, 64, 64] and its outputs' true values [N, K]; start: weights to begin from.
 
-    AdamW with a one-cycle rate; squared error for identity, absolute error for the pose, whose outliers count less.
+    Squared error for identity, absolute error for the pose, whose outliers count less.
     """
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    network = {
-        "recogniser": lambda: residual_network(EMBEDDING_SIZE),
-        "judge": lambda: plain_network(EMBEDDING_SIZE),
-        "pose": lambda: residual_network(3),
-    }[which]()
-    if start is not None:
-        state = torch.load(start, weights_only=True)
-        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=iterations)
-    images, true = torch.from_numpy(crops), torch.from_numpy(truth)
-    bar = tqdm(range(iterations), desc=f"training {which}", unit="it", mininterval=5)
-    for _ in bar:
-        chosen = torch.randint(len(images), (batch_size,), generator=generator)
-        error = network(augment(images[chosen], generator, misalign=which != "pose")) - true[chosen]
-        loss = error.abs().mean() if which == "pose" else error.square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-    return network.eval()
+
+    def make() -> nn.Module:
+        network = {
+            "recogniser": lambda: residual_network(EMBEDDING_SIZE),
+            "judge": lambda: plain_network(EMBEDDING_SIZE),
+            "pose": lambda: residual_network(3),
+        }[which]()
+        if start is not None:
+            state = torch.load(start, weights_only=True)
+            network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        return network
+
+    pose = which == "pose"
+    return regress(
+        make, torch.from_numpy(crops), torch.from_numpy(truth),
+        lambda images, generator: augment(images, generator, misalign=not pose),
+        lambda error: error.abs().mean() if pose else error.square().mean(), iterations, batch_size, which,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -151,12 +144,8 @@ def main() -> None:
         if which != "pose":
             truth = np.repeat(true_identities(DATA_SEEDS[which], arguments.persons), arguments.images, axis=0)
         flat = crops.reshape(-1, *crops.shape[2:])
-        network = train(
-            which, flat, truth.astype(np.float32), arguments.iterations, arguments.batch_size, 7, start
-        )
-        state = {k: value.half() if value.is_floating_point() else value for k, value in network.state_dict().items()}
-        with whole_file(file) as part:
-            torch.save(state, part)
+        network = train(which, flat, truth.astype(np.float32), arguments.iterations, arguments.batch_size, start)
+        save_weights(network, file)
 
 
 def cached_crops(folder: Path, seed: int, persons: int, images: int, workers: int) -> tuple[np.ndarray, np.ndarray]:

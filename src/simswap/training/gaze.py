@@ -1,8 +1,8 @@
 """Trains the built-in gaze estimator of rendered faces: ``python -m simswap.training.gaze``.
 
-It regresses the true gaze of photos of a data set seed of its own, from the strip of the eyes of an ``arcface`` crop;
-photos are taken at 128 px and shown at between 48 and 112 px, the sizes of crops that it will measure. Eyes that are
-more than half closed show no gaze and are left out. Figures are in docs/evaluation.md.
+It regresses (least absolute error) the true gaze of photos of a data set seed of its own, from the strip of the eyes of
+an ``arcface`` crop; photos are taken at 128 px and shown at between 48 and 112 px, the sizes of crops that it will
+measure. Eyes that are more than half closed show no gaze and are left out. Figures are in docs/evaluation.md.
 """
 
 import argparse
@@ -11,16 +11,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
 from simswap.faces.alignment import align, warp
 from simswap.faces.rendered_dataset import each_person, photo
 from simswap.faces.warping import RecogniserView
-from simswap.files import whole_file
 from simswap.models.builtin import WEIGHTS
 from simswap.models.gaze import FACE_SIZE, SCALE, STRIP, eye_strip, gaze_network
 from simswap.pixels import to_uint8
+from simswap.training.regression import light_and_noise, regress, save_weights
 
 DATA_SEED, PHOTO_SIZE, OPEN = 1003, 128, 0.5
 SMALLEST = 48
@@ -46,33 +45,8 @@ def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 def augment(strips: Tensor, generator: torch.Generator) -> Tensor:
     """uint8 [B, 3, 32, 72] → symmetric range, with small shifts (one a batch), light and noise."""
-    x = strips.float() / 127.5 - 1
-
-    def uniform(low: float, high: float) -> Tensor:
-        return torch.rand(len(x), 1, 1, 1, generator=generator) * (high - low) + low
-
     shift = torch.randint(-1, 2, (2,), generator=generator).tolist()
-    x = torch.roll(x, shift, (2, 3)) * uniform(0.9, 1.1) + uniform(-0.06, 0.06)
-    return x + torch.randn(x.shape, generator=generator) * uniform(0.0, 0.03)
-
-
-def train(strips: Tensor, truth: Tensor, iterations: int, batch_size: int, seed: int) -> nn.Module:
-    """Least absolute error with AdamW at a one-cycle rate; strips uint8 [N, 3, 32, 72], truth [N, 2] in degrees."""
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    network = gaze_network()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=iterations)
-    bar = tqdm(range(iterations), desc="training gaze", unit="it", mininterval=5)
-    for _ in bar:
-        chosen = torch.randint(len(strips), (batch_size,), generator=generator)
-        loss = (network(augment(strips[chosen], generator)) - truth[chosen] / SCALE).abs().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        bar.set_postfix(loss_deg=f"{loss.item() * SCALE:.2f}", refresh=False)
-    return network.eval()
+    return light_and_noise(torch.roll(strips.float() / 127.5 - 1, shift, (2, 3)), generator)
 
 
 def main() -> None:
@@ -90,10 +64,11 @@ def main() -> None:
     made = each_person(_person, tasks, arguments.workers)
     strips = torch.from_numpy(np.concatenate([strip for strip, _ in made]))
     truth = torch.from_numpy(np.concatenate([gaze for _, gaze in made])).float()
-    network = train(strips, truth, arguments.iterations, arguments.batch_size, 7)
-    state = {k: value.half() if value.is_floating_point() else value for k, value in network.state_dict().items()}
-    with whole_file(arguments.out / "gaze.pt") as part:
-        torch.save(state, part)
+    network = regress(
+        gaze_network, strips, truth / SCALE, augment, lambda error: error.abs().mean(), arguments.iterations,
+        arguments.batch_size, "gaze",
+    )  # fmt: skip
+    save_weights(network, arguments.out / "gaze.pt")
 
 
 if __name__ == "__main__":
