@@ -6,7 +6,6 @@ Checkpoints of others are data: they are loaded with ``weights_only=True`` and n
 """
 
 import argparse
-import hashlib
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from simswap import __version__
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 from simswap.faces.warping import VIEWS
-from simswap.files import NOT_A_PICKLE, whole_file
+from simswap.files import NOT_A_PICKLE, sha256_of, whole_file
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recogniser
 
@@ -122,7 +121,7 @@ def load(path: str | Path) -> SwapCheckpoint:
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{path} is a damaged checkpoint ({type(error).__name__}: {reason}); use another") from error
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = sha256_of(path)
     return SwapCheckpoint(path, sha256, description, generator.eval().requires_grad_(False))
 
 

@@ -13,13 +13,14 @@ from simswap import checkpoint
 from simswap.config import build, front_door
 from simswap.evaluation.instruments import choose_device, instruments_for, judge_of, pose_of, recogniser_of
 from simswap.evaluation.material import EvaluationProtocol, Setting
-from simswap.evaluation.pairs_file import PAIRS_FILE, write_pairs
+from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.ranks import Ranks
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
 from simswap.evaluation.runner import baselines, checkpoint_swappers, describe_protocol, run_protocol
 from simswap.measuring import Finished, Ruler, Swapper
 from simswap.pictures import provenance, write_png
 from simswap.sampling import grid_of, grid_rows
+from simswap.tracking.runs import EVALUATION, PAIRS
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -60,10 +61,10 @@ def evaluate(cfg: DictConfig) -> None:
         results[kind] |= {"checkpoint": str(content.path), "sha256": content.sha256}
 
     description = describe_protocol(material, instruments, recogniser, chance)
-    keep_earlier([out / "evaluation.json", out / PAIRS_FILE])
+    keep_earlier([out / EVALUATION, out / PAIRS])
     write_skipped(out / "evaluation_skipped.csv", material.skipped)
-    write_pairs(out / PAIRS_FILE, material.names, {name: entry["kind"] for name, entry in results.items()}, samples)
-    write_evaluation(out / "evaluation.json", description, results)
+    write_pairs(out / PAIRS, material.names, {name: entry["kind"] for name, entry in results.items()}, samples)
+    write_evaluation(out / EVALUATION, description, results)
     print_table(description, results)
     shown = grid_rows(material.faces, material.pairs, cfg.grid_faces)
     for (kind, content), swapper in zip(rows if len(shown[0]) else [], ours, strict=False):
@@ -71,7 +72,7 @@ def evaluate(cfg: DictConfig) -> None:
         grid = grid_of(material.faces, *shown, swapper.swap, device)
         write_png(picture, grid, provenance(f"sha256:{content.sha256}"))
         print(f"grid ({kind}): {picture}")
-    print(f"figures: {out / 'evaluation.json'}")
+    print(f"figures: {out / EVALUATION}")
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and what tells one from another."""
 
+import hashlib
 import os
 import pickle
 import struct
@@ -13,6 +14,11 @@ from simswap.errors import InputError
 # What torch's reader raises, by the bytes that it meets, for files that are none of its own or are cut off.
 NOT_A_PICKLE = (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, struct.error, ValueError,
                 LookupError, TypeError, AttributeError)  # fmt: skip
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager
@@ -53,11 +59,12 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes of this machine left of `whole_file` in a folder: their parts, never whole files."""
     for part in folder.glob(".*.part"):
         pid = part.name.split(".")[-2]
-        if pid.isdigit() and not _is_running(int(pid)):
+        if pid.isdigit() and not is_running(int(pid)):
             part.unlink(missing_ok=True)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether a process with this number is on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

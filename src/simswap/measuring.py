@@ -207,35 +207,47 @@ class Ruler:
     @torch.no_grad()
     def _results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
         """What is measured of the results of some pairs, as `Measured.add` takes it."""
-        result, there = self._swap(swapper, places, 0)
-        readings = self.instruments.read(result, self.faces.template)
+        source = None
         if isinstance(swapper, Swapper):
-            target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks)
+            target, source = (
+                self.faces.load(rows[places], self.device, swapper.landmarks)
+                for rows in (self.pairs.target, self.pairs.source)
+            )
+            result, there = swapper.swap(target, source), self._all_there(places)
             reconstruction = SelfReconstruction().to(self.device)
             reconstruction.update(swapper.swap(target, target).images, target.images)
-            readings |= {column: reconstruction.values(column) for column in reconstruction.columns}
+            readings = {column: reconstruction.values(column) for column in reconstruction.columns}
+        else:
+            result, there = swapper.load(places, 0, self.device)
+            readings = {}
+        readings |= self.instruments.read(result, self.faces.template)
         if self.jitter:
-            frames = [self._swap(swapper, places, -1), (result, there), self._swap(swapper, places, 1)]
-            seen = [self._in_motion(swapped, found) for swapped, found in frames]
-            readings["poses"] = torch.stack([pose for pose, _ in seen], dim=1)
-            readings["embeddings"] = torch.stack([embedding for _, embedding in seen], dim=1)
+            before, after = (self._in_motion(swapper, places, source, offset) for offset in (-1, 1))
+            for name, moments in (("pose", "poses"), ("embedding", "embeddings")):
+                readings[moments] = torch.stack([before[name], readings[name], after[name]], dim=1)
         readings["place"] = torch.from_numpy(places).to(self.device)
         return {name: values[there] for name, values in readings.items()}
 
-    def _swap(self, swapper: Swapper | Finished, places: np.ndarray, offset: int) -> tuple[Faces, Tensor]:
-        """The results of some pairs, the target ``offset`` frames later, and which of them are there."""
-        if isinstance(swapper, Finished):
-            return swapper.load(places, offset, self.device)
-        target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks, offset)
-        source = self.faces.load(self.pairs.source[places], self.device, swapper.landmarks)
-        return swapper.swap(target, source), torch.ones(len(places), dtype=torch.bool, device=self.device)
+    def _all_there(self, places: np.ndarray) -> Tensor:
+        return torch.ones(len(places), dtype=torch.bool, device=self.device)
 
-    def _in_motion(self, faces: Faces, there: Tensor) -> tuple[Tensor, Tensor]:
-        """Pose [B, 3] and the judge's embedding [B, E] of a frame, NaN where it is not there."""
+    def _in_motion(
+        self, swapper: Swapper | Finished, places: np.ndarray, source: Faces | None, offset: int
+    ) -> Readings:
+        """Pose [B, 3] and the judge's embedding [B, E] with the targets ``offset`` frames later, NaN where it is not
+        there. source: of a swapper; None of finished swaps."""
+        if isinstance(swapper, Finished):
+            faces, there = swapper.load(places, offset, self.device)
+        else:
+            assert source is not None
+            target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks, offset)
+            faces, there = swapper.swap(target, source), self._all_there(places)
         images = faces.images.clamp(0, 1)
-        pose = self.instruments.pose(images, self.faces.template, faces.view).float()
-        embedding = self.instruments.judge(images, faces.view).float()
-        return tuple(values.masked_fill(~there[:, None], torch.nan) for values in (pose, embedding))  # type: ignore
+        readings = {
+            "pose": self.instruments.pose(images, self.faces.template, faces.view).float(),
+            "embedding": self.instruments.judge(images, faces.view).float(),
+        }
+        return {name: values.masked_fill(~there[:, None], torch.nan) for name, values in readings.items()}
 
 
 def _true_gaze(faces: FaceSource, device: torch.device) -> Tensor | None:

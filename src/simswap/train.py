@@ -31,7 +31,7 @@ from simswap.training.reporting import StatusReport
 from simswap.training.resuming import check_not_running, newest_checkpoint, settings_of
 from simswap.training.same_statistics import SameStatistics
 from simswap.training.same_weights import SameWeights
-from simswap.training.saving import BestCheckpoint, NewestCheckpoint, WholeFiles
+from simswap.training.saving import NEWEST, BestCheckpoint, NewestCheckpoint, WholeFiles
 from simswap.training.speed import check_precision, set_speed
 from simswap.training.stopping import OrderlyStop
 from simswap.training.surroundings import Surroundings
@@ -129,7 +129,7 @@ def fit(
         finish(trainer.loggers, failed=not finished)
     if stop.signal:
         raise KeyboardInterrupt(stop.how_to_go_on)
-    log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / "last.ckpt")
+    log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / NEWEST)
     return objectives(trainer.callback_metrics, cfg.sweep_metrics)
 
 

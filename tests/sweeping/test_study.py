@@ -15,7 +15,7 @@ from simswap.sweeping.study import JOURNAL, Settings, SweepStudy
 
 def settings(**changed):
     return Settings(**({"metrics": ["val/a"], "directions": ["maximize"], "sampler": "tpe", "trials": 4,
-                        "population": 4, "pruning": "none", "pruning_startup": 1, "pruning_warmup": 0,
+                        "population": 4, "pruning": "none",
                         "seed": 0} | changed))
 
 

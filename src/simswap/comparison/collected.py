@@ -9,11 +9,19 @@ from typing import Any, NamedTuple
 from simswap.comparison.figures import REQUIRED, VALIDATED, Interval
 from simswap.errors import InputError
 from simswap.tracking.metrics_rows import STEP
-from simswap.tracking.runs import CONFIG, EVALUATION, find_runs, newest_grid, read_config, read_evaluation, read_metrics
+from simswap.tracking.runs import (
+    CONFIG,
+    EVALUATION,
+    PAIRS,
+    find_runs,
+    newest_grid,
+    read_config,
+    read_evaluation,
+    read_metrics,
+)
 from simswap.tracking.status import CRASHED, FINISHED, INTERRUPTED, RUNNING, Status, current_state, read_status
 
 SOURCES = ("evaluation", "validation")
-PAIRS = "evaluation_pairs.parquet"
 GRIDS = ("evaluation.png", "evaluation_grid.png")
 
 Curve = tuple[list[float], list[float]]

@@ -43,10 +43,12 @@ class LandmarkTable:
             result.setdefault(self._names[row].as_py()[start:], self._points[row])
         return result
 
-    def find(self, name: str) -> npt.NDArray[np.float32] | None:
-        """[10] (x1, y1, …, x5, y5) of the row with this NAME_ID, None where there is none."""
+    def find(self, name: str) -> npt.NDArray[np.float64] | None:
+        """The five points [5, 2] of the row with this NAME_ID; None where there is none, or a number is missing."""
         row = self._position(name)
-        return self._points[row] if row < len(self) and self._names[row].as_py() == name else None
+        if row == len(self) or self._names[row].as_py() != name or not np.isfinite(self._points[row]).all():
+            return None
+        return self._points[row].reshape(5, 2).astype(np.float64)
 
     def _position(self, name: str) -> int:
         """Number of rows before ``name``; Arrow sorts UTF-8 bytes, which is the order of code points."""

@@ -1,6 +1,5 @@
 """Faces in the frames of videos: found, aligned, and kept as arrays of a file a video."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +20,7 @@ from simswap.errors import InputError
 from simswap.evaluation.disk_work import Arrays, load
 from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import pick_main_face
+from simswap.files import sha256_of
 from simswap.measuring import Faces
 
 CROPS = {-1: "before", 0: "crops", 1: "after"}
@@ -46,14 +46,13 @@ class FaceFinder:
             )  # fmt: skip
         if files:
             table = LandmarkTable(files)
-            return cls(table, None, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+            return cls(table, None, [sha256_of(file) for file in files])
         return cls(None, detector, [str(vars(detector).get(key)) for key in ("name", "sha256", "size", "threshold")])
 
     def find(self, name: str, picture: Pixels) -> np.ndarray | None:
         """Landmarks [5, 2] in px of the main face of a picture, None where there is none."""
         if self.table is not None:
-            points = self.table.find(name)
-            return None if points is None or not np.isfinite(points).all() else points.reshape(5, 2).astype(np.float64)
+            return self.table.find(name)
         assert self.detector is not None
         faces = self.detector.detect(picture)
         return pick_main_face(faces, picture.shape).landmarks if faces else None

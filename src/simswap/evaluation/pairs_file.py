@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 
 from simswap.files import whole_file
 
-PAIRS_FILE = "evaluation_pairs.parquet"
-
 
 class PairNames(NamedTuple):
     """Each pair in words, four lists [n]: files of target and source below the data's root, and their persons."""

@@ -1,6 +1,5 @@
 """Finding faces and their five landmarks with insightface's detectors (SCRFD, RetinaFace)."""
 
-import hashlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simswap.errors import InputError
+from simswap.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class InsightFaceDetector:
         self.pack, self.size, self.threshold = str(pack), int(size), float(threshold)
         self._network = _load(self.pack)
         file = Path(self._network.model_file)
-        self.name, self.sha256 = file.stem, hashlib.sha256(file.read_bytes()).hexdigest()
+        self.name, self.sha256 = file.stem, sha256_of(file)
         self._network.prepare(-1, input_size=(self.size, self.size), det_thresh=self.threshold)
 
     def __reduce__(self) -> tuple[Any, tuple[str, int, float]]:

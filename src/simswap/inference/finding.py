@@ -49,10 +49,9 @@ class TableFinder:
 
     def __call__(self, photo: Photo, seen: Pixels) -> list[Face]:
         """As `FaceFinder`; an empty list where the table has no such photo."""
-        points = self.table.of_person(photo.path.resolve().parent.name).get(photo.path.stem)
-        if points is None or not np.isfinite(points).all():
+        landmarks = self.table.find(f"{photo.path.resolve().parent.name}/{photo.path.stem}")
+        if landmarks is None:
             return []
-        landmarks = points.reshape(5, 2).astype(np.float64)
         low, high = landmarks.min(0), landmarks.max(0)
         margin = (high - low) * 0.5
         return [Face(np.concatenate([low - margin, high + margin]), landmarks, 1.0)]

@@ -1,6 +1,5 @@
 """A feature network for FID, as an ONNX file: Inception exported by the user, or any other."""
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from simswap import pixels
 from simswap.errors import InputError
+from simswap.files import sha256_of
 from simswap.models.onnx_graph import OnnxGraph
 
 
@@ -35,7 +35,7 @@ class FeatureNetwork(nn.Module):
             raise InputError(f"{file}: takes {shape}, not pictures [B, 3, S, S] of a known size; give fid.size=299 "
                              "where the file leaves it open")
         self.size = int(size or shape[2] or 0)
-        self.name, self.sha256 = f"{file.stem}, {self.size} px", hashlib.sha256(file.read_bytes()).hexdigest()
+        self.name, self.sha256 = f"{file.stem}, {self.size} px", sha256_of(file)
         pixels.get_range(pixel_range)
         self.pixel_range = pixel_range
         self.requires_grad_(False).eval()

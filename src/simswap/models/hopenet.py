@@ -4,7 +4,6 @@ SimSwap's re-implementations measure posture with it. The network is ours; the n
 published files.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.faces.face_box import FaceBoxes
-from simswap.files import NOT_A_PICKLE
+from simswap.files import NOT_A_PICKLE, sha256_of
 from simswap.models.pose import PoseEstimator
 
 SIZE = 224
@@ -88,7 +87,7 @@ class HopenetPose(PoseEstimator):
         file = Path(path).expanduser()
         network = HopenetNetwork()
         load_weights(network, file)
-        super().__init__(f"Hopenet ({file.stem})", hashlib.sha256(file.read_bytes()).hexdigest(), None)
+        super().__init__(f"Hopenet ({file.stem})", sha256_of(file), None)
         self.network = network
         self.boxes = FaceBoxes(SIZE, MARGIN)
         self.freeze()

@@ -46,8 +46,6 @@ class Settings:
     trials: int
     population: int
     pruning: str
-    pruning_startup: int
-    pruning_warmup: int
     seed: int
 
     def __post_init__(self) -> None:
@@ -78,11 +76,6 @@ class Settings:
         if self.sampler == "nsga2":
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=self.population)
         return optuna.samplers.RandomSampler(seed=seed)
-
-    def make_pruner(self) -> optuna.pruners.BasePruner:
-        if self.pruning == "none":
-            return optuna.pruners.NopPruner()
-        return optuna.pruners.MedianPruner(self.pruning_startup, self.pruning_warmup)
 
 
 class SweepStudy:

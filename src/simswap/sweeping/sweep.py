@@ -25,7 +25,7 @@ def settings_of(config: DictConfig) -> Settings:
     node = config.sweep
     return Settings(
         list(config.sweep_metrics), list(node.directions), node.sampler, node.trials, node.population, node.pruning,
-        node.pruning_startup, node.pruning_warmup, node.seed,
+        node.seed,
     )
 
 

@@ -18,6 +18,8 @@ from simswap.tracking.metrics_rows import STEP, read_rows
 
 CONFIG = Path(".hydra", "config.yaml")
 EVALUATION = "evaluation.json"
+PAIRS = "evaluation_pairs.parquet"
+"""Every pair's figures, beside the evaluation."""
 INSIDE_A_RUN = ("wandb", "checkpoints", "samples", ".hydra")
 """Folders in which no runs are looked for."""
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from simswap import __version__
-from simswap.files import whole_file
+from simswap.files import is_running, whole_file
 
 RUNNING, FINISHED, INTERRUPTED, FAILED, DIVERGED = STATES = (
     "running", "finished", "interrupted", "failed", "diverged")  # fmt: skip
@@ -89,12 +89,8 @@ def current_state(run: Path) -> str | None:
 
 def _start_of_process(pid: int) -> float | None:
     """Seconds since the epoch, 0 where the system does not say; None where no such process runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not is_running(pid):
         return None
-    except PermissionError:  # somebody else's process
-        pass
     try:
         # Behind the name in brackets (which may hold blanks): the state, and 19 fields on the start in clock ticks.
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -13,6 +13,7 @@ from torch import Tensor
 from simswap.errors import Diverged
 from simswap.files import whole_file
 from simswap.tracking.logger import alert
+from simswap.training.saving import NEWEST
 from simswap.training.stepping import SteppingModule
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class SkippedSteps(L.Callback):
 
     def _end(self, trainer: L.Trainer, in_a_row: int) -> None:
         phases = sorted({step["phase"] for record in self._streak for step in record["steps"]})
-        newest = self.run / "checkpoints" / "last.ckpt"
+        newest = self.run / "checkpoints" / NEWEST
         kept = f"the last good checkpoint is {newest}" if newest.is_file() else "no checkpoint was written before that"
         message = (
             f"training diverged at iteration {trainer.global_step - 1}: {in_a_row} iterations in a row left a step out "

@@ -1,10 +1,10 @@
 """Weights to start from: a new run that branches off another one's checkpoint, so that variants share a beginning."""
 
-import hashlib
 from pathlib import Path
 
 from simswap import checkpoint
 from simswap.errors import InputError
+from simswap.files import sha256_of
 from simswap.training.module import SimSwapModule
 
 SHARED = ("image_size", "pixel_range", "template", "generator", "recogniser")
@@ -36,6 +36,6 @@ def start_from(module: SimSwapModule, path: str | Path) -> None:
         ) from error
     module.description["started_from"] = {
         "path": str(path),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(path),
         "iteration": int(content.get("global_step", 0)),
     }
