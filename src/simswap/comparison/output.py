@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from simswap.comparison.charts.drawing import NARROW, WIDE, drawn, png_bytes
+from simswap.comparison.charts.rendering import render
 from simswap.comparison.comparison import Comparison
-from simswap.comparison.page import Plots, Section, html_page, markdown_page
+from simswap.comparison.page import Section, html_page, markdown_page
 from simswap.comparison.swaps import sheet
 from simswap.comparison.tables import differences_csv, results_csv, runs_csv
 from simswap.errors import InputError
@@ -28,11 +28,10 @@ def check_folder(out: Path) -> Path:
 def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], made: str) -> Path:
     """Figures and tables first, the page last, so that where it is, everything is. Returns the page's path."""
     swaps = next((list(s.swaps) for s in sections if s.swaps), [])
-    charts = [chart for section in sections for chart in section.charts]
-    plots = {chart.name: Plots(drawn(chart, WIDE), drawn(chart, NARROW)) for chart in charts}
+    plots = render([chart for section in sections for chart in section.charts])
     for name, plot in plots.items():
         with whole_file(out / "figures" / f"{name}.png") as part:
-            part.write_bytes(png_bytes(plot.wide))
+            part.write_bytes(plot.png)
     if swaps:
         picture, words = sheet(swaps, {v.label: v.short for v in comparison.variants})
         write_png(out / "figures" / "swaps.png", picture, words)

@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
-from typing import NamedTuple
-
-from matplotlib.figure import Figure as Plot
 
 from simswap import __version__
-from simswap.comparison.charts.drawing import Chart, svg_text
+from simswap.comparison.charts.drawing import Chart
+from simswap.comparison.charts.rendering import Rendered
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.summary import at_a_glance, protocol_words
 from simswap.comparison.swaps import SwapRow, cell_png
@@ -18,13 +16,6 @@ from simswap.comparison.tables import Cell, Table, markdown
 from simswap.comparison.variants import shown_value
 
 PHONE = "(max-width: 600px)"
-
-
-class Plots(NamedTuple):
-    """A chart, drawn for a page and for a phone."""
-
-    wide: Plot
-    narrow: Plot
 
 
 @dataclass(frozen=True)
@@ -42,8 +33,8 @@ class Section:
     folded_title: str = ""
 
 
-def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mapping[str, Plots], made: str) -> str:
-    """The whole page. plots: each chart's drawings, by its name. made: when, in words."""
+def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mapping[str, Rendered], made: str) -> str:
+    """The whole page. plots: each chart's pictures, by its name. made: when, in words."""
     style, script = (files("simswap.comparison").joinpath(f"page.{end}").read_text("utf-8") for end in ("css", "js"))
     seeds = {len(v.seeds) for v in comparison.variants}
     many = len(comparison.variants)
@@ -93,7 +84,7 @@ def markdown_page(comparison: Comparison, sections: Sequence[Section], made: str
     return "\n".join(lines) + "\n"
 
 
-def _section(section: Section, plots: Mapping[str, Plots]) -> str:
+def _section(section: Section, plots: Mapping[str, Rendered]) -> str:
     parts = [f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>']
     parts += [_chart(chart, plots[chart.name], several=len(section.charts) > 1) for chart in section.charts]
     parts += [_swap_row(row) for row in section.swaps]
@@ -105,9 +96,9 @@ def _section(section: Section, plots: Mapping[str, Plots]) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def _chart(chart: Chart, plots: Plots, several: bool) -> str:
+def _chart(chart: Chart, plot: Rendered, several: bool) -> str:
     """One drawing for a page and one for a phone; the browser takes the one that fits."""
-    wide, narrow = (_data(svg_text(chart, plot).encode(), "svg+xml") for plot in plots)
+    wide, narrow = (_data(svg.encode(), "svg+xml") for svg in (plot.wide, plot.narrow))
     title = f"<strong>{escape(chart.title)}.</strong> " if several else ""
     return (
         f'<figure id="figure-{chart.name}"><picture><source media="{PHONE}" srcset="{narrow}">'
