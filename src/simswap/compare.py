@@ -52,7 +52,7 @@ def collect(cfg: DictConfig, pictures: Path) -> tuple[list[Run], list[str]]:
     where = keep_where(OmegaConf.to_container(cfg.where) if cfg.where else None)  # type: ignore[arg-type]
     if cfg.wandb:
         return load_wandb(
-            open_api(), cfg.wandb, list(cfg.curves), where, pictures, group=cfg.group, tags=list(cfg.tags))
+            open_api(), cfg.wandb, cfg.figures, list(cfg.curves), where, pictures, group=cfg.group, tags=list(cfg.tags))
     given = cfg.runs if isinstance(cfg.runs, str) else list(cfg.runs)
     return load_local(given, cfg.figures, list(cfg.curves), where)
 

@@ -21,6 +21,7 @@ from simswap.measuring import Finished, Ruler, Swapper
 from simswap.pictures import provenance, write_png
 from simswap.sampling import grid_of, grid_rows
 from simswap.tracking.runs import EVALUATION, PAIRS
+from simswap.tracking.wandb_summary import put_evaluation
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -66,13 +67,15 @@ def evaluate(cfg: DictConfig) -> None:
     write_pairs(out / PAIRS, material.names, {name: entry["kind"] for name, entry in results.items()}, samples)
     write_evaluation(out / EVALUATION, description, results)
     print_table(description, results)
+    pictures = {}
     shown = grid_rows(material.faces, material.pairs, cfg.grid_faces)
     for (kind, content), swapper in zip(rows if len(shown[0]) else [], ours, strict=False):
-        picture = out / ("evaluation.png" if kind == "trained" else f"evaluation_{kind}.png")
+        pictures[kind] = picture = out / ("evaluation.png" if kind == "trained" else f"evaluation_{kind}.png")
         grid = grid_of(material.faces, *shown, swapper.swap, device)
         write_png(picture, grid, provenance(f"sha256:{content.sha256}"))
         print(f"grid ({kind}): {picture}")
     print(f"figures: {out / EVALUATION}")
+    put_evaluation(out, description, results, pictures.get("trained"), cfg.wandb)
 
 
 def main() -> None:

@@ -8,11 +8,13 @@ import wandb
 
 from simswap.comparison.collected import keep_where
 from simswap.comparison.comparison import compare_runs
+from simswap.comparison.figures import REQUIRED
 from simswap.comparison.sections import sections_of
 from simswap.comparison.swaps import side_by_side
 from simswap.comparison.wandb_report import build_report, publish, results_for_wandb
 from simswap.comparison.wandb_runs import load_wandb, open_api
 from simswap.errors import InputError
+from simswap.tracking.wandb_summary import evaluation_summary
 from tests.comparison.made import config_of, write_grid
 
 
@@ -32,7 +34,7 @@ class Run:
     def __init__(self, name, seed, retrieval, grids, state="finished"):
         self.id, self.name, self.state, self.url = name, name, state, f"https://wandb.example/{name}"
         self.config = config_of({"objective.weights.identity": 10.0 if seed < 2 else 20.0}, seed % 2)
-        self.summary = {
+        self.summary_metrics = {
             "val/id_retrieval": {"max": 1.0, "last": retrieval}, "val/pose_error_deg": {"min": 0.1, "last": 4.0},
             "val/do_nothing/id_retrieval": 0.0, "val/do_nothing/pose_error_deg": 0.0,
         }  # fmt: skip
@@ -42,6 +44,9 @@ class Run:
         assert keys[0] == "trainer/global_step"
         rows = [{"trainer/global_step": 10 * k, "train/identity": v} for k, v in enumerate((0.9, "NaN", 0.5))]
         return rows if keys[1] == "train/identity" else []
+
+    def file(self, name):
+        return File(name, self.grids[0][1])
 
     def files(self):
         return [File(f"media/images/samples_{step}_abc.png", path) for step, path in self.grids] + [File("x.txt", "")]
@@ -66,7 +71,8 @@ def loaded(tmp_path):
     runs = [Run(str(k), k, 0.2 * (k + 1), grids) for k in range(4)]
     api = Api([*runs, Run("going", 0, 0.1, [], "running"), Run("broken", 0, 0.1, [], "crashed")])
     curves = ["train/identity", "val/id_retrieval"]
-    found = load_wandb(api, "me/simswap", curves, keep_where(None), tmp_path / "pictures", group="sweep", tags=["a"])
+    found = load_wandb(
+        api, "me/simswap", "validation", curves, keep_where(None), tmp_path / "pictures", group="sweep", tags=["a"])
     return api, *found
 
 
@@ -86,12 +92,33 @@ def test_runs_come_with_figures_curves_and_pictures(loaded):
     assert rows[0].results[0][1][0, 0, 2] == int(255 * 0.8)
 
 
+def test_evaluations_come_out_of_the_summaries(tmp_path):
+    write_grid(tmp_path / "evaluation.png", 0.5, across=2)
+    runs = [Run(str(k), k, 0.2, [(0, tmp_path / "evaluation.png")]) for k in range(3)]
+    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in REQUIRED}
+    protocol = {"judge": "j", "pose": "p", "gallery_images": 8, "gallery_persons": 2, "pairs": 4, "data": "d"}
+    results = {"trained": {"kind": "trained", **figures}, "do_nothing": {"kind": "control", **figures}}
+    for run in runs[:2]:
+        run.summary_metrics |= evaluation_summary(protocol, results)
+        run.summary_metrics["evaluation/grid"] = {"_type": "image-file", "path": "media/images/summary/grid_1.png"}
+    del runs[1].summary_metrics["evaluation/pose_error_deg"]
+    found, left_out = load_wandb(Api(runs), "me/p", "evaluation", [], keep_where(None), tmp_path / "pictures")
+    assert [(r.name, r.figures["id_retrieval"], r.protocol) for r in found] == [("0", (0.5, 0.4, 0.6), protocol)]
+    assert [(other.name, other.kind) for other in found[0].others] == [("do_nothing", "control")]
+    assert found[0].grid.read_bytes() == (tmp_path / "evaluation.png").read_bytes()
+    assert left_out == [
+        "https://wandb.example/1 comes from an older version: it lacks results.trained.pose_error_deg; run "
+        "simswap-evaluate again",
+        "https://wandb.example/2 has no evaluation in its summary: run simswap-evaluate on its folder, or take the "
+        "last validations with figures=validation"]
+
+
 def test_wandbs_complaints_are_one_line(tmp_path, monkeypatch):
     keep = keep_where(None)
     with pytest.raises(InputError, match="wandb=me/none: no such project; check the name"):
-        load_wandb(Api(ValueError("no such\nproject.")), "me/none", [], keep, tmp_path)
+        load_wandb(Api(ValueError("no such\nproject.")), "me/none", "validation", [], keep, tmp_path)
     with pytest.raises(InputError, match=r"none of the 1 training runs .*; the first: .*still going"):
-        load_wandb(Api([Run("x", 0, 0.1, [], "running")]), "me/p", [], keep, tmp_path)
+        load_wandb(Api([Run("x", 0, 0.1, [], "running")]), "me/p", "validation", [], keep, tmp_path)
 
     def refuse(**_):
         raise wandb.errors.UsageError("No API key configured.")

@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from simswap.tracking.logger import build_loggers, finish, log_watch
-from simswap.tracking.wandb_history import kept_id, offline_fragments, steps_of
+from simswap.tracking.wandb_history import offline_fragments, steps_of
+from simswap.tracking.wandb_run import known_as
 
 
 def start_and_log(run: Path, steps: Sequence[int]) -> str:
@@ -23,9 +24,9 @@ def start_and_log(run: Path, steps: Sequence[int]) -> str:
 
 
 def fragments(run: Path) -> list[Path]:
-    identity = kept_id(run)
-    assert identity is not None
-    return offline_fragments(run, identity)
+    called = known_as(run)
+    assert called is not None
+    return offline_fragments(run, called.id)
 
 
 def held(fragment: Path, expected: set[int]) -> set[int]:

@@ -120,14 +120,14 @@ def _load(
         yield Run(name=name, figures=figures, others=others, protocol=validation_protocol(config),
                   curves={k: v for k, v in drawn.items() if k in curves}, grid=newest_grid(folder), **shared)
         return
-    evaluation = read_evaluation(folder)
-    results = {key: swapper_of(folder, key, entry) for key, entry in evaluation["results"].items()}
-    check_evaluation(folder, evaluation["protocol"], results)
+    evaluation, file = read_evaluation(folder), folder / EVALUATION
+    results = {key: swapper_of(file, key, entry) for key, entry in evaluation["results"].items()}
+    check_evaluation(file, evaluation["protocol"], results)
     own = [key for key, swapper in results.items() if swapper.kind == "trained"]
     if not has_config:  # somebody else's swaps, measured: each is a row of its own
         own = [key for key, swapper in results.items() if swapper.kind != "control"]
     if not own:
-        raise InputError(f"{folder / EVALUATION} measures no trained swapper: evaluate the run's checkpoint")
+        raise InputError(f"{file} measures no trained swapper: evaluate the run's checkpoint")
     for key in own:
         grid = next((folder / file for file in GRIDS if (folder / file).is_file()), None)
         yield Run(
@@ -155,8 +155,8 @@ def check_state(folder: Path) -> Status | None:
     raise InputError(f"{folder} {state} {at} ({why}): go on with simswap-train resume={folder}, or leave it out")
 
 
-def swapper_of(folder: Path, key: str, entry: Mapping[str, Any]) -> Swapper:
-    """A result of evaluation.json. Raises InputError for one that is no such result."""
+def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper:
+    """A result of an evaluation; where: its file or W&B's address. Raises InputError for one that is no such result."""
     try:
         figures = {
             name: Interval(*(math.nan if figure[k] is None else float(figure[k]) for k in ("value", "low", "high")))
@@ -165,11 +165,11 @@ def swapper_of(folder: Path, key: str, entry: Mapping[str, Any]) -> Swapper:
         }
         return Swapper(key, entry["kind"], figures)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / EVALUATION}: results.{key} is no result ({error}); run simswap-evaluate again"
+        raise InputError(f"{where}: results.{key} is no result ({error}); run simswap-evaluate again"
                          ) from error
 
 
-def check_evaluation(folder: Path, protocol: Mapping[str, Any], results: Mapping[str, Swapper]) -> None:
+def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Mapping[str, Swapper]) -> None:
     """Raise InputError where figures or words on the protocol are missing that this version needs."""
     missing = [f"protocol.{key}" for key in ("judge", "pose", "gallery_images", "gallery_persons", "pairs", "data")
                if key not in protocol]
@@ -177,7 +177,7 @@ def check_evaluation(folder: Path, protocol: Mapping[str, Any], results: Mapping
                 if name not in swapper.figures]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{folder / EVALUATION} comes from an older version: it lacks {missing[0]}{more}; run "
+        raise InputError(f"{where} comes from an older version: it lacks {missing[0]}{more}; run "
                          "simswap-evaluate again")
 
 

@@ -1,14 +1,24 @@
-"""Runs of a W&B project, as the last validation and the curves that they logged there."""
+"""Runs of a W&B project: the evaluation in their summaries or their last validation, and their curves."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from simswap.comparison.collected import Curve, Run, control_columns, flat, validated, validation_protocol
+from simswap.comparison.collected import (
+    Curve,
+    Run,
+    check_evaluation,
+    control_columns,
+    flat,
+    swapper_of,
+    validated,
+    validation_protocol,
+)
 from simswap.comparison.figures import VALIDATED
 from simswap.errors import InputError
 from simswap.tracking.metrics_rows import STEP_METRIC
+from simswap.tracking.wandb_summary import GRID, evaluation_in
 
 GRIDS = "media/images/samples_"
 """Where the sample grids lie among a run's files (tracking.logger.log_picture with the key ``samples``)."""
@@ -27,13 +37,14 @@ def open_api() -> Any:
 
 
 def load_wandb(
-    api: Any, project: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool], pictures: Path, *,
-    group: str | None = None, tags: Collection[str] = (),
+    api: Any, project: str, source: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool],
+    pictures: Path, *, group: str | None = None, tags: Collection[str] = (),
 ) -> tuple[list[Run], list[str]]:
     """The finished training runs of ``entity/project``, and a line for each that was left out.
 
     Args:
         api: wandb.Api, or what answers like it (``runs(path, filters)``).
+        source: ``evaluation`` (what simswap-evaluate put into the summary) or ``validation`` (the last one).
         curves: names of logged metrics whose curves are wanted.
         keep: of a run's settings, whether it is wanted.
         pictures: a folder to which each run's last sample grid is downloaded.
@@ -56,7 +67,7 @@ def load_wandb(
             if not keep(config):
                 continue
             try:
-                runs.append(_load(run, config, curves, pictures))
+                runs.append(_load(run, config, source, curves, pictures))
             except InputError as error:
                 left_out.append(str(error))
     except (wandb.Error, ValueError, ConnectionError, TimeoutError) as error:
@@ -67,19 +78,36 @@ def load_wandb(
     return runs, left_out
 
 
-def _load(run: Any, config: Mapping[str, Any], curves: Collection[str], pictures: Path) -> Run:
+def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[str], pictures: Path) -> Run:
     if run.state == "running":
         raise InputError(f"{run.url} is still going: compare it when it has finished")
     if run.state != "finished":
         raise InputError(f"{run.url} {run.state}: go on with simswap-train resume=<its folder>, or leave it out")
-    summary = {name: _last(run.summary.get(name)) for name in (*VALIDATED, *control_columns())}
-    last = {name: ([0.0], [value]) for name, value in summary.items() if not math.isnan(value)}
-    figures, others = validated(run.url, last)
-    return Run(
-        name=run.name, where=run.url, config=config, figures=figures, others=others,
-        protocol=validation_protocol(config), grid=_grid(run, pictures), state=run.state,
-        curves={name: curve for name in curves if (curve := _curve(run, name))[0]},
-    )  # fmt: skip
+    # A plain dict; what run.summary gives of a nested value is no Mapping.
+    summary: Mapping[str, Any] = run.summary_metrics
+    shared: dict[str, Any] = {
+        "name": run.name, "where": run.url, "config": config, "state": run.state,
+        "curves": {name: curve for name in curves if (curve := _curve(run, name))[0]},
+    }  # fmt: skip
+    if source == "validation":
+        values = {name: _last(summary.get(name)) for name in (*VALIDATED, *control_columns())}
+        last = {name: ([0.0], [value]) for name, value in values.items() if not math.isnan(value)}
+        figures, others = validated(run.url, last)
+        return Run(figures=figures, others=others, protocol=validation_protocol(config),
+                   grid=_last_samples(run, pictures), **shared)
+    evaluation = evaluation_in(summary)
+    if evaluation is None:
+        raise InputError(f"{run.url} has no evaluation in its summary: run simswap-evaluate on its folder, or take the "
+                         "last validations with figures=validation")
+    results = {key: swapper_of(run.url, key, entry) for key, entry in evaluation["results"].items()}
+    check_evaluation(run.url, evaluation["protocol"], results)
+    own = results.pop("trained", None)
+    if own is None:
+        raise InputError(f"{run.url}'s evaluation measures no trained swapper: evaluate the run's checkpoint")
+    grid = summary.get(GRID)
+    picture = _download(run, pictures, run.file(grid["path"])) if isinstance(grid, Mapping) else None
+    return Run(figures=own.figures, others=tuple(results.values()), protocol=evaluation["protocol"], grid=picture,
+               swapper="trained", **shared)
 
 
 def _last(value: Any) -> float:
@@ -95,16 +123,17 @@ def _curve(run: Any, name: str) -> Curve:
     return [float(row[STEP_METRIC]) for row in rows], [float(row[name]) for row in rows]
 
 
-def _grid(run: Any, pictures: Path) -> Path | None:
+def _last_samples(run: Any, pictures: Path) -> Path | None:
     """The last sample grid, downloaded. Its file is ``samples_<step>_<hash>.png``."""
     grids = [file for file in run.files() if file.name.startswith(GRIDS)]
     files = {int(file.name.removeprefix(GRIDS).split("_")[0]): file for file in grids}
-    if not files:
-        return None
-    newest = files[max(files)]
+    return _download(run, pictures, files[max(files)]) if files else None
+
+
+def _download(run: Any, pictures: Path, file: Any) -> Path:
     folder = pictures / run.id
-    newest.download(root=str(folder), replace=True)
-    return folder / newest.name
+    file.download(root=str(folder), replace=True)
+    return folder / file.name
 
 
 def _one_line(error: Exception) -> str:

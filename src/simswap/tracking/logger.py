@@ -1,10 +1,8 @@
 """A run's loggers: metrics.csv, and W&B where it is wanted; without a login or a server W&B goes on offline."""
 
 import os
-import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +10,14 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from simswap.errors import InputError
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.metrics_rows import STEP_METRIC
-from simswap.tracking.wandb_history import HistoryLogger, keep_id, kept_id, offline_fragments, steps_of
+from simswap.tracking.wandb_history import HistoryLogger, offline_fragments, steps_of
+from simswap.tracking.wandb_run import KnownAs, begin, end, folder_of, known_as, remember, say, settled_mode
+from simswap.tracking.wandb_summary import BEST, training_summary
 
-MODES = ("auto", "online", "offline", "disabled")
 LONGEST_NAME = 128
 """W&B refuses longer names of runs and groups."""
-
-SUMMARIES = {
-    "val/id_retrieval": "max,last",
-    "val/id_similarity": "max,last",
-    "val/pose_error_deg": "min,last",
-    "val/self_reconstruction": "min,last",
-}
-"""What the runs' table shows of a validation figure: its best value and its last."""
 
 
 def build_loggers(
@@ -62,87 +52,35 @@ def build_loggers(
     Raises:
         InputError: an unknown mode.
     """
-    if mode not in MODES:
-        raise InputError(f"logger.mode is {mode!r}: choose one of {', '.join(MODES)}")
     loggers: list[Logger] = [MetricsCsvLogger(run)]
-    if mode == "auto":
-        mode = os.environ.get("WANDB_MODE", "online")
-        mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)  # W&B's former names
-        if mode not in MODES[1:]:
-            raise InputError(f"WANDB_MODE is {mode!r}: choose one of {', '.join(MODES[1:])}, or unset it")
+    mode = settled_mode(mode)
     if mode == "disabled" or getattr(rank_zero_only, "rank", 0) != 0:
         return loggers
     try:
-        import wandb
+        import wandb  # noqa: F401
     except ImportError:
-        _say("W&B is not installed: metrics go to metrics.csv alone (pip install wandb)")
+        say("W&B is not installed: metrics go to metrics.csv alone (pip install wandb)")
         return loggers
     run.mkdir(parents=True, exist_ok=True)
-    before = kept_id(run)
-    if before and offline_fragments(run, before):
+    before = known_as(run)
+    if before and offline_fragments(run, before.id):
         mode = "offline"  # the server knows nothing of the run yet: its history stays in one place
-    arguments = {
-        "id": before or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8],
-        "resume": "allow" if before else None,
-        "dir": str(run),
-        "project": project,
-        "name": (name or run.name)[:LONGEST_NAME],
-        "group": group[:LONGEST_NAME] if group else None,
-        "job_type": job_type,
-        "config": dict(config or {}),
-        "settings": wandb.Settings(
-            init_timeout=init_timeout,
-            finish_timeout=finish_timeout,
-            finish_timeout_raises=True,
-            silent=True,  # what there is to say, is said here in one line
-            console="off",
-            reinit="finish_previous",  # or a sweep's second job would log into the first one's run
-        ),
-    }
-    experiment = _start(arguments, mode)
+    called = KnownAs(
+        before.id if before else os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8],
+        (name or run.name)[:LONGEST_NAME], group[:LONGEST_NAME] if group else None, job_type, project,
+    )
+    experiment = begin(
+        run, called, mode, goes_on=before is not None, config=dict(config or {}), init_timeout=init_timeout,
+        finish_timeout=finish_timeout)
+    remember(run, called._replace(id=experiment.id))
     experiment.define_metric(STEP_METRIC)
     experiment.define_metric("*", step_metric=STEP_METRIC, step_sync=True)
-    for metric, summary in SUMMARIES.items():
-        experiment.define_metric(metric, step_metric=STEP_METRIC, summary=summary)
-    keep_id(run, experiment.id)
-    earlier = [file for file in offline_fragments(run, experiment.id) if _folder(experiment) not in file.parents]
+    for metric, best in BEST.items():
+        experiment.define_metric(metric, step_metric=STEP_METRIC, summary=f"{best},last")
+    earlier = [file for file in offline_fragments(run, experiment.id) if folder_of(experiment) not in file.parents]
     known = set().union(*map(steps_of, earlier)) if experiment.offline else set(range(experiment.starting_step))
     loggers.append(HistoryLogger(run, known, experiment=experiment, project=project, save_dir=run))
     return loggers
-
-
-def _start(arguments: dict[str, Any], mode: str) -> Any:
-    """A W&B run, online if that is wanted and possible, else offline."""
-    import wandb
-
-    if mode == "online":
-        try:
-            with _no_terminal():
-                experiment = wandb.init(mode="online", **arguments)
-        except (wandb.Error, ValueError, TimeoutError, ConnectionError) as error:
-            # W&B puts "<no message>" where the server refused the login.
-            reason = str(error).replace("<no message>", "the server refused the login").strip() or repr(error)
-            reason = reason.splitlines()[0].rstrip(".: ")
-            # Under an id of its own: W&B's service still holds the other one, and would refuse it.
-            alone = arguments | {"id": uuid.uuid4().hex[:8], "resume": None}
-            experiment = wandb.init(mode="offline", **alone)
-            _say(f"W&B goes on offline ({reason}); to upload: wandb sync {_folder(experiment)}")
-            return experiment
-        _say(f"W&B: {experiment.url}")
-        return experiment
-    return wandb.init(mode="offline", **arguments)
-
-
-@contextmanager
-def _no_terminal() -> Iterator[None]:
-    """Hide the terminal's input: without a login W&B would ask for a key on it and wait for the answer."""
-    terminal = sys.stdin
-    with open(os.devnull, encoding="utf-8") as nothing:
-        sys.stdin = nothing
-        try:
-            yield
-        finally:
-            sys.stdin = terminal
 
 
 def log_picture(logger: Logger, key: str, path: Path, step: int) -> None:
@@ -172,17 +110,8 @@ def alert(loggers: Sequence[Logger], title: str, text: str) -> None:
 def finish(loggers: Sequence[Logger], failed: bool = False) -> None:
     """End the run in W&B, also after an error, so that the next job of a sweep begins its own."""
     for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            experiment = logger.experiment
-            try:
-                experiment.finish(exit_code=1 if failed else 0)
-            except TimeoutError:
-                _say(f"W&B did not take the rest of the run in time; to upload: wandb sync {_folder(experiment)}")
-
-
-def _folder(experiment: Any) -> Path:
-    return Path(experiment.dir).parent  # .dir is the run's folder of uploaded files, below it
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        if isinstance(logger, HistoryLogger):
+            if logger.known:  # W&B itself has seen the last start alone
+                logger.experiment.log({}, commit=True)  # or the last row would put its own values over these
+                logger.experiment.summary.update(training_summary(logger.run))
+            end(logger.experiment, failed)

@@ -14,7 +14,6 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from simswap.files import whole_file
 from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows
 
 BLOCK = 32768
@@ -60,18 +59,6 @@ class HistoryLogger(WandbLogger):
             if step in grids:
                 values["samples"] = [wandb.Image(str(grids[step]))]
             self._send(values, step)
-
-
-def kept_id(run: Path) -> str | None:
-    """The id by which W&B knows the run since its last start, from ``<run>/wandb/run_id.txt``; None: it never began."""
-    file = run / "wandb" / "run_id.txt"
-    return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None
-
-
-def keep_id(run: Path, identity: str) -> None:
-    """Write it down for the next start."""
-    with whole_file(run / "wandb" / "run_id.txt") as part:
-        part.write_text(f"{identity}\n", encoding="utf-8")
 
 
 def offline_fragments(run: Path, identity: str) -> list[Path]:

@@ -1,0 +1,98 @@
+"""A run's summary in W&B, which is a row of its table of runs: training's best and last values, and the evaluation."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simswap.tracking.metrics_rows import STEP, read_rows
+from simswap.tracking.wandb_history import offline_fragments
+from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, say, settled_mode
+
+BEST = {
+    "val/id_retrieval": "max",
+    "val/id_similarity": "max",
+    "val/pose_error_deg": "min",
+    "val/self_reconstruction": "min",
+}
+"""What the summary has of a validation figure beside its last value."""
+
+PREFIX = "evaluation/"
+KINDS, PROTOCOL, GRID = PREFIX + "kinds", PREFIX + "protocol", PREFIX + "grid"
+
+
+def training_summary(run: Path) -> dict[str, Any]:
+    """What W&B would have of metrics.csv: every metric's last value, and of some the best one too.
+
+    A fragment of a run (see `wandb_history`) begins with an empty summary, and the last one stands.
+    """
+    values: dict[str, list[float]] = {}
+    for row in read_rows(run / "metrics.csv"):
+        for name, text in row.items():
+            if text and name != STEP:
+                values.setdefault(name, []).append(float(text))
+    summary: dict[str, Any] = {name: numbers[-1] for name, numbers in values.items()}
+    for name, best in BEST.items():
+        numbers = [number for number in values.get(name, []) if not math.isnan(number)]
+        if numbers:
+            summary[name] = {best: max(numbers) if best == "max" else min(numbers), "last": values[name][-1]}
+    return summary
+
+
+def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """An evaluation.json as the summary's values: ``evaluation/<figure>`` of the trained network, each with its
+    interval, ``evaluation/<swapper>/<figure>`` of the others, and by which protocol."""
+    summary: dict[str, Any] = {PROTOCOL: dict(protocol), KINDS: {key: entry["kind"] for key, entry in results.items()}}
+    for key, entry in results.items():
+        for name, figure in entry.items():
+            if isinstance(figure, Mapping) and "value" in figure:
+                summary[_place(key) + name] = {part: figure[part] for part in ("value", "low", "high")}
+    return summary
+
+
+def evaluation_in(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The reverse of `evaluation_summary`: ``protocol`` and ``results``; None where a summary holds no evaluation."""
+    if not isinstance(summary.get(KINDS), Mapping) or not isinstance(summary.get(PROTOCOL), Mapping):
+        return None
+    results = {}
+    for key, kind in summary[KINDS].items():
+        place = _place(key)
+        figures = {name.removeprefix(place): value for name, value in summary.items()
+                   if name.startswith(place) and "/" not in name.removeprefix(place)}
+        results[key] = {"kind": kind, **figures}
+    return {"protocol": summary[PROTOCOL], "results": results}
+
+
+def put_evaluation(
+    run: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], grid: Path | None, mode: str
+) -> None:
+    """Put an evaluation that lies in a run's folder into the run's summary in W&B, where training has logged there.
+
+    A run that is on a server stays there: where it does not answer, the evaluation is left out, which is said. An
+    offline run gets one more fragment.
+
+    Args:
+        protocol, results: as in evaluation.json.
+        grid: a picture of its swaps.
+        mode: see `settled_mode`.
+    """
+    called, mode = known_as(run), settled_mode(mode)
+    if called is None or mode == "disabled":
+        return
+    import wandb
+
+    experiment, reason = go_on(run, called, "offline" if offline_fragments(run, called.id) else mode)
+    if experiment is None:
+        say(f"W&B has not got the evaluation ({reason}): run simswap-evaluate again when its server answers")
+        return
+    summary = training_summary(run) | evaluation_summary(protocol, results)
+    if grid is not None:
+        summary[GRID] = wandb.Image(str(grid))
+    experiment.summary.update(summary)
+    where = f"to upload: wandb sync {folder_of(experiment)}" if experiment.offline else experiment.url
+    end(experiment)
+    say(f"W&B: the evaluation is in the run's summary; {where}")
+
+
+def _place(swapper: str) -> str:
+    return PREFIX if swapper == "trained" else f"{PREFIX}{swapper}/"
