@@ -27,13 +27,15 @@ demo: install
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
 
 # The paper's ablation in small (docs/ablation.md): seven variants, two reductions, three seeds, from one warm start.
-ABLATION := outputs/ablation
+# Given again after an interruption it goes on.
+ABLATION ?= outputs/ablation
+SEEDS ?= 1,2,3
 ablation: install
 	$(BIN)/simswap-prepare origin=rendered origin.persons=700 origin.images=12 origin.size=160 origin.seed=11 \
 		raw=outputs/data/ablation_faces out=outputs/data/ablation96 size=96 template=arcface
-	[ -f $(ABLATION)/warm/checkpoints/last.ckpt ] || $(BIN)/simswap-train experiment=ablation seed=100 \
-		trainer.max_steps=2000 hydra.run.dir=$(ABLATION)/warm
-	$(BIN)/simswap-train -m experiment=ablation 'ablation=glob(*)' seed=1,2,3 \
+	$(BIN)/simswap-train experiment=ablation seed=100 trainer.max_steps=2000 if_begun=resume \
+		hydra.run.dir=$(ABLATION)/warm
+	$(BIN)/simswap-train -m experiment=ablation 'ablation=glob(*)' seed=$(SEEDS) if_begun=resume \
 		objective.feature_matching.layer_reduction=sum,mean \
 		start_from=$(ABLATION)/warm/checkpoints/last.ckpt launcher=local hydra.sweep.dir=$(ABLATION)/branches
 	for run in $(ABLATION)/branches/*/; do \

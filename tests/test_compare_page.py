@@ -32,9 +32,12 @@ addEventListener("load", () => {  // by then every picture is loaded; no waiting
     head.querySelector("button").click();
     orders.push(first().concat(head.getAttribute("aria-sort")));
   }
+  const open = () => [...document.querySelectorAll("details")].map((part) => part.open);
+  const folds = [open()];
+  for (const moment of ["beforeprint", "afterprint"]) { dispatchEvent(new Event(moment)); folds.push(open()); }
   document.title = JSON.stringify({
     images: images.length, broken: images.filter((image) => !image.complete || image.naturalWidth === 0).length,
-    orders, below: table.tBodies[1].rows.length, wider: document.body.scrollWidth > innerWidth,
+    orders, folds, below: table.tBodies[1].rows.length, wider: document.body.scrollWidth > innerWidth,
   });
 });
 </script>
@@ -74,5 +77,8 @@ def test_the_page_in_a_browser(browser, tmp_path, width):
     assert seen["images"] == 12
     assert seen["orders"] == [
         ["0.9", "0.1", "0.5"], ["0.1", "0.5", "0.9", "ascending"], ["0.9", "0.5", "0.1", "descending"]]
+    closed = [False] * len(seen["folds"][0])
+    assert closed
+    assert seen["folds"] == [closed, [True] * len(closed), closed]  # what is folded is printed
     assert seen["below"] == 2  # the controls stay under the runs
     assert seen["wider"] is False  # the page itself never scrolls sideways

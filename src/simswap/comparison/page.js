@@ -23,3 +23,11 @@ document.querySelectorAll("table.sortable").forEach((table) => {
     });
   });
 });
+
+// On paper nothing can be opened by a click.
+window.addEventListener("beforeprint", () => {
+  document.querySelectorAll("details:not([open])").forEach((part) => { part.open = true; part.dataset.closed = ""; });
+});
+window.addEventListener("afterprint", () => {
+  document.querySelectorAll("details[data-closed]").forEach((part) => { part.open = false; delete part.dataset.closed; });
+});

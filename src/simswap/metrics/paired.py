@@ -1,12 +1,10 @@
 """Is one swapper better than another on the very same pairs?"""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simswap.errors import InputError
 from simswap.metrics.bootstrap import bootstrap_interval
 
 FLIPPED_AT_ONCE = 4_000_000
@@ -59,34 +57,6 @@ def paired_difference(
     totals = np.bincount(group, weights=difference) if len(group) else np.zeros(0)
     p = _sign_flips(totals, seed, permutations) if len(totals) >= 2 else float("nan")
     return PairedDifference(value, low, high, p, len(difference), len(totals))
-
-
-def check_same_pairs(
-    first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[str, str] = ("first", "second")
-) -> None:
-    """Raise InputError unless two evaluations may be compared pair by pair.
-
-    first, second: ``protocol`` of their evaluation.json. They need the same pairs, the same judge and a gallery of the
-    same size. names: what the complaint calls them.
-    """
-    for name, protocol in zip(names, (first, second), strict=True):
-        if not protocol.get("pairs_sha256"):
-            raise InputError(f"{name}: its evaluation is of an older version, which did not write down its pairs; run "
-                             "simswap-evaluate again for a paired test")
-    both = " and ".join(names)
-    if first["pairs_sha256"] != second["pairs_sha256"]:
-        hashes = " and ".join(f"{protocol['pairs_sha256'][:12]}…" for protocol in (first, second))
-        raise InputError(f"{both} were measured on other pairs ({hashes}): no paired test; evaluate both with the same "
-                         "data, protocol and seed")
-    sizes = [[protocol.get(key) for key in ("gallery_images", "gallery_persons")] for protocol in (first, second)]
-    if sizes[0] != sizes[1]:
-        shown = " and ".join(f"{images} images of {persons} persons" for images, persons in sizes)
-        raise InputError(f"{both} were judged in galleries of {shown}: retrieval in another gallery is another figure; "
-                         "evaluate both with the same protocol.persons and protocol.images_per_person")
-    judges = [protocol.get("judge") or {} for protocol in (first, second)]
-    if judges[0].get("sha256") != judges[1].get("sha256"):
-        shown = " and ".join(str(judge.get("name")) for judge in judges)
-        raise InputError(f"{both} were judged by two networks ({shown}): no paired test; evaluate both with one judge=")
 
 
 def _sign_flips(totals: np.ndarray, seed: int, permutations: int) -> float:
