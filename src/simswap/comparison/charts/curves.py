@@ -39,7 +39,11 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
     for axes in grid.flat[len(metrics):]:
         axes.set_axis_off()
     few = labelled(comparison)
+    # One span for all: a metric that was logged once would have an axis of fractions of an iteration.
+    end = max((run.curves[m][0][-1] for v in comparison.variants for run in v.runs for m in metrics if m in run.curves),
+              default=1.0)
     for axes, metric in zip(grid.flat, metrics, strict=False):
+        axes.set_xlim(0, 1.03 * max(end, 1.0))
         shown = figure(VALIDATED.get(metric, metric))
         factor = shown.factor if metric in VALIDATED else 1.0
         axes.set_title(f"{metric}" + (f" ({shown.unit})" if metric in VALIDATED and shown.unit else ""))
