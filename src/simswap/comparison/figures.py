@@ -56,10 +56,15 @@ KNOWN = {
         Figure("yaw_error_deg", "yaw error", "°", 1.0, 2, "lower"),
         Figure("pitch_error_deg", "pitch error", "°", 1.0, 2, "lower"),
         Figure("roll_error_deg", "roll error", "°", 1.0, 2, "lower"),
+        Figure("geodesic_error_deg", "geodesic pose error", "°", 1.0, 2, "lower"),
+        Figure("landmark_error", "landmark error", "eye distances", 1.0, 3, "lower"),
+        Figure("gaze_error_deg", "gaze error", "°", 1.0, 1, "lower"),
         Figure("self_reconstruction_l1", "self-reconstruction L1", decimals=4, better="lower"),
         Figure("self_reconstruction_psnr", "self-reconstruction PSNR", "dB", 1.0, 1, "higher"),
         Figure("self_reconstruction_ssim", "self-reconstruction SSIM", decimals=3, better="higher"),
         Figure("fid", "FID", decimals=1, better="lower"),
+        Figure("jitter_pose_deg", "pose jitter", "°", 1.0, 2, "lower"),
+        Figure("jitter_identity", "identity jitter", decimals=3, better="lower"),
     )
 }
 
