@@ -9,6 +9,7 @@ from PIL import Image
 
 from simswap.tracking.logger import build_loggers, finish
 from simswap.tracking.metrics_csv import MetricsCsvLogger
+from simswap.tracking.status import RUNNING, write_status
 from simswap.tracking.wandb_history import _records, offline_fragments
 from simswap.tracking.wandb_run import known_as
 from simswap.tracking.wandb_summary import evaluation_in, evaluation_summary, put_evaluation, training_summary
@@ -95,12 +96,20 @@ def test_it_is_added_to_the_run_that_training_began(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("mode", ["auto", "disabled"])
-def test_a_run_that_w_and_b_does_not_know_stays_unknown(tmp_path, mode, monkeypatch):
+def test_a_run_that_w_and_b_does_not_know_stays_unknown(tmp_path, mode):
     if mode == "disabled":
         begun(tmp_path, {1: 0.8})
     before = sorted(tmp_path.rglob("*.wandb"))
     put_evaluation(tmp_path, PROTOCOL, RESULTS, None, mode)
     assert sorted(tmp_path.rglob("*.wandb")) == before
+
+
+def test_a_run_that_is_still_going_is_left_alone(tmp_path, capsys):
+    begun(tmp_path, {1: 0.8})
+    write_status(tmp_path, RUNNING, 2)
+    put_evaluation(tmp_path, PROTOCOL, RESULTS, None, "auto")
+    assert "is still going): run simswap-evaluate again" in capsys.readouterr().err
+    assert len(offline_fragments(tmp_path, known_as(tmp_path).id)) == 1
 
 
 def test_a_run_on_a_server_gets_no_second_one_beside_it(tmp_path, monkeypatch, capsys):

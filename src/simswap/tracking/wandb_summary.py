@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simswap.tracking.metrics_rows import STEP, read_rows
+from simswap.tracking.status import FINISHED, RUNNING, current_state
 from simswap.tracking.wandb_history import offline_fragments
 from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, say, settled_mode
 
@@ -68,8 +69,8 @@ def put_evaluation(
 ) -> None:
     """Put an evaluation that lies in a run's folder into the run's summary in W&B, where training has logged there.
 
-    A run that is on a server stays there: where it does not answer, the evaluation is left out, which is said. An
-    offline run gets one more fragment.
+    A run that is on a server stays there: where it does not answer, the evaluation is left out, which is said; so it
+    is of a run that is still going, which holds its W&B run. An offline run gets one more fragment.
 
     Args:
         protocol, results: as in evaluation.json.
@@ -78,6 +79,10 @@ def put_evaluation(
     """
     called, mode = known_as(run), settled_mode(mode)
     if called is None or mode == "disabled":
+        return
+    state = current_state(run)
+    if state == RUNNING:
+        say(f"W&B has not got the evaluation ({run} is still going): run simswap-evaluate again when it has ended")
         return
     import wandb
 
@@ -90,7 +95,7 @@ def put_evaluation(
         summary[GRID] = wandb.Image(str(grid))
     experiment.summary.update(summary)
     where = f"to upload: wandb sync {folder_of(experiment)}" if experiment.offline else experiment.url
-    end(experiment)
+    end(experiment, failed=state not in (FINISHED, None))
     say(f"W&B: the evaluation is in the run's summary; {where}")
 
 
