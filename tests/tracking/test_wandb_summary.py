@@ -10,7 +10,7 @@ from PIL import Image
 from simswap.tracking.logger import build_loggers, finish
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.status import RUNNING, write_status
-from simswap.tracking.wandb_history import _records, offline_fragments
+from simswap.tracking.wandb_history import records, offline_fragments
 from simswap.tracking.wandb_run import known_as
 from simswap.tracking.wandb_summary import evaluation_in, evaluation_summary, put_evaluation, training_summary
 
@@ -40,7 +40,7 @@ def last_fragment(run, name, value):
     while True:
         file = max(offline_fragments(run, known_as(run).id), key=lambda path: path.stat().st_mtime_ns)
         names, summary = None, {}
-        for content in _records(file.read_bytes()):
+        for content in records(file.read_bytes()):
             record = Record()
             record.ParseFromString(content)
             if record.WhichOneof("record_type") == "run":

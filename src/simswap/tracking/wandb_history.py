@@ -72,7 +72,7 @@ def steps_of(fragment: Path) -> set[int]:
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     steps = set()
-    for content in _records(fragment.read_bytes()):
+    for content in records(fragment.read_bytes()):
         record = Record()
         try:
             record.ParseFromString(content)
@@ -85,7 +85,7 @@ def steps_of(fragment: Path) -> set[int]:
     return steps
 
 
-def _records(content: bytes) -> Iterator[bytes]:
+def records(content: bytes) -> Iterator[bytes]:
     """Records of W&B's file, behind its head of 7 bytes; each part of one: check sum, length, kind (1 whole, 2 first,
     3 middle, 4 last)."""
     position, record = 7, b""
