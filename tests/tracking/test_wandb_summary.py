@@ -10,7 +10,7 @@ from PIL import Image
 from simswap.tracking.logger import build_loggers, finish
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.status import RUNNING, write_status
-from simswap.tracking.wandb_history import records, offline_fragments
+from simswap.tracking.wandb_history import offline_fragments, records
 from simswap.tracking.wandb_run import known_as
 from simswap.tracking.wandb_summary import evaluation_in, evaluation_summary, put_evaluation, training_summary
 
