@@ -108,7 +108,7 @@ def heat_map_charts(comparison: Comparison) -> list[Chart]:
             "layer_range" + (f"_{number + 1}" if len(facets) > 1 else ""),
             "Range of feature matching" + (f" ({told})" if told else ""),
             "Layers m to M of both discriminators are matched. In each cell the mean, below it half the width of the "
-            "95 % interval over seeds (– with one seed). Empty cells were not run; hatched ones are no range.",
+            "95 % interval over seeds, where there are several. Empty cells were not run; hatched ones are no range.",
             f"Heat map over first layer m and last layer M. ID retrieval: {words}.",
             lambda width, found=found: draw_heat_maps(found, width),  # type: ignore[misc]
         ))
@@ -128,16 +128,20 @@ def draw_heat_maps(variants: Sequence[Variant], width: float) -> Plot:
         cells = _cells(variants, shown.name)
         means = np.array([cell.mean for cell in cells.values()])
         room = float(np.ptp(means)) or 1.0
+        letters = max(len(shown.shown(mean)) for mean in means)
+        # A cell's share of the panel in points; a digit is 0.6 of its size wide, and 0.9 of the cell may be filled.
+        size = min(9.0, 0.9 * 72 * 0.8 * panel / len(columns) / (0.6 * letters))
         for (m, end), cell in cells.items():
             share = float(cell.mean - means.min()) / room
             goodness = share if shown.better == "higher" else 1 - share
             axes.add_patch(Rectangle((end - 0.49, m - 0.49), 0.98, 0.98, facecolor=BLUES(0.08 + 0.72 * goodness)))
             ink = "white" if goodness > 0.6 else INK
             half = shown.factor * (cell.high - cell.low) / 2
-            size = 9.0 if len(columns) <= 5 else 7.5
-            axes.text(end, m - 0.12, shown.shown(cell.mean), ha="center", va="center", color=ink, fontsize=size)
-            axes.text(end, m + 0.26, f"±{half:.{shown.decimals}f}" if half == half else "–", ha="center", va="center",
-                      color=ink, fontsize=size - 2)
+            axes.text(end, m - 0.12 if half == half else m, shown.shown(cell.mean), ha="center", va="center", color=ink,
+                      fontsize=size)
+            if half == half:
+                axes.text(end, m + 0.26, f"±{half:.{shown.decimals}f}", ha="center", va="center", color=ink,
+                          fontsize=size - 2)
         for m in rows:
             for end in columns:
                 if end < m:
