@@ -39,7 +39,8 @@ ablation: install
 		objective.feature_matching.layer_reduction=sum,mean \
 		start_from=$(ABLATION)/warm/checkpoints/last.ckpt launcher=local hydra.sweep.dir=$(ABLATION)/branches
 	for run in $(ABLATION)/branches/*/; do \
-		[ $$run/evaluation.json -nt $$run/checkpoints/last.ckpt ] || $(BIN)/simswap-evaluate checkpoint=$$run/checkpoints/last.ckpt protocol.pairs=500 \
+		[ $$run/evaluation.json -nt $$run/checkpoints/last.ckpt ] || \
+		$(BIN)/simswap-evaluate checkpoint=$$run/checkpoints/last.ckpt protocol.pairs=500 \
 			protocol.images_per_person=5 grid_faces=4 || exit 2; done
 	$(BIN)/simswap-compare runs=$(ABLATION)/branches \
 		'baseline="SimSwap, layer_reduction=sum"' out=$(ABLATION)/compare
