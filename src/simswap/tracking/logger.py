@@ -63,8 +63,6 @@ def build_loggers(
         return loggers
     run.mkdir(parents=True, exist_ok=True)
     before = known_as(run)
-    if before and offline_fragments(run, before.id):
-        mode = "offline"  # the server knows nothing of the run yet: its history stays in one place
     called = KnownAs(
         before.id if before else os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8],
         (name or run.name)[:LONGEST_NAME], group[:LONGEST_NAME] if group else None, job_type, project,

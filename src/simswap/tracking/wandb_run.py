@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from simswap.errors import InputError
 from simswap.files import whole_file
+from simswap.tracking.wandb_history import offline_fragments
 
 MODES = ("auto", "online", "offline", "disabled")
 
@@ -58,13 +59,14 @@ def begin(
 ) -> Any:
     """W&B's own run object, its files below ``<run>/wandb/``.
 
-    mode: ``online`` or ``offline``; where online cannot be, it goes on offline under an id of its own, and says so.
+    mode: ``online`` or ``offline``; where online cannot be, it goes on offline under an id of its own, and says so. A
+    run that has begun offline stays so.
     goes_on: W&B has begun this id before.
     """
     import wandb
 
     arguments = _arguments(run, called, goes_on, config, init_timeout, finish_timeout)
-    if mode == "offline":
+    if _stays_offline(run, called, mode):
         return wandb.init(mode="offline", **arguments)
     experiment, reason = _try_online(arguments)
     if experiment is None:
@@ -81,7 +83,14 @@ def go_on(run: Path, called: KnownAs, mode: str) -> tuple[Any, str]:
     import wandb
 
     arguments = _arguments(run, called, True, None, 10.0, 60.0)
-    return _try_online(arguments) if mode == "online" else (wandb.init(mode="offline", **arguments), "")
+    if _stays_offline(run, called, mode):
+        return wandb.init(mode="offline", **arguments), ""
+    return _try_online(arguments)
+
+
+def _stays_offline(run: Path, called: KnownAs, mode: str) -> bool:
+    """Of a run with offline fragments the server knows nothing yet: its history stays in one place."""
+    return mode == "offline" or bool(offline_fragments(run, called.id))
 
 
 def _arguments(

@@ -7,7 +7,6 @@ from typing import Any
 
 from simswap.tracking.metrics_rows import STEP, read_rows
 from simswap.tracking.status import FINISHED, RUNNING, current_state
-from simswap.tracking.wandb_history import offline_fragments
 from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, say, settled_mode
 
 BEST = {
@@ -86,7 +85,7 @@ def put_evaluation(
         return
     import wandb
 
-    experiment, reason = go_on(run, called, "offline" if offline_fragments(run, called.id) else mode)
+    experiment, reason = go_on(run, called, mode)
     if experiment is None:
         say(f"W&B has not got the evaluation ({reason}): run simswap-evaluate again when its server answers")
         return

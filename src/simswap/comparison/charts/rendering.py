@@ -28,8 +28,7 @@ def render(charts: Sequence[Chart]) -> dict[str, Rendered]:
         with warnings.catch_warnings():
             # Python 3.12 warns of NumPy's threads, which see to themselves at a fork.
             warnings.simplefilter("ignore", DeprecationWarning)
-            pool = ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _take, (charts,))
-            with pool:
+            with ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _take, (charts,)) as pool:
                 pictures = list(pool.map(_render_taken, tasks))
     else:
         pictures = [_render(charts[index], width) for index, width in tasks]
