@@ -94,6 +94,7 @@ class CropCache:
         return crop
 
     def put(self, place: int, crop: np.ndarray) -> None:
+        """Keep a crop for the next `get`; beyond the capacity nothing is kept."""
         if place < self.capacity:
             with self._lock:
                 self._crops[place] = crop

@@ -102,6 +102,7 @@ class PersonIndex:
         return np.searchsorted(self.offsets, slots, side="right") - 1
 
     def require_persons(self, what: str) -> None:
+        """Raise InputError unless there are two persons to make a pair of; what: whose persons, for the complaint."""
         if self.persons < 2:
             raise InputError(
                 f"{what}: {self.persons} person(s) there, a pair of different persons needs two; "

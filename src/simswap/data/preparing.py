@@ -57,6 +57,7 @@ class Summary:
         return self.counts.get(OK, 0)
 
     def add(self, result: FolderResult) -> None:
+        """Count a folder's images in."""
         self.images += result.images
         self.new += result.new
         for status, count in result.counts.items():

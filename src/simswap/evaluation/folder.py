@@ -185,6 +185,7 @@ class Windows:
         return alignment.matrix, alignment.view, apply(alignment.matrix, landmarks)
 
     def load(self, names: Sequence[str], device: torch.device, landmarks: bool = False) -> Faces:
+        """Crops of these pictures, unit range [B, 3, S, S], with their views, and their landmarks where asked for."""
         crops = np.stack([self._crop(name) for name in names]).transpose(0, 3, 1, 2)
         view = torch.tensor([self.windows[name][1] for name in names], device=device)
         points = np.stack([self.windows[name][2] for name in names])

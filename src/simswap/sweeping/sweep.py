@@ -22,6 +22,7 @@ MAY_CHANGE = ("sweep.trials=", "sweep.resume=", "sweep.parallel=", "launcher=", 
 
 
 def settings_of(config: DictConfig) -> Settings:
+    """The study's settings out of a composed config: its ``sweep`` node and ``sweep_metrics``."""
     node = config.sweep
     return Settings(
         list(config.sweep_metrics), list(node.directions), node.sampler, node.trials, node.population, node.pruning,

@@ -44,6 +44,7 @@ def importance_chart(comparison: Comparison) -> Chart | None:
 
 
 def draw_importance(found: dict[str, list[Importance]], short: dict[str, str], width: float) -> Plot:
+    """One panel a figure: a bar a setting, and the share that chance alone reaches. short: the settings' names."""
     narrow = is_narrow(width)
     panel = 0.3 * max(len(shares) for shares in found.values()) + 0.85
     plot = new_figure(width, panel * (len(found) if narrow else 1))
@@ -89,6 +90,7 @@ def parallel_chart(comparison: Comparison) -> Chart | None:
 
 
 def draw_parallel(comparison: Comparison, settings: Sequence[str], width: float) -> Plot:
+    """An axis a setting and a figure, a line a variant; figures are drawn so that up is better."""
     narrow = is_narrow(width)
     variants = [v for v in comparison.variants if v.settings]
     figures = [name for name in WEIGHED if any(v.spread(name).n for v in variants)]
