@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from simswap.pictures import GAP, provenance, write_png
+from simswap.tracking.evaluation_format import FORMAT
 
 BASE = {
     "name": "made", "variant": None, "start_from": None,
@@ -91,7 +92,7 @@ def write_evaluation(folder: Path, figures: dict, protocol: dict, name: str = "t
         key: {"kind": what, **{f: {"value": v, "low": v - 0.01, "high": v + 0.01} for f, v in values.items()}}
         for key, (what, values) in swappers.items()
     }
-    (folder / "evaluation.json").write_text(json.dumps({"protocol": words, "results": results}))
+    (folder / "evaluation.json").write_text(json.dumps({"format": FORMAT, "protocol": words, "results": results}))
     if not words["pairs_sha256"]:
         return
     tables = [

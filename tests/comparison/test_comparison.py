@@ -222,3 +222,18 @@ def test_runs_that_cannot_be_compared_are_said_in_one_line(tmp_path):
             load_local([str(tmp_path / "good"), str(tmp_path / name)], "evaluation", [], EVERYTHING)
     with pytest.raises(InputError, match=r"none of 1 runs can be compared; the first: .* still going"):
         load_local([str(tmp_path / "goin*")], "evaluation", [], EVERYTHING)
+
+
+def test_an_older_evaluation_is_shown_without_intervals_and_this_is_said(tmp_path):
+    made_run(tmp_path / "a", {"variant": "SimSwap"})
+    old = made_run(tmp_path / "b", {"variant": "oFM"})
+    content = json.loads((old / "evaluation.json").read_text())
+    del content["format"]
+    (old / "evaluation.json").write_text(json.dumps(content))
+    comparison = compare_runs(load(tmp_path)[0], title="made")
+    assert any("Evaluated by an older version, whose intervals over persons were too narrow: b. They are left out" in n
+               for n in comparison.notes)
+    first, second = (variant.interval("id_retrieval") for variant in comparison.variants)
+    assert first == pytest.approx((0.5, 0.49, 0.51))
+    assert second.value == 0.5
+    assert np.isnan([second.low, second.high]).all()

@@ -9,6 +9,7 @@ import pytest
 
 from simswap.errors import InputError
 from simswap.evaluation.report import print_table, table_text, write_evaluation
+from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.runs import read_evaluation
 
 PROTOCOL = {
@@ -107,6 +108,7 @@ def test_json_is_read_back_with_null_for_nan(tmp_path):
     assert json.loads(text, parse_constant=pytest.fail)["results"]["copy_source"]["self_reconstruction_l1"] == {
         "value": 0, "low": None, "high": None}
     content = read_evaluation(tmp_path / "run")
+    assert content["format"] == FORMAT
     assert content["results"]["trained"] == RESULTS["trained"]
     assert table_text(content["protocol"], content["results"]) == TABLE
 

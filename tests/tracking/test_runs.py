@@ -1,10 +1,12 @@
 """A run folder read back."""
 
+import json
 import math
 
 import pytest
 
 from simswap.errors import InputError
+from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.runs import read_config, read_evaluation, read_metrics
 
@@ -23,6 +25,27 @@ def test_what_was_written_is_read(tmp_path):
     assert read_config(tmp_path) == {"seed": 3, "like": 3}
     (tmp_path / "evaluation.json").write_text('{"protocol": {"name": "p"}, "results": {}}')
     assert read_evaluation(tmp_path)["protocol"] == {"name": "p"}
+
+
+def test_an_older_format_keeps_its_figures_and_loses_its_intervals(tmp_path):
+    figure = {"value": 0.5, "low": 0.4, "high": 0.6}
+    results = {"own": {"kind": "trained", "yaw_error_deg": figure, "slices": {"glasses": {"fid": figure, "pairs": 3}}}}
+    unknown = {"value": 0.5, "low": None, "high": None}
+    for number, expected in ((None, unknown), (1, unknown), (FORMAT, figure)):
+        stored = {"protocol": {"low": 1}, "results": results} | ({} if number is None else {"format": number})
+        (tmp_path / "evaluation.json").write_text(json.dumps(stored))
+        read = read_evaluation(tmp_path)
+        assert read["format"] == (number or 1)
+        assert read["protocol"] == {"low": 1}
+        assert read["results"]["own"] == {
+            "kind": "trained", "yaw_error_deg": expected, "slices": {"glasses": {"fid": expected, "pairs": 3}}}
+
+
+@pytest.mark.parametrize("number", [FORMAT + 1, 0, 1.5, "2", True, None])
+def test_a_format_of_a_newer_version_is_refused(tmp_path, number):
+    (tmp_path / "evaluation.json").write_text(json.dumps({"protocol": {}, "results": {}, "format": number}))
+    with pytest.raises(InputError, match=r"evaluation.json has format .*, and this version reads 1 to"):
+        read_evaluation(tmp_path)
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -76,6 +76,10 @@ def test_an_evaluation_comes_back_as_it_was():
     for key, entry in back["results"].items():
         assert entry["id_retrieval"] == RESULTS[key]["id_retrieval"]
     assert evaluation_in({"val/id_retrieval": 1.0}) is None
+    del summary["evaluation/format"]  # what an older version put there
+    older = evaluation_in(summary)
+    assert older["format"] == 1
+    assert older["results"]["trained"]["id_retrieval"] == {"value": 0.5, "low": None, "high": None}
 
 
 def test_it_is_added_to_the_run_that_training_began(tmp_path, capsys):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from simswap.comparison.figures import REQUIRED, VALIDATED, Interval
 from simswap.errors import InputError
+from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (
     CONFIG,
@@ -42,6 +43,7 @@ class Run:
 
     name: in tables. where: its folder or address. pairs: the file with every pair's figures, where there is one.
     grid: its picture of swaps. swapper: its name in evaluation.json and in the file of pairs.
+    format: of its evaluation; older ones come without intervals.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Run:
     swapper: str = "trained"
     state: str = "finished"
     version: str = ""
+    format: int = FORMAT
 
     @property
     def seed(self) -> int:
@@ -139,6 +142,7 @@ def _load(
             pairs=folder / PAIRS if (folder / PAIRS).is_file() else None,
             grid=grid if key == "trained" else None,
             swapper=key,
+            format=evaluation["format"],
             **shared,
         )
 

@@ -13,6 +13,7 @@ from simswap.comparison.statistics import difference_over_seeds, pareto_front
 from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
 from simswap.errors import InputError
 from simswap.metrics.paired import PairedDifference, paired_difference
+from simswap.tracking.evaluation_format import FORMAT
 
 SAME_RULER = (
     ("judge", "judges"), ("pose", "pose estimators"), ("gallery_persons", "gallery sizes"),
@@ -164,6 +165,10 @@ def _notes(variants: Sequence[Variant], runs: Sequence[Run]) -> list[str]:
         if len(variant.runs) > len(variant.seeds):
             notes.append(f"{variant.label}: {len(variant.runs)} runs of {len(variant.seeds)} seeds; runs of one seed "
                          "count as one, by their mean.")
+    older = [run.name for run in runs if run.format < FORMAT]
+    if older:
+        notes.append(f"Evaluated by an older version, whose intervals over persons were too narrow: "
+                     f"{', '.join(older)}. They are left out; run simswap-evaluate again to have them.")
     if any((run.protocol.get("judge") or {}).get("same_network") for run in runs):
         notes.append("The judge is the network trained with: identity figures are flattering.")
     interrupted = [run.name for run in runs if run.state == "interrupted"]

@@ -95,7 +95,7 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
         figures, others = validated(run.url, last)
         return Run(figures=figures, others=others, protocol=validation_protocol(config),
                    grid=_last_samples(run, pictures), **shared)
-    evaluation = evaluation_in(summary)
+    evaluation = evaluation_in(summary, run.url)
     if evaluation is None:
         raise InputError(f"{run.url} has no evaluation in its summary: run simswap-evaluate on its folder, or take the "
                          "last validations with figures=validation")
@@ -107,7 +107,7 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
     grid = summary.get(GRID)
     picture = _download(run, pictures, run.file(grid["path"])) if isinstance(grid, Mapping) else None
     return Run(figures=own.figures, others=tuple(results.values()), protocol=evaluation["protocol"], grid=picture,
-               swapper="trained", **shared)
+               swapper="trained", format=evaluation["format"], **shared)
 
 
 def _last(value: Any) -> float:

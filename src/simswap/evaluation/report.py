@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from simswap.files import whole_file
+from simswap.tracking.evaluation_format import FORMAT
 
 WIDTH = 80
 KINDS = ("trained", "shipped", "control", "other")
@@ -59,13 +60,14 @@ ACROSS = 5
 
 
 def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write ``{"protocol", "results"}`` as JSON, whole or not at all; a number that is not finite becomes null.
+    """Write format, protocol and results as JSON, whole or not at all; a number that is not finite becomes null.
 
     Raises ValueError when a protocol key, a control or a swapper's kind or figure is missing, InputError for a path
     that cannot be written.
     """
     check_evaluation(protocol, results)
-    text = json.dumps(_finite({"protocol": protocol, "results": results}), indent=2, allow_nan=False) + "\n"
+    content = {"format": FORMAT, "protocol": protocol, "results": results}
+    text = json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from simswap.errors import InputError
+from simswap.tracking.evaluation_format import as_current
 from simswap.tracking.metrics_rows import STEP, read_rows
 
 CONFIG = Path(".hydra", "config.yaml")
@@ -103,7 +104,10 @@ def read_metrics(run: Path, names: Collection[str] | None = None) -> dict[str, l
 
 
 def read_evaluation(run: Path) -> dict[str, Any]:
-    """evaluation.json: ``protocol`` and ``results``. Raises InputError where it is missing or no such file."""
+    """evaluation.json: ``format``, ``protocol`` and ``results``, of an older format as `as_current` says.
+
+    Raises InputError where it is missing, no such file, or of a newer version.
+    """
     path = run / EVALUATION
     if not path.is_file():
         raise InputError(f"{path} is not there: run simswap-evaluate on the run's checkpoint")
@@ -113,4 +117,4 @@ def read_evaluation(run: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no JSON file: {error}") from error
     if not isinstance(content, dict) or not {"protocol", "results"} <= set(content):
         raise InputError(f"{path} has no protocol and results, so it is no evaluation: run simswap-evaluate again")
-    return content
+    return as_current(content, path)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from simswap.tracking.evaluation_format import FORMAT, as_current
 from simswap.tracking.metrics_rows import STEP, read_rows
 from simswap.tracking.status import FINISHED, RUNNING, current_state
 from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, say, settled_mode
@@ -19,6 +20,7 @@ BEST = {
 
 PREFIX = "evaluation/"
 KINDS, PROTOCOL, GRID = PREFIX + "kinds", PREFIX + "protocol", PREFIX + "grid"
+FORMAT_KEY = PREFIX + "format"
 
 
 def training_summary(run: Path) -> dict[str, Any]:
@@ -42,7 +44,8 @@ def training_summary(run: Path) -> dict[str, Any]:
 def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """An evaluation.json as the summary's values: ``evaluation/<figure>`` of the trained network, each with its
     interval, ``evaluation/<swapper>/<figure>`` of the others, and by which protocol."""
-    summary: dict[str, Any] = {PROTOCOL: dict(protocol), KINDS: {key: entry["kind"] for key, entry in results.items()}}
+    kinds = {key: entry["kind"] for key, entry in results.items()}
+    summary: dict[str, Any] = {FORMAT_KEY: FORMAT, PROTOCOL: dict(protocol), KINDS: kinds}
     for key, entry in results.items():
         for name, figure in entry.items():
             if isinstance(figure, Mapping) and "value" in figure:
@@ -50,8 +53,9 @@ def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mappin
     return summary
 
 
-def evaluation_in(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The reverse of `evaluation_summary`: ``protocol`` and ``results``; None where a summary holds no evaluation."""
+def evaluation_in(summary: Mapping[str, Any], where: str = "the run's summary in W&B") -> dict[str, Any] | None:
+    """The reverse of `evaluation_summary`: ``format``, ``protocol`` and ``results``, of an older format as `as_current`
+    says; None where a summary holds no evaluation. Raises InputError for one of a newer version."""
     if not isinstance(summary.get(KINDS), Mapping) or not isinstance(summary.get(PROTOCOL), Mapping):
         return None
     results = {}
@@ -60,7 +64,8 @@ def evaluation_in(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         figures = {name.removeprefix(place): value for name, value in summary.items()
                    if name.startswith(place) and "/" not in name.removeprefix(place)}
         results[key] = {"kind": kind, **figures}
-    return {"protocol": summary[PROTOCOL], "results": results}
+    content = {"format": summary.get(FORMAT_KEY, 1), "protocol": summary[PROTOCOL], "results": results}
+    return as_current(content, where)
 
 
 def put_evaluation(
