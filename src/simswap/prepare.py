@@ -67,6 +67,7 @@ def report(summary: Summary, out: Path) -> str:
         lines.append(f"  {summary.images - summary.new} of them had been done before")
     if summary.unused_landmark_rows:
         lines.append(f"  {summary.unused_landmark_rows} rows of the landmark table belong to no image")
+    lines += [f"  passed over {line}" for line in summary.passed_over.lines()]
     lines.append(f"manifest: {out / MANIFEST_FILE}")
     return "\n".join(lines)
 

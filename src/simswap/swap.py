@@ -14,7 +14,7 @@ from tqdm import tqdm
 from simswap import checkpoint
 from simswap.config import build, front_door
 from simswap.data.landmarks import LandmarkTable
-from simswap.data.reading import IMAGE_SUFFIXES
+from simswap.data.listing import list_images
 from simswap.errors import InputError
 from simswap.evaluation.instruments import choose_device, recogniser_of
 from simswap.inference.finding import FaceFinder, TableFinder
@@ -119,7 +119,7 @@ def _paths(value: Any) -> list[Path]:
         return [Path(item) for item in value]
     if not Path(value).is_dir():
         return [Path(value)]
-    found = sorted(path for path in Path(value).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = [Path(value) / name for name in list_images(Path(value))]
     if not found:
         raise InputError(f"{value}: holds no photos")
     return found

@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from simswap.data.listing import list_images
 from simswap.data.manifest import COLUMNS, CROPS_FOLDER, OK
 from simswap.data.reading import Pixels, UnreadableImage, read_image
-from simswap.data.sources import PersonFolder, crop_names, is_plain_name, list_images, printable
+from simswap.data.sources import PersonFolder, crop_names, is_plain_name, printable
 from simswap.faces.alignment import align, warp
 from simswap.faces.detection import Face, pick_main_face
 

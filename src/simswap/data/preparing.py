@@ -36,6 +36,7 @@ from simswap.data.aligning import (
     read_journal,
 )
 from simswap.data.landmarks import LandmarkTable
+from simswap.data.listing import PassedOver
 from simswap.data.manifest import COLUMNS, MANIFEST_FILE, OK, SETTINGS_FILE, read_settings
 from simswap.data.sources import PersonFolder, find_person_folders
 from simswap.errors import InputError
@@ -44,13 +45,14 @@ from simswap.errors import InputError
 @dataclass
 class Summary:
     """What a run did: images seen, how many of them this run did, images per status, rows of the landmark
-    table that found no image (None without a table)."""
+    table that found no image (None without a table), and what else lies in the folders."""
 
     images: int = 0
     new: int = 0
     persons: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     unused_landmark_rows: int | None = None
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
     @property
     def aligned(self) -> int:
@@ -84,8 +86,9 @@ def prepare_folder(
     """
     if (landmarks is None) == (detector is None):
         raise ValueError("give either a table of landmarks or a detector")
-    folders = find_person_folders(raw, leave_out=out)
-    summary = Summary(persons=len({folder.person for folder in folders}))
+    summary = Summary()
+    folders = find_person_folders(raw, leave_out=out, passed=summary.passed_over)
+    summary.persons = len({folder.person for folder in folders})
     try:
         _claim(out, record)
         matched = _run(raw, out, crops, folders, landmarks, detector, workers, progress, summary)
@@ -248,6 +251,8 @@ def _write_settings(out: Path, record: dict[str, Any], summary: Summary) -> None
     content: dict[str, Any] = {"settings": record, "counts": counts}
     if summary.unused_landmark_rows is not None:
         content["unused_landmark_rows"] = summary.unused_landmark_rows
+    if summary.passed_over.counts:
+        content["passed_over"] = dict(sorted(summary.passed_over.counts.items()))
     _replace(out, SETTINGS_FILE, _json(content))
 
 

@@ -12,9 +12,6 @@ from PIL import Image, ImageOps
 
 Pixels = npt.NDArray[np.uint8]
 
-# What counts as an image when a folder is searched (compared in lower case).
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"})
-
 # 12,000 x 12,000 still fits; a larger picture takes half a gigabyte in every worker and is no photo of a face.
 LIMIT_PIXELS = 160_000_000
 

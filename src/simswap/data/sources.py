@@ -2,11 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from simswap.data.reading import IMAGE_SUFFIXES
+from simswap.data.listing import IMAGE_SUFFIXES, PassedOver, walk_images
 from simswap.errors import InputError
 
 
@@ -29,21 +28,22 @@ class PersonFolder:
         return self.folder if self.shares_name else self.person
 
 
-def find_person_folders(raw: Path, leave_out: Path) -> list[PersonFolder]:
+def find_person_folders(raw: Path, leave_out: Path, passed: PassedOver | None = None) -> list[PersonFolder]:
     """Every folder below ``raw`` that holds images, in the order of their sources; ``leave_out`` is not entered.
 
+    passed: counts what is passed over.
     Raises InputError where ``raw`` is no folder, holds no image, or holds loose images and no person's folder.
     """
     if not raw.is_dir():
         raise InputError(f"raw={raw} is no folder; give the folder that holds one folder of images a person")
     try:
-        counts = dict(_walk(raw, leave_out.resolve()))
+        counts = {folder: len(images) for folder, images in walk_images(raw, leave_out, passed)}
     except OSError as error:
         raise InputError(f"{error.filename} cannot be listed: {error.strerror}; fix it or move it away") from error
     if not counts:
         raise InputError(
-            f"raw={raw} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give the folder that holds one folder "
-            "of images a person"
+            f"raw={raw} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}){_passed_over(passed)}; give the folder "
+            "that holds one folder of images a person"
         )
     if set(counts) == {""}:
         raise InputError(
@@ -56,38 +56,9 @@ def find_person_folders(raw: Path, leave_out: Path) -> list[PersonFolder]:
     return [PersonFolder(folder, counts[folder], names[folder.rpartition("/")[2]] > 1) for folder in ordered]
 
 
-def _walk(raw: Path, leave_out: Path) -> Iterator[tuple[str, int]]:
-    """(folder, number of images) for each folder with images; links are followed, each real folder once."""
-    pending, seen = [("", os.stat(raw))], set()
-    while pending:
-        folder, stat = pending.pop()
-        if (stat.st_dev, stat.st_ino) in seen:
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        images = 0
-        with os.scandir(raw / folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    inner = f"{folder}/{entry.name}" if folder else entry.name
-                    if Path(entry.path).resolve() != leave_out:
-                        pending.append((inner, entry.stat()))
-                elif is_image_name(entry.name):
-                    images += 1
-        if images:
-            yield folder, images
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file is taken for an image, by its suffix; hidden files are not."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def list_images(folder: Path) -> list[str]:
-    """The names of a folder's images, sorted."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_image_name(entry.name) and not entry.is_dir())
+def _passed_over(passed: PassedOver | None) -> str:
+    lines = passed.lines() if passed is not None else []
+    return f", only {', '.join(lines)}" if lines else ""
 
 
 def is_plain_name(name: str) -> bool:

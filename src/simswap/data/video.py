@@ -13,10 +13,9 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 
+from simswap.data.listing import list_images
 from simswap.data.reading import Pixels, UnreadableImage, read_image
-from simswap.data.sources import list_images
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 MOST_FRAMES = 10_000_000  # a header that says more is broken
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from simswap.data.gallery import ProtocolPairs
+from simswap.data.listing import natural_key
 from simswap.data.video import count_frames
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import DiskWork, digest, load, share
@@ -77,7 +78,7 @@ class FaceForensics:
         pairs, skipped = self._pairs(videos, manipulated)
 
         # Faces of the originals, a file a video.
-        names = sorted(videos if self.gallery == "all" else {name for pair in pairs for name in pair})
+        names = sorted(videos if self.gallery == "all" else {name for pair in pairs for name in pair}, key=natural_key)
         numbers = self._frame_numbers(videos, names, pairs)
         made_by = [FORMAT, template, size, self.jitter, finder.digest]
         states = [[made_by, name, numbers[name], file_state(videos[name], numbers[name])] for name in names]

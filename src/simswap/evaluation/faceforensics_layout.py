@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from simswap.data.video import VIDEO_SUFFIXES
+from simswap.data.listing import VIDEO_SUFFIXES, is_system_name, is_video_name, natural_key
 from simswap.errors import InputError
 
 SPLITS_FOLDER, MANIPULATED = "splits", "manipulated_sequences"
@@ -21,10 +21,10 @@ def find_videos(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for inner in ("videos", "images", "frames", "."):
         if (folder / inner).is_dir():
-            for path in sorted((folder / inner).iterdir()):
-                is_video = path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
-                is_frames = path.is_dir() and path.name not in ("videos", "images", "frames")
-                if (is_video or is_frames) and not path.name.startswith("."):
+            for path in sorted((folder / inner).iterdir(), key=lambda path: natural_key(path.name)):
+                is_video = is_video_name(path.name) and path.is_file()
+                is_frames = path.name not in ("videos", "images", "frames") and path.is_dir()
+                if is_video or (is_frames and not is_system_name(path.name)):
                     found.setdefault(path.stem if is_video else path.name, path)
     if not found:
         raise InputError(f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}) and no folder of frames")

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from simswap import pixels
 from simswap.data.gallery import ProtocolPairs
+from simswap.data.listing import walk_images
 from simswap.data.manifest import read_csv
 from simswap.data.reading import Pixels, UnreadableImage, read_image
-from simswap.data.sources import is_image_name
 from simswap.errors import InputError
 from simswap.evaluation.frames import FaceFinder
 from simswap.evaluation.material import Material, Setting, Skipped, check_share
@@ -133,9 +133,9 @@ class Folder:
             raise InputError(f"protocol.gallery={self.gallery} does not lie inside {self.root}; set protocol.root to a "
                              "folder that holds both")
         below = self.gallery.resolve().relative_to(self.root.resolve())
-        files = [path.relative_to(self.gallery) for path in sorted(self.gallery.rglob("*")) if is_image_name(path.name)]
+        files = [Path(folder, name) for folder, names in walk_images(self.gallery) for name in names]
         where = f"protocol.gallery={self.gallery}"
-        return {inside(self.root, str(below / file), where): file.parts[0] for file in files}
+        return {inside(self.root, str(below / file), where): file.parts[0] for file in sorted(files)}
 
 
 def inside(root: Path, name: str, where: str) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 from simswap import pixels
 from simswap.data.aligning import Detector
 from simswap.data.landmarks import LandmarkTable
+from simswap.data.listing import list_images
 from simswap.data.reading import Pixels
-from simswap.data.sources import list_images
 from simswap.data.video import read_frames
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import Arrays, load

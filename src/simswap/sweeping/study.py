@@ -140,7 +140,7 @@ class SweepStudy:
 
     def next_job(self) -> int:
         """The number of the next job's folder: behind all that there are."""
-        taken = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
+        taken = [int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()]
         taken += [t.user_attrs["job"] for t in self.study.get_trials(deepcopy=False) if "job" in t.user_attrs]
         return max(taken, default=-1) + 1
 

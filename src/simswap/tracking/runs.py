@@ -4,7 +4,6 @@ import glob
 import json
 import math
 import os
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from simswap.data.listing import natural_key
 from simswap.errors import InputError
 from simswap.tracking.evaluation_format import as_current
 from simswap.tracking.metrics_rows import STEP, read_rows
@@ -39,7 +39,7 @@ def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
     found: dict[Path, bool] = {}
     for text in [given] if isinstance(given, str) else given:
         pattern = os.path.expanduser(str(text))
-        places = sorted(glob.glob(pattern), key=_natural) if glob.has_magic(pattern) else [pattern]
+        places = sorted(glob.glob(pattern), key=natural_key) if glob.has_magic(pattern) else [pattern]
         one = not glob.has_magic(pattern)
         runs = [(run, one and run == Path(place)) for place in places for run in _runs_below(Path(place))]
         if not runs:
@@ -55,18 +55,14 @@ def _runs_below(folder: Path) -> Iterator[Path]:
     if is_run(folder):
         yield folder
     elif folder.is_dir():
-        for child in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
+        for child in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
             if child.is_dir() and child.name not in INSIDE_A_RUN:
                 yield from _runs_below(child)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
 def newest_grid(run: Path) -> Path | None:
     """The picture of swaps of the run's last iteration, ``samples/<iteration>.png``."""
-    grids = sorted((run / "samples").glob("*.png"), key=lambda path: _natural(path.name))
+    grids = sorted((run / "samples").glob("*.png"), key=lambda path: natural_key(path.name))
     return grids[-1] if grids else None
 
 
