@@ -57,6 +57,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
 
 HOLDER = """
 import os, sys, time
+from pathlib import Path
 from simswap.files import claimed
 with claimed(Path(sys.argv[1]), "training"):
     child = os.fork() if sys.argv[2:] == ["fork"] else 1

@@ -131,7 +131,8 @@ def locked(file: Path, seconds: float = -1) -> Iterator[None]:
         except OSError as error:
             if error.errno not in WITHOUT_LOCKS:
                 raise
-            lock = SoftFileLock(f"{file}.held", thread_local=False)  # takes over from a process of this machine that is gone
+            # It takes over by itself from a process of this machine that is gone.
+            lock = SoftFileLock(f"{file}.held", thread_local=False)
             lock.acquire(timeout=seconds)
     try:
         yield
