@@ -60,11 +60,11 @@ class Validation:
         self._measured = self._ruler.new_measurement()
 
     def step(self, chunk: torch.Tensor) -> None:
-        """Swap and measure one chunk of pairs."""
+        """Swap and measure one chunk of pairs: their places in the protocol, int64 [B], wherever the trainer put it."""
         assert self._ruler is not None
         assert self._measured is not None
         assert self._swapper is not None
-        self._ruler.measure_chunk(self._swapper, np.asarray(chunk), self._measured)
+        self._ruler.measure_chunk(self._swapper, chunk.cpu().numpy(), self._measured)
 
     def finish(self) -> dict[str, float]:
         """The figures over all ranks, ``val/…``, and the controls' as ``val/<control>/…``."""
