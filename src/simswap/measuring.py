@@ -24,6 +24,7 @@ from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import GazeEstimator
 from simswap.models.generator import Generator
 from simswap.models.pose import PoseEstimator
+from simswap.precision import full_precision
 
 CLOSED = 0.5  # eyes that are closed further show no gaze
 
@@ -136,8 +137,12 @@ class Instruments:
 
     @torch.no_grad()
     def read(self, faces: Faces, template: str) -> Readings:
-        """All that is asked for, of crops of a template."""
-        images = faces.images.clamp(0, 1)
+        """All that is asked for, of crops of a template; in `full_precision`, float32, whatever runs around it."""
+        with full_precision():
+            return self._read(Faces(faces.images.float().clamp(0, 1), faces.view), template)
+
+    def _read(self, faces: Faces, template: str) -> Readings:
+        images = faces.images
         pose, points = self.pose.pose_and_points(images, template, faces.view)
         readings = {"embedding": self.judge(images, faces.view).float(), "pose": pose.float()}
         if points is not None:
@@ -197,16 +202,28 @@ class Ruler:
         measured = self.new_measurement()
         chunks = self._chunks(np.arange(len(self.pairs.target)))
         stage = f"{swapper.name} {swapper.key}".strip()
-        measured.add(self._joined(self.work(stage, chunks, partial(self._results, swapper))))
+        results = self._joined(self.work(stage, chunks, partial(self._results, swapper)))
+        with full_precision():
+            measured.add(results)
         return measured
 
     def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: Measured) -> None:
         """Swap some of the pairs (by their place in the protocol) and add what is measured."""
-        measured.add(self._results(swapper, chunk))
+        results = self._results(swapper, chunk)
+        with full_precision():
+            measured.add(results)
 
     @torch.no_grad()
     def _results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
-        """What is measured of the results of some pairs, as `Measured.add` takes it."""
+        """What is measured of the results of some pairs, as `Measured.add` takes it.
+
+        The swaps are made in full precision too, so that a validation in bf16-mixed and an evaluation of its
+        checkpoint, and a GPU and a CPU, see the same results.
+        """
+        with full_precision():
+            return self._measured_results(swapper, places)
+
+    def _measured_results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
         source = None
         if isinstance(swapper, Swapper):
             target, source = (
@@ -242,7 +259,7 @@ class Ruler:
             assert source is not None
             target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks, offset)
             faces, there = swapper.swap(target, source), self._all_there(places)
-        images = faces.images.clamp(0, 1)
+        images = faces.images.float().clamp(0, 1)
         readings = {
             "pose": self.instruments.pose(images, self.faces.template, faces.view).float(),
             "embedding": self.instruments.judge(images, faces.view).float(),

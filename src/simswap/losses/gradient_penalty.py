@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from simswap.errors import InputError
+from simswap.precision import full_precision
 
 
 def gradient_penalty(
@@ -22,12 +23,12 @@ def gradient_penalty(
     couple samples (batch norm in eval mode). target, result: each scale's inputs. mix: [B] in [0, 1], one a sample.
     patch_reduction: ``mean`` (or ``sum``) over each sample's patch logits before the gradient is taken; summing makes
     the gradient larger by the number of patches. trained: False measures it without the graph that its own gradient
-    needs. Always at least fp32, whatever autocast is on. A scalar >= 0.
+    needs. In `full_precision`, whatever autocast or TF32 is on; its backward pass wants the same. A scalar >= 0.
     """
     if patch_reduction not in ("mean", "sum"):
         raise InputError(f"objective.gradient_penalty.patch_reduction={patch_reduction}: choose mean or sum")
     penalties = []
-    with torch.autocast(device_type=mix.device.type, enabled=False):
+    with full_precision():
         for discriminate, real, fake in zip(discriminators, target, result, strict=True):
             a = mix.view(-1, 1, 1, 1)
             # With fp16 or bf16 inputs the squares below would lose their digits.

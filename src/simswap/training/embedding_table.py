@@ -12,6 +12,7 @@ from simswap.data.datamodule import SwapDataModule, one_thread
 from simswap.data.identities import TableParts, table_path
 from simswap.errors import InputError
 from simswap.models.embedder import Embedder
+from simswap.precision import full_precision
 from simswap.training.module import SimSwapModule
 
 CHUNK, BATCH = 4096, 64  # rows of a file, and of them at a time through the recogniser
@@ -58,7 +59,8 @@ def fill(parts: TableParts, data: SwapDataModule, embedder: Embedder, rank: int,
             )
             found = []
             for images, view, readable in loader:
-                identity = embedder(pixels.from_uint8(images.to(device), "unit"), view.to(device)).float().cpu()
+                with full_precision():
+                    identity = embedder(pixels.from_uint8(images.to(device), "unit"), view.to(device)).float().cpu()
                 identity[~readable] = torch.nan
                 found.append(identity.numpy())
                 bar.update(len(identity))

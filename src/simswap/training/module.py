@@ -50,7 +50,9 @@ class SimSwapModule(SteppingModule):
     ) -> None:
         super().__init__(
             [
-                Phase("discriminator", discriminators, optimizer.discriminator_clip),
+                # The gradient penalty's gradient is a second derivative: it loses digits first.
+                Phase("discriminator", discriminators, optimizer.discriminator_clip,
+                      precise=objective.weights["gradient_penalty"] > 0),
                 Phase("generator", generator, optimizer.generator_clip),
             ]
         )

@@ -56,13 +56,15 @@ class Phase:
 
     clip: largest norm of the whole gradient, or None. scaler: of fp16, each phase its own, since the two gradients
     differ by orders of magnitude. loss, norm: of the last step, the norm before clipping. step: ``made``, ``skipped``
-    (the loss or the gradient was not finite) or ``overflowed`` (fp16 looks for its scale).
+    (the loss or the gradient was not finite) or ``overflowed`` (fp16 looks for its scale). precise: its backward pass
+    runs in `full_precision`.
     """
 
     name: str
     network: nn.Module
     clip: float | None
     scaler: Any = None
+    precise: bool = False
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
     norm: Tensor = field(default_factory=lambda: torch.zeros(()))
     step: str = MADE

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from simswap.models.statistics import put_back
+from simswap.precision import full_precision
 from simswap.training.means import RunningMeans
 from simswap.training.phase import MADE, OVERFLOWED, SKIPPED, Part, Phase, Skip, Skips, like, mean_of
 
@@ -64,7 +65,8 @@ class SteppingModule(L.LightningModule):
             for part in parts:
                 with self._gradients_exchanged(part is parts[-1]):
                     loss, part_terms = loss_of(part)
-                    self.manual_backward(loss / len(parts))
+                    with full_precision() if phase.precise else nullcontext():
+                        self.manual_backward(loss / len(parts))
                 losses.append(loss.detach())
                 terms.append(part_terms)
             phase.loss = torch.stack(losses).mean()

@@ -1,0 +1,59 @@
+"""Full precision for what must not depend on the training's settings or on the device: fp32 that is fp32."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Autocast off on every device; products and convolutions of fp32 without TF32 or bf16. Restored at the end.
+
+    It covers the measuring instruments, the swaps that they read, the identity table, and the gradient penalty with
+    its backward pass. cuDNN's TF32 is on by default, and moves a cosine in its third decimal. Tensors that come in
+    as bf16 stay so: convert them with ``.float()``.
+    """
+    with ExitStack() as stack:
+        for kind in DEVICE_TYPES:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(_ieee_products())
+        yield
+
+
+@contextmanager
+def _ieee_products() -> Iterator[None]:
+    """torch has two sets of switches, and the newer one (2.9) refuses to read the older one after it was used."""
+    backends = _newer_switches()
+    newer = [backend.fp32_precision for backend in backends]
+    try:
+        older = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    except RuntimeError:
+        older = None
+    try:
+        if older is not None:
+            _set_older(False, "highest")
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        yield
+    finally:
+        if older is not None:
+            _set_older(*older)
+        for backend, before in zip(backends, newer, strict=True):
+            backend.fp32_precision = before
+
+
+def _set_older(convolutions: bool, products: str) -> None:
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.set_float32_matmul_precision(products)
+
+
+def _newer_switches() -> list[Any]:
+    """Of convolutions and products, on CUDA and on the CPU (oneDNN); none before torch 2.9."""
+    owners = (torch.backends.cudnn, torch.backends.mkldnn, torch.backends.cuda)
+    found = [getattr(owner, name, None) for owner in owners for name in ("conv", "matmul")]
+    return [switch for switch in found if hasattr(switch, "fp32_precision")]
