@@ -4,7 +4,7 @@ import pytest
 
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES, align, warp
-from simswap.inference.paste import face_mask, paste, region, transfer_colour
+from simswap.inference.paste import face_mask, paste, region, transfer_colour, unwarp
 
 FRONTAL = np.array(TEMPLATES["arcface"][0])  # [5, 2] at 112
 
@@ -84,3 +84,44 @@ def test_colour_transfer_gives_the_targets_mean():
     assert transfer_colour(result, target, mask, "none") is result
     with pytest.raises(InputError, match="choose one of none, match"):
         transfer_colour(result, target, mask, "hue")
+
+
+@pytest.mark.parametrize("detail", [0.0, 1.0])
+@pytest.mark.parametrize("times", [2, 3.3, 4, 7])
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_a_small_face_gets_the_mean_of_fine_patterns(times, degrees, detail):
+    """A checkerboard of 0 and 200 on a gray photo: shrunk, it is 100 everywhere (bilinear reading gave 0 to 200)."""
+    photo = np.full((120, 120, 3), 60, np.uint8)
+    turn = np.deg2rad(degrees)
+    linear = times * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix = np.column_stack([linear, np.array([111.5, 111.5]) - linear @ [60.0, 60.0]])
+    y, x = np.mgrid[:224, :224]
+    board = np.repeat(((x + y) % 2 * 200).astype(np.uint8)[..., None], 3, 2)
+    part = paste(photo, board, np.full_like(board, 60), np.ones((224, 224), np.float32), matrix, detail)
+    middle = slice(part.shape[0] // 2 - 4, part.shape[0] // 2 + 5)
+    assert np.abs(part[middle, middle].astype(int) - 100).max() <= (1 if degrees == 0 and times in (2, 4) else 10)
+
+
+def test_shrinking_weighs_every_pixel_of_the_crop_alike():
+    """One bright pixel keeps its light wherever it lies: 256 at a quarter of the size is a sum of 16."""
+    matrix = np.array([[4.0, 0.0, 1.5], [0.0, 4.0, 1.5]])
+    for place in [(32, 32), (33, 32), (34, 35)]:
+        crop = np.zeros((64, 64), np.float32)
+        crop[place] = 256
+        small = unwarp(crop, matrix, (16, 16), cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+        assert abs(small.sum() - 16) < 0.2
+
+
+def test_colour_transfer_measures_what_a_small_face_shows():
+    """Grain of one pixel, gone in the photo: the spread that counts is that of the slope beneath it."""
+    rng = np.random.default_rng(0)
+    slope = np.repeat(np.linspace(60, 180, 64)[None], 64, 0)[..., None].repeat(3, 2)
+    grain = rng.choice([-60, 60], (64, 64, 1))
+    target, result = slope.astype(np.uint8), (slope + grain).astype(np.uint8)
+    mask = np.ones((64, 64), np.float32)
+
+    def shown(crop):
+        return cv2.resize(crop.astype(np.float32), (8, 8), interpolation=cv2.INTER_AREA).std()
+
+    assert shown(transfer_colour(result, target, mask, "match", 8.0)) == pytest.approx(shown(target), rel=0.12)
+    assert shown(transfer_colour(result, target, mask, "match")) < 0.8 * shown(target)

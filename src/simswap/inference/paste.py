@@ -1,5 +1,7 @@
 """A swapped crop back into its photo: a soft elliptic mask, and only what the network changed."""
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -40,23 +42,32 @@ def _smooth(t: npt.NDArray) -> npt.NDArray:
     return t * t * (3 - 2 * t)
 
 
-def transfer_colour(result: Pixels, target: Pixels, mask: npt.NDArray[np.float32], how: str) -> Pixels:
+def transfer_colour(
+    result: Pixels, target: Pixels, mask: npt.NDArray[np.float32], how: str, scale: float = 1.0
+) -> Pixels:
     """The result with the target's mean and deviation of each Lab channel inside the mask (Reinhard et al. 2001).
 
-    result, target: uint8 [S, S, 3] RGB. how: ``match``, or ``none`` for the result as it is.
+    result, target: uint8 [S, S, 3] RGB. how: ``match``, or ``none`` for the result as it is. scale: pixels of the crop
+    for one of the photo; where that is more than one, both are measured as the photo shows them, since fine detail that
+    is averaged away would count as spread.
     """
     if how not in COLOURS:
         raise InputError(f"paste.colour={how}: choose one of {', '.join(COLOURS)}")
     if how == "none" or not mask.any():
         return result
-    made, wanted = (cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for picture in (result, target))
-    weights = mask / mask.sum()
+    made = cv2.cvtColor(result.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    side = max(1, round(len(mask) / max(scale, 1.0)))
+    shown = [cv2.resize(picture.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+             for picture in (result, target, mask)]  # fmt: skip
+    weights = shown[2] / shown[2].sum()
 
     def moments(lab: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
         mean = np.einsum("hw,hwc->c", weights, lab)
         return mean, np.sqrt(np.einsum("hw,hwc->c", weights, (lab - mean) ** 2))
 
-    (mean, spread), (wanted_mean, wanted_spread) = moments(made), moments(wanted)
+    (mean, spread), (wanted_mean, wanted_spread) = (
+        moments(cv2.cvtColor(picture / 255, cv2.COLOR_RGB2LAB)) for picture in shown[:2]
+    )
     ratio = np.clip(wanted_spread / np.maximum(spread, 1e-3), 0.5, 2.0)  # a flat result is not blown up
     moved = ((made - mean) * ratio + wanted_mean).astype(np.float32)
     rgb = cv2.cvtColor(moved, cv2.COLOR_LAB2RGB)
@@ -70,6 +81,27 @@ def region(matrix: FloatArray, size: int, shape: tuple[int, ...]) -> tuple[slice
     low = np.clip(np.floor(back.min(0)).astype(int) - 1, 0, [shape[1], shape[0]])
     high = np.clip(np.ceil(back.max(0)).astype(int) + 2, 0, [shape[1], shape[0]])
     return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def unwarp(
+    crop: npt.NDArray[np.float32], matrix: FloatArray, shape: tuple[int, int], how: int, border: int
+) -> npt.NDArray[np.float32]:
+    """A crop, float32 [S, S] or [S, S, C], as the photo's pixels [h, w, …] see it (``matrix``: photo → crop).
+
+    Where the crop is enlarged, ``how`` (OpenCV's) interpolates. Where it shrinks, each pixel of the photo gets the mean
+    of what it covers, and not of the few nearest pixels of the crop: fine patterns would glitter.
+    """
+    scale = scale_of(matrix)
+    # Along each side, two points or more for every pixel of the crop; a 20th of shrinking is let pass.
+    points = math.ceil(2 * scale) if scale > 1.05 else 1
+    # Pixel x of the photo is the mean of the finer pixels points * x … points * x + points - 1.
+    fine = np.column_stack([matrix[:, :2] / points, matrix[:, 2] + matrix[:, :2].sum(1) * (1 - points) / (2 * points)])
+    flags = cv2.WARP_INVERSE_MAP | (how if scale < 1 else cv2.INTER_LINEAR)
+    extent = (points * shape[1], points * shape[0])
+    seen = cv2.warpAffine(crop, fine, extent, flags=flags, borderMode=border)
+    if points > 1:
+        seen = cv2.resize(seen, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(seen, np.float32)
 
 
 def paste(
@@ -86,13 +118,12 @@ def paste(
     rows, columns = region(matrix, size, photo.shape)
     part = photo[rows, columns].astype(np.float32)
     shifted = np.column_stack([matrix[:, :2], apply(matrix, [columns.start, rows.start])])
-    flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if scale_of(matrix) < 1 else cv2.INTER_LINEAR)
 
-    def back(crop: npt.NDArray[np.float32], how: int = flags, border: int = cv2.BORDER_REPLICATE) -> npt.NDArray:
-        extent = (part.shape[1], part.shape[0])
-        return np.asarray(cv2.warpAffine(crop, shifted, extent, flags=how, borderMode=border))
+    def back(crop: npt.NDArray[np.float32], how: int = cv2.INTER_CUBIC, border: int = cv2.BORDER_REPLICATE
+             ) -> npt.NDArray[np.float32]:  # fmt: skip
+        return unwarp(crop, shifted, (part.shape[0], part.shape[1]), how, border)
 
-    share = back(mask, cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
+    share = back(mask, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
     changed = part + back(result.astype(np.float32) - target.astype(np.float32))
     if detail < 1:
         changed = detail * changed + (1 - detail) * back(result.astype(np.float32))
