@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import simswap
-from simswap.pictures import DIGITAL_SOURCE, GAP, provenance, swap_grid, write_png
+from simswap.pictures import DIGITAL_SOURCE, GAP, mark_synthetic, on_white, provenance, swap_grid, write_png
 
 
 def flat(*values: int) -> torch.Tensor:
@@ -58,3 +58,38 @@ def test_png_refuses_other_arrays(tmp_path):
     with pytest.raises(ValueError, match="uint8"):
         write_png(tmp_path / "a.png", np.zeros((4, 4), dtype=np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_mark_is_opaque_and_hides_what_was_transparent():
+    image = np.full((120, 160, 3), (0, 255, 0), np.uint8)  # hidden green
+    alpha = np.zeros((120, 160), np.uint8)
+    marked = mark_synthetic(image, alpha)
+    under = marked[..., 3] == 255
+    rows, columns = np.nonzero(under)
+    assert under[rows.min() :, columns.min() :].all()  # a box in the corner
+    assert 30 < (columns.max() - columns.min()) < 100
+    assert (marked[under][:, 0] == marked[under][:, 1]).all()  # gray: the green does not come through
+    assert np.ptp(marked[under][:, 0].astype(int)) > 60  # letters on their ground
+    np.testing.assert_array_equal(marked[~under][:, :3], image[~under])
+    assert (marked[~under][:, 3] == 0).all()
+    # On any background it is the same, and where nothing is transparent it is what an opaque photo gets.
+    plain = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    opaque = mark_synthetic(plain, np.full((90, 70), 255, np.uint8))
+    np.testing.assert_array_equal(opaque[..., :3], mark_synthetic(plain))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (6, 6), (10, 300), (300, 10), (24, 24), (48, 48), (2000, 60)])
+def test_the_mark_fits_into_tiny_pictures(size):
+    marked = mark_synthetic(np.full((*size, 3), 200, np.uint8))
+    assert marked.shape == (*size, 3)
+    changed = (marked != 200).any(-1)
+    assert changed.any()
+    if min(size) >= 10:
+        bright = np.argwhere(changed & (marked[..., 0] > 135))  # the ground is 114
+        assert bright.size
+        assert (bright > 0).all()  # no letter is cut off at the left or at the top
+
+
+def test_transparent_pictures_are_laid_on_white():
+    image, alpha = np.full((1, 3, 3), 100, np.uint8), np.array([[0, 128, 255]], np.uint8)
+    assert on_white(image, alpha)[0, :, 0].tolist() == [255, 177, 100]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ def provenance(checkpoint: str) -> dict[str, str]:
 def xmp_packet(words: Mapping[str, str]) -> bytes:
     """The same as XMP, the form that photo tools show, with IPTC's digital source type. Takes `provenance`'s words."""
     text = {name: escape(value, {'"': "&quot;"}) for name, value in words.items()}
+    own = "".join(f' simswap:{name}="{value}"' for name, value in text.items() if name.isidentifier())
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -48,7 +50,7 @@ def xmp_packet(words: Mapping[str, str]) -> bytes:
         ' xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:simswap="urn:simswap-lab:"'
         ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
         f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE}" xmp:CreatorTool="{text["Software"]}"'
-        f' simswap:Checkpoint="{text["Checkpoint"]}"><dc:description><rdf:Alt><rdf:li xml:lang="x-default">'
+        f'{own}><dc:description><rdf:Alt><rdf:li xml:lang="x-default">'
         f"{text['Description']}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
         '<?xpacket end="w"?>'
     ).encode()
@@ -56,10 +58,15 @@ def xmp_packet(words: Mapping[str, str]) -> bytes:
 
 def png_text(words: Mapping[str, str]) -> PngInfo:
     """PNG's text chunks: each word under its keyword, and all of them as XMP."""
+    return png_texts(words, xmp_packet(words))
+
+
+def png_texts(words: Mapping[str, str], packet: bytes) -> PngInfo:
+    """PNG's text chunks: each word under its keyword, long ones compressed, and an XMP packet."""
     chunks = PngInfo()
     for key, value in words.items():
-        chunks.add_text(key, value)
-    chunks.add_itxt("XML:com.adobe.xmp", xmp_packet(words).decode())
+        chunks.add_text(key, value, zip=len(value) > 1000)
+    chunks.add_itxt("XML:com.adobe.xmp", packet.decode())
     return chunks
 
 
@@ -74,18 +81,52 @@ def write_png(path: Path, image: np.ndarray, text: Mapping[str, str] | None = No
         Image.fromarray(image).save(part, format="PNG", pnginfo=png_text(text) if text else None)
 
 
-def mark_synthetic(image: np.ndarray) -> np.ndarray:
-    """The picture uint8 [H, W, 3] with a small visible mark, "AI face swap", in its lower right corner."""
+MARKS = ("AI face swap", "AI swap", "AI")
+"""What the visible mark says, the longest first; a picture gets the longest that fits across it."""
+
+
+def mark_synthetic(image: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
+    """The picture uint8 [H, W, 3] with a small visible mark, "AI face swap", in its lower right corner.
+
+    alpha: uint8 [H, W] of a transparent picture. The result is then uint8 [H, W, 4]: the mark lies on white where the
+    picture is transparent, and is opaque, so that it shows on any background and no hidden color shows through it.
+    Where not even the shortest of `MARKS` fits across in letters of 8 px, smaller ones are taken, down to 1 px.
+    """
     height, width = image.shape[:2]
-    picture = Image.fromarray(image).convert("RGBA")
+    gap = max(1, min(height, width) // 100)
+    words, font = _mark_that_fits(width - 2 * gap, height - 2 * gap)
+    picture = Image.fromarray(image if alpha is None else on_white(image, alpha)).convert("RGBA")
     layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
-    font = ImageFont.load_default(size=max(8, round(min(height, width) / 40)))
-    words, gap = "AI face swap", max(2, min(height, width) // 100)
     box = draw.textbbox((width - gap, height - gap), words, font=font, anchor="rd")
-    draw.rectangle((box[0] - gap, box[1] - gap, width, height), fill=(0, 0, 0, 110))
+    left, top = (max(0, math.floor(side) - gap) for side in box[:2])
+    draw.rectangle((left, top, width, height), fill=(0, 0, 0, 110))
     draw.text((width - gap, height - gap), words, font=font, anchor="rd", fill=(255, 255, 255, 220))
-    return np.asarray(Image.alpha_composite(picture, layer).convert("RGB"))
+    marked = np.asarray(Image.alpha_composite(picture, layer).convert("RGB"))
+    if alpha is None:
+        return marked
+    done = np.dstack([image, alpha])
+    done[top:, left:, :3] = marked[top:, left:]
+    done[top:, left:, 3] = 255
+    return done
+
+
+def _mark_that_fits(width: int, height: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """The longest mark in letters of a 40th of the picture, at least 8 px; in a tiny picture the short one, smaller."""
+    usual = max(8, round(min(height, width) / 40))
+    for size, choice in [(usual, MARKS), *((size, MARKS[-1:]) for size in range(7, 0, -1))]:
+        font = ImageFont.load_default(size=size)
+        for words in choice:
+            box = font.getbbox(words)
+            if box[2] - box[0] <= width and box[3] - box[1] <= height:
+                return words, font
+    return MARKS[-1], ImageFont.load_default(size=1)
+
+
+def on_white(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """A transparent picture, uint8 [H, W, 3] and its alpha uint8 [H, W], laid on white: uint8 [H, W, 3]."""
+    layers = Image.fromarray(np.dstack([image, alpha]))
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", layers.size, (255,) * 4), layers).convert("RGB"))
 
 
 def swap_grid(targets: Tensor, sources: Tensor, swaps: Tensor) -> np.ndarray:

@@ -8,18 +8,21 @@ from typing import Any
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from simswap import checkpoint
 from simswap.config import build, front_door
 from simswap.data.landmarks import LandmarkTable
-from simswap.data.listing import list_images
+from simswap.data.listing import PassedOver, list_images
 from simswap.errors import InputError
 from simswap.evaluation.instruments import choose_device, recogniser_of
+from simswap.files import sha256_of
 from simswap.inference.finding import FaceFinder, TableFinder
-from simswap.inference.photos import Photo, check_output, read_photo, write_photo
+from simswap.inference.folder_job import JOB, job_digest, result_names, still_to_do
+from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import Aligned, PasteSettings, PhotoSwapper, most_alike
+from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.models.embedder import Embedder
 from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
 
@@ -27,18 +30,12 @@ from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
 def swap(cfg: DictConfig) -> None:
     """Swap by a checked config. Raises InputError for bad input."""
     sources, targets, out = _check_job(cfg)
-    if cfg.threads:
-        torch.set_num_threads(cfg.threads)
-    trained = checkpoint.load(cfg.checkpoint)
-    recogniser = recogniser_of(trained.description["config"], cfg.recogniser_path)
-    trained.check_recogniser(recogniser)
-    embedder = Embedder(recogniser, trained.template, trained.image_size, trained.recogniser_view)
-    swapper = PhotoSwapper(
-        trained, embedder, _finder(cfg), PasteSettings(**cfg.paste),
-        cfg.min_face, cfg.batch_size, choose_device(cfg.device),
-    )
-    words = provenance(f"sha256:{trained.sha256}")
-
+    several, settings = _several(cfg.target), _settings(cfg, sources)
+    results = _results(targets, out, settings) if several else dict.fromkeys(targets, out)
+    if not results:
+        print(f"all {len(targets)} photos are done already: {out}")
+        return
+    swapper, words = _tools(cfg)
     if cfg.grid:
         write_png(out, _grid(swapper, sources, targets, cfg), words)
         print(f"grid: {out}")
@@ -54,14 +51,15 @@ def swap(cfg: DictConfig) -> None:
         references = swapper.identities([_source_face(swapper, path, "largest") for path in persons])
 
     failures: list[str] = []
-    several = _several(cfg.target)
-    for path in tqdm(targets, desc="swapping", unit="photo", disable=None if several else True):
-        file = out / f"{path.stem}.png" if several else out
+    for path, file in tqdm(results.items(), desc="swapping", unit="photo", disable=None if several else True):
         try:
             photo = read_photo(path)
+            check_fits(file, photo)
             faces, chosen = _choose(swapper, photo, given, references, cfg)
             done = swapper.paste(photo, faces, swapper.swap_crops(faces, chosen))
-            write_photo(file, mark_synthetic(done) if cfg.mark else done, photo, words)
+            left_out = write_photo(file, done, photo, words | {JOB: job_digest(settings, path)}, cfg.mark)
+            if left_out:
+                tqdm.write(f"note: {file} could not keep all of the photo's metadata: {', '.join(left_out)}")
         except InputError as error:
             if not several:
                 raise
@@ -70,7 +68,23 @@ def swap(cfg: DictConfig) -> None:
     done_count = len(targets) - len(failures)
     if not done_count:
         raise InputError(f"none of the {len(targets)} photos could be swapped; the first: {failures[0]}")
-    print(f"swapped {done_count} of {len(targets)} photos: {out}")
+    before = f" ({len(targets) - len(results)} of them earlier)" if len(results) < len(targets) else ""
+    print(f"swapped {done_count} of {len(targets)} photos{before}: {out}")
+
+
+def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
+    """The checkpoint at work, and what its pictures say of themselves."""
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    trained = checkpoint.load(cfg.checkpoint)
+    recogniser = recogniser_of(trained.description["config"], cfg.recogniser_path)
+    trained.check_recogniser(recogniser)
+    embedder = Embedder(recogniser, trained.template, trained.image_size, trained.recogniser_view)
+    swapper = PhotoSwapper(
+        trained, embedder, _finder(cfg), PasteSettings(**cfg.paste),
+        cfg.min_face, cfg.batch_size, choose_device(cfg.device),
+    )  # fmt: skip
+    return swapper, provenance(f"sha256:{trained.sha256}")
 
 
 def _check_job(cfg: DictConfig) -> tuple[list[Path], list[Path], Path]:
@@ -88,22 +102,19 @@ def _check_job(cfg: DictConfig) -> tuple[list[Path], list[Path], Path]:
     sources, targets, out = _paths(cfg.source), _paths(cfg.target), Path(cfg.out)
     if len(sources) > 1 and not cfg.grid:
         raise InputError(f"{len(sources)} sources: say with mapping= whom each replaces, or draw a grid with grid=true")
-    several = _several(cfg.target)
     if sources and not cfg.grid:
         others = [path for path in targets if path.resolve() != sources[0].resolve()]
         if not others:
             raise InputError(f"{sources[0]} is source and target alike: nothing would change; give another source")
         targets = others  # a folder may hold the source too
-    if cfg.grid or not several:
+    if cfg.grid or not _several(cfg.target):
         check_output(out)
         if cfg.grid and out.suffix.lower() != ".png":
             raise InputError(f"out={out}: a grid is written as .png")
-        return sources, targets, out
-    taken = [out / f"{path.stem}.png" for path in targets]
-    if len(set(taken)) < len(taken):
-        raise InputError("two targets have the same name without its ending; swap them in two goes")
-    for file in taken:
-        check_output(file)
+        if not cfg.grid:
+            check_fits(out, read_photo(targets[0]))
+    elif isinstance(cfg.target, str) and out.resolve() == Path(cfg.target).resolve():
+        raise InputError(f"out={out} is the folder of the targets, and results would be swapped again; choose another")
     return sources, targets, out
 
 
@@ -116,13 +127,41 @@ def _paths(value: Any) -> list[Path]:
     if value is None:
         return []
     if not isinstance(value, str):
-        return [Path(item) for item in value]
+        return list(dict.fromkeys(Path(item) for item in value))
     if not Path(value).is_dir():
         return [Path(value)]
-    found = [Path(value) / name for name in list_images(Path(value))]
+    passed = PassedOver()
+    found = [Path(value) / name for name in list_images(Path(value), passed)]
     if not found:
-        raise InputError(f"{value}: holds no photos")
+        raise InputError(f"{value}: holds no photos" + "".join(f"; {line}" for line in passed.lines()))
+    if passed.counts:
+        print(f"passed over in {value}: {', '.join(passed.lines())}")
     return found
+
+
+def _results(targets: list[Path], out: Path, settings: dict[str, Any]) -> dict[Path, Path]:
+    """Target → where its swap goes, without those that an earlier start has made."""
+    names = result_names(targets)
+    return still_to_do({path: out / name for path, name in zip(targets, names, strict=True)}, settings)
+
+
+def _settings(cfg: DictConfig, sources: list[Path]) -> dict[str, Any]:
+    """All that decides what a swap looks like, as plain values; files as their hashes. Raises InputError for a file
+    that is not there."""
+    files = {"checkpoint": [Path(cfg.checkpoint)], "sources": sources}
+    if cfg.mapping:
+        persons, replaced_by = _mapping(Path(cfg.mapping))
+        files |= {"persons": persons, "sources": replaced_by}
+    files |= {key: [Path(cfg[key])] for key in ("only", "landmarks") if cfg[key]}
+    for path in (path for paths in files.values() for path in paths):
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such file")
+    keys = ("faces", "threshold", "source_face", "min_face", "mark", "paste", "detector")
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {key: plain[key] for key in keys} | {
+        name: [sha256_of(path) for path in paths] for name, paths in files.items()
+    }
 
 
 def _finder(cfg: DictConfig) -> FaceFinder | TableFinder:
@@ -158,7 +197,9 @@ def _mapping(file: Path) -> tuple[list[Path], list[Path]]:
     """Photos of persons in the targets and of their sources; paths are relative to the file."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
+            header = stream.readline()
+            stream.seek(0)
+            rows = list(csv.DictReader(stream, delimiter=max(",;\t", key=header.count)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = f"mapping={file}: cannot be read ({error}); give a CSV with the columns person,source"
         raise InputError(reason) from error

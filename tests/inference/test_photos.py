@@ -1,3 +1,4 @@
+import struct
 from xml.etree import ElementTree
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from simswap.errors import InputError
-from simswap.inference.photos import check_output, read_photo, write_photo
+from simswap.inference.photos import read_photo
+from simswap.inference.writing import check_output, write_photo
 from simswap.pictures import DIGITAL_SOURCE, provenance
+from tests.inference.photo_files import wide_profile
 
 WORDS = provenance("sha256:ab12")
 RNG = np.random.default_rng(0)
@@ -65,6 +68,72 @@ def test_colours_reach_networks_as_srgb(tmp_path):
     np.testing.assert_allclose(photo.from_srgb(photo.to_srgb(photo.pixels)), pixels, atol=2)
 
 
+def test_colours_that_srgb_lacks_do_not_jump(tmp_path):
+    """Saturated greens of ROMM RGB: sRGB has none of them, and there and back they would move by up to 100."""
+    y, x = np.mgrid[:16, :16]
+    pixels = np.stack([10 + x, 200 + 3 * y, 20 + x], -1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=wide_profile())
+    photo = read_photo(tmp_path / "a.png")
+    before = photo.to_srgb(photo.pixels)
+    assert np.abs(photo.from_srgb(before).astype(int) - pixels).max() > 50
+    np.testing.assert_array_equal(photo.changed(photo.pixels, before, before), pixels)
+    after = before.copy()
+    after[..., 1] = np.maximum(after[..., 1], 12) - 12
+    moved = photo.changed(photo.pixels, before, after).astype(int) - pixels
+    assert np.abs(moved).max() <= 12
+    assert moved[..., 1].mean() < -5
+    # a color that sRGB has gets what the way there and back gives
+    gray = np.full((2, 2, 3), 120, np.uint8)
+    seen = photo.to_srgb(gray)
+    np.testing.assert_allclose(photo.changed(gray, seen, seen + 20), photo.from_srgb(seen + 20), atol=2)
+
+
+def test_transparent_photos_are_seen_on_white(tmp_path):
+    layers = np.full((4, 4, 4), (10, 20, 30, 0), np.uint8)
+    layers[2:, :, 3] = 255
+    Image.fromarray(layers).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.seen()[:, 0].tolist() == [[255, 255, 255]] * 2 + [[10, 20, 30]] * 2
+    assert (photo.pixels == (10, 20, 30)).all()
+
+
+def test_gray_and_cmyk_profiles_are_applied_and_not_kept(tmp_path):
+    """The gray profile: sRGB's header and white point, gamma 1; 128 of 255 is then 188 in sRGB."""
+    base = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tags = [(b"desc", b"desc\0\0\0\0\0\0\0\x02g\0" + bytes(78)), (b"wtpt", b"XYZ \0\0\0\0" + struct.pack(
+        ">3l", 63190, 65536, 54061)), (b"kTRC", b"curv\0\0\0\0" + struct.pack(">L", 0))]
+    table, body, start = b"", b"", 132 + 12 * len(tags)
+    for name, content in tags:
+        content += bytes(-len(content) % 4)
+        table += struct.pack(">4sLL", name, start + len(body), len(content))
+        body += content
+    header = bytearray(base[:128])
+    header[12:20] = b"mntrGRAY"
+    header[:4] = struct.pack(">L", start + len(body))
+    profile = bytes(header) + struct.pack(">L", len(tags)) + table + body
+    Image.new("L", (4, 4), 128).save(tmp_path / "a.png", icc_profile=profile)
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.profile is None
+    np.testing.assert_allclose(photo.pixels, 188, atol=1)
+
+
+@pytest.mark.parametrize(("values", "kind"), [(np.full((4, 4), 0.5, np.float32), "floating-point"),
+                                              (np.full((4, 4), 1 << 20, np.int32), "32-bit")])  # fmt: skip
+def test_pixels_of_unknown_range_are_refused(tmp_path, values, kind):
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=f"a.tif: cannot be read .{kind} pixels, whose range is not known"):
+        read_photo(tmp_path / "a.tif")
+
+
+def test_16_bit_gray_with_a_transparent_value(tmp_path):
+    values = np.full((3, 3), 40 * 257, np.uint16)
+    values[0] = 1234
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=1234)
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.alpha.tolist() == [[0] * 3, [255] * 3, [255] * 3]
+    assert (photo.pixels[1:] == 40).all()
+
+
 @pytest.mark.parametrize(
     ("mode", "value", "shown"),
     [("L", 77, (77, 77, 77)), ("I;16", 77 * 257, (77, 77, 77)), ("CMYK", (255, 0, 0, 0), (0, 255, 255))],
@@ -91,6 +160,17 @@ def test_bad_photos_are_one_line(tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:300])
     with pytest.raises(InputError, match=r"cut\.png: cannot be read"):
         read_photo(tmp_path / "cut.png")
+
+
+def test_lab_pixels_have_no_transparency(tmp_path):
+    """One of LAB's bands is called A."""
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(PIXELS), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    lab.save(tmp_path / "a.tif")
+    photo = read_photo(tmp_path / "a.tif")
+    assert photo.alpha is None
+    assert np.abs(photo.pixels.astype(int) - PIXELS).mean() < 8
 
 
 def test_outputs_are_checked(tmp_path):

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from simswap.data.landmarks import LandmarkTable
+from simswap.errors import InputError
 from simswap.faces.detection import Face
+from simswap.faces.plausible import guess_mistake, landmark_fault
 from simswap.inference.photos import Photo
 
 Pixels = npt.NDArray[np.uint8]
@@ -48,10 +50,19 @@ class TableFinder:
         self.table = table
 
     def __call__(self, photo: Photo, seen: Pixels) -> list[Face]:
-        """As `FaceFinder`; an empty list where the table has no such photo."""
-        landmarks = self.table.find(f"{photo.path.resolve().parent.name}/{photo.path.stem}")
+        """As `FaceFinder`, but one face.
+
+        Raises InputError where the table has no such photo, or points that cannot be a face in it (`faces.plausible`).
+        """
+        name = f"{photo.path.resolve().parent.name}/{photo.path.stem}"
+        landmarks = self.table.find(name)
         if landmarks is None:
-            return []
+            raise InputError(f"{photo.path}: no face found: the table of landmarks has no complete row {name}")
+        fault = landmark_fault(landmarks, seen.shape)
+        if fault:
+            guess = guess_mistake([(landmarks, seen.shape)])
+            raise InputError(f"{photo.path}: its row in the table of landmarks is no face of it: {fault}"
+                             + (f"; perhaps {guess}" if guess else "; mend the row"))
         low, high = landmarks.min(0), landmarks.max(0)
         margin = (high - low) * 0.5
         return [Face(np.concatenate([low - margin, high + margin]), landmarks, 1.0)]

@@ -1,12 +1,12 @@
-"""Photographs in and out for swapping: upright, in their own colour space, with what they say of themselves kept.
+"""Photographs in for swapping: upright, in their own color space, with what they say of themselves kept.
 
-Unlike `data.reading`, which gives a network any picture as RGB, a photo here is written back: its ICC profile, EXIF
-and transparency go through, and the pixels that no swap touches stay what they were.
+Unlike `data.reading`, which gives a network any picture as RGB, a photo here is written back (`inference.writing`): its
+ICC profile, metadata and transparency go through, and the pixels that no swap touches stay what they were.
 """
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,44 +15,66 @@ from PIL import Image, ImageCms, ImageOps
 
 from simswap.data.reading import LIMIT_PIXELS
 from simswap.errors import InputError
-from simswap.files import whole_file
-from simswap.pictures import png_text, xmp_packet
+from simswap.inference.exif import clean_exif
+from simswap.inference.iptc import read_iptc
+from simswap.pictures import on_white
 
 Pixels = npt.NDArray[np.uint8]
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-JPEG_QUALITY = 95
-_ORIENTATION, _SOFTWARE = 0x0112, 0x0131
+# PNG's texts that have another place here, or tell of the file that the photo came from
+_NO_TEXTS = ("XML:com.adobe.xmp", "Raw profile type", "Thumb::", "Software")
 
 
 @dataclass(frozen=True)
 class Photo:
-    """`pixels`: uint8 [H, W, 3], upright, in the photo's own colour space; `alpha`: uint8 [H, W] or None; `profile`:
-    its ICC profile's bytes or None (sRGB); `exif`: without orientation and thumbnail."""
+    """`pixels`: uint8 [H, W, 3], upright, in the photo's own color space; `alpha`: uint8 [H, W] or None; `profile`:
+    its ICC profile's bytes or None (sRGB); `exif`, `xmp`, `iptc`: what it says of itself, as bytes that may be empty,
+    EXIF without orientation and thumbnail; `texts`: PNG's text chunks by keyword, and the comment of other formats;
+    `left_out`: what of all this could not be kept, in words."""
 
     path: Path
     pixels: Pixels
     alpha: Pixels | None
     profile: bytes | None
     exif: bytes
+    xmp: bytes = b""
+    iptc: bytes = b""
+    texts: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    def seen(self) -> Pixels:
+        """The photo as people and networks see it: [H, W, 3] in sRGB, laid on white where it is transparent."""
+        shown = self.pixels if self.alpha is None else on_white(self.pixels, self.alpha)
+        return self.to_srgb(shown)
 
     def to_srgb(self, pixels: Pixels) -> Pixels:
-        """Pixels [h, w, 3] of this photo's colour space, as networks know them."""
+        """Pixels [h, w, 3] of this photo's color space, as networks know them."""
         return _converted(pixels, self.profile, None)
 
     def from_srgb(self, pixels: Pixels) -> Pixels:
-        """The way back."""
+        """The way back, for colors that sRGB has."""
         return _converted(pixels, None, self.profile)
+
+    def changed(self, own: Pixels, before: Pixels, after: Pixels) -> Pixels:
+        """Own pixels [h, w, 3], changed as sRGB changes from `before` to `after` (both [h, w, 3]).
+
+        The difference is added, in the photo's own space: colors that sRGB lacks keep their distance from the nearest
+        that it has, and where nothing changes each pixel stays exactly what it was.
+        """
+        if self.profile is None:
+            return after
+        difference = self.from_srgb(after).astype(np.int16) - self.from_srgb(before)
+        return np.clip(own + difference, 0, 255).astype(np.uint8)
 
 
 def read_photo(path: Path) -> Photo:
     """Read a still picture. Raises InputError for one that is missing, broken, animated or of an unknown kind."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LIMIT_PIXELS is the limit
+            warnings.simplefilter("ignore")  # LIMIT_PIXELS is the limit; damaged EXIF is left out and said
             with Image.open(path) as image:
                 if image.width * image.height > LIMIT_PIXELS:
                     raise InputError(f"{path}: too large ({image.width} x {image.height} pixels); scale it down")
-                if getattr(image, "n_frames", 1) > 1 and image.format in ("GIF", "WEBP", "PNG"):
+                if getattr(image, "n_frames", 1) > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF"):
                     raise InputError(f"{path}: an animation of {image.n_frames} pictures; save one of them as a still")
                 image.load()
                 return _photo(path, image)
@@ -68,22 +90,52 @@ def read_photo(path: Path) -> Photo:
 
 
 def _photo(path: Path, image: Image.Image) -> Photo:
-    exif, profile = image.getexif(), image.info.get("icc_profile")
+    exif, left_out = clean_exif(image.getexif())
+    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp", b""))
+    texts = {
+        str(name): str(value) for name, value in getattr(image, "text", {}).items() if not name.startswith(_NO_TEXTS)
+    }
+    comment = image.info.get("comment", b"")
+    if comment:
+        texts["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
+    pixels, alpha, profile = _in_rgb(image)
+    return Photo(path, pixels, alpha, profile, exif, xmp.encode() if isinstance(xmp, str) else xmp, read_iptc(image),
+                 texts, tuple(left_out))  # fmt: skip
+
+
+def _in_rgb(image: Image.Image) -> tuple[Pixels, Pixels | None, bytes | None]:
+    """Upright RGB, alpha where there is any, and the profile where it goes on describing that RGB."""
+    profile = image.info.get("icc_profile")
     upright = ImageOps.exif_transpose(image)
-    if upright.mode == "CMYK" and profile:  # its profile does not describe the RGB that follows
-        upright = Image.fromarray(_converted(np.asarray(upright), profile, None, "CMYK"))
-        profile = None
-    if upright.mode in ("L", "LA", "P", "CMYK", "I;16", "I"):
-        profile = None
+    if upright.mode == "F":
+        raise ValueError("floating-point pixels, whose range is not known")
     if upright.mode.startswith("I"):
-        grey = (np.asarray(upright).astype(np.int64) + 128) // 257
-        upright = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    transparent = "A" in upright.getbands() or "transparency" in upright.info
+        upright = _eight_bits(upright)
+    transparent = upright.has_transparency_data
     full = np.asarray(upright.convert("RGBA" if transparent else "RGB"))
-    for tag in (_ORIENTATION, _SOFTWARE):
-        exif.pop(tag, None)
     alpha = np.ascontiguousarray(full[..., 3]) if transparent else None
-    return Photo(path, np.ascontiguousarray(full[..., :3]), alpha, profile, exif.tobytes() if len(exif) else b"")
+    pixels = np.ascontiguousarray(full[..., :3])
+    space = (profile or b"")[16:20]  # of the colors that an ICC profile describes
+    if space == b"RGB " and upright.mode not in ("CMYK", "YCbCr", "LAB", "HSV"):
+        return pixels, alpha, profile
+    if (space, upright.mode) == (b"CMYK", "CMYK"):
+        pixels = _converted(np.asarray(upright), profile, None, "CMYK")
+    elif space == b"GRAY" and upright.mode in ("1", "L", "LA", "La"):
+        pixels = _converted(np.ascontiguousarray(pixels[..., 0]), profile, None, "L")
+    return pixels, alpha, None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Gray of 16 bits as 8 bits: 65535 is white, and 65535 / 257 = 255."""
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("32-bit pixels, whose range is not known")
+    gray = ((values + 128) // 257).astype(np.uint8)
+    hidden = image.info.get("transparency")
+    if hidden is None:
+        return Image.fromarray(gray)
+    alpha = np.where(values == hidden, 0, 255).astype(np.uint8)
+    return Image.merge("LA", [Image.fromarray(gray), Image.fromarray(alpha)])
 
 
 def _converted(pixels: Pixels, before: bytes | None, after: bytes | None, mode: str = "RGB") -> Pixels:
@@ -92,39 +144,11 @@ def _converted(pixels: Pixels, before: bytes | None, after: bytes | None, mode: 
         return pixels
     srgb = ImageCms.createProfile("sRGB")
     first, second = (srgb if content is None else io.BytesIO(content) for content in (before, after))
+    shape = (pixels.shape[1], pixels.shape[0])
+    given = Image.frombytes(mode, shape, pixels.tobytes())
     try:
-        done = ImageCms.profileToProfile(Image.fromarray(pixels, mode), first, second, outputMode="RGB")
+        done = ImageCms.profileToProfile(given, first, second, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
-        return np.asarray(Image.fromarray(pixels, mode).convert("RGB"))
+        done = given.convert("RGB")
     assert done is not None
-    return np.asarray(done)
-
-
-def check_output(path: Path) -> None:
-    """Raise InputError for a path whose kind cannot be written, or that is taken."""
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"out={path}: pictures are written as {', '.join(FORMATS)}")
-    if path.exists():
-        raise InputError(f"out={path} is there already; nothing is written over: choose another name")
-
-
-def write_photo(path: Path, pixels: Pixels, like: Photo, words: dict[str, str]) -> None:
-    """Write a changed photo with what `like` said of itself and the word on where it comes from (`provenance`)."""
-    kind = FORMATS[path.suffix.lower()]
-    layers = pixels if like.alpha is None or kind == "JPEG" else np.dstack([pixels, like.alpha])
-    settings: dict[str, object] = {"icc_profile": like.profile, "exif": like.exif}
-    if kind == "PNG":
-        settings["pnginfo"] = png_text(words)
-    elif kind == "JPEG":
-        settings |= {"quality": JPEG_QUALITY, "subsampling": 0, "extra": _app1(xmp_packet(words))}
-    else:
-        settings |= {"lossless": True, "xmp": xmp_packet(words)}
-    given = {name: value for name, value in settings.items() if value}
-    with whole_file(path) as part:
-        Image.fromarray(layers).save(part, format=kind, **given)
-
-
-def _app1(packet: bytes) -> bytes:
-    """JPEG's segment for an XMP packet (Adobe XMP specification, part 3)."""
-    content = b"http://ns.adobe.com/xap/1.0/\0" + packet
-    return b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
+    return np.array(done)

@@ -11,7 +11,7 @@ from torch import Tensor
 from simswap import pixels
 from simswap.checkpoint import SwapCheckpoint
 from simswap.errors import InputError
-from simswap.faces.alignment import Alignment, align, apply, warp
+from simswap.faces.alignment import Alignment, align, apply, scale_of, warp
 from simswap.faces.detection import Face, pick_main_face
 from simswap.inference.paste import COLOURS, face_mask, paste, region, transfer_colour
 from simswap.inference.photos import Photo
@@ -71,7 +71,7 @@ class PhotoSwapper:
 
     def find(self, photo: Photo) -> list[Aligned]:
         """All faces of a photo that are large enough, the main one first; InputError where there is none."""
-        seen = photo.to_srgb(photo.pixels)
+        seen = photo.seen()
         found = self.find_faces(photo, seen)
         if not found:
             raise InputError(f"{photo.path}: no face found; turn it upright, or try another detector.size")
@@ -115,12 +115,13 @@ class PhotoSwapper:
         for target, result in zip(targets, results, strict=True):
             matrix = target.alignment.matrix
             mask = face_mask(apply(matrix, target.face.landmarks), self.size, chosen.extent, chosen.feather)
-            result = transfer_colour(result, target.crop, mask, chosen.colour)
+            result = transfer_colour(result, target.crop, mask, chosen.colour, scale_of(matrix))
             rows, columns = region(matrix, self.size, done.shape)
-            before = photo.to_srgb(done[rows, columns])
+            own = done[rows, columns]
+            before = photo.to_srgb(own)
             after = paste(before, result, target.crop, mask, _moved(matrix, columns.start, rows.start), chosen.detail)
             touched = (after != before).any(-1)
-            done[rows, columns][touched] = photo.from_srgb(after)[touched]
+            own[touched] = photo.changed(own, before, after)[touched]
         return done
 
     def _align(self, seen: Pixels, face: Face) -> Aligned:
