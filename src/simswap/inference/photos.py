@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps
 
+from simswap.data.damage import check_whole
 from simswap.data.reading import LIMIT_PIXELS
 from simswap.errors import InputError
 from simswap.inference.exif import clean_exif
@@ -76,6 +77,7 @@ def read_photo(path: Path) -> Photo:
                     raise InputError(f"{path}: too large ({image.width} x {image.height} pixels); scale it down")
                 if getattr(image, "n_frames", 1) > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF"):
                     raise InputError(f"{path}: an animation of {image.n_frames} pictures; save one of them as a still")
+                check_whole(path.read_bytes())
                 image.load()
                 return _photo(path, image)
     except InputError:
