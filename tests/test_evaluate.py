@@ -44,6 +44,13 @@ def test_a_checkpoint_alone_is_enough(run, door):
     assert protocol["judge"]["same_network"] is False
     assert protocol["recogniser"]["sha256"] == checkpoint.load(last).description["recogniser"]["sha256"]
     assert protocol["chance"] == pytest.approx(1 / 6)
+    # What was measured, with what: hashes, iteration and every instrument's settings.
+    assert [results[name]["iteration"] for name in ("trained", "shipped")] == [1, 1]
+    assert results["trained"]["sha256"] == checkpoint.load(last).sha256
+    assert (protocol["precision"], protocol["template"]) == ("fp32", "arcface")
+    for name in ("judge", "recogniser", "pose", "gaze", "faces"):
+        assert {"name", "sha256", "settings", "digest"} <= set(protocol[name]), name
+    assert protocol["faces"]["settings"]["kind"] == "prepared crops"
 
     # The controls' figures are known: doing nothing keeps pose and picture, copying the source is the source.
     nothing, copied = results["do_nothing"], results["copy_source"]

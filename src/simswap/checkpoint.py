@@ -36,6 +36,11 @@ class SwapCheckpoint:
     generator: Generator
 
     @property
+    def iteration(self) -> int | None:
+        """After how many iterations it was saved; None where the file does not say (imported weights)."""
+        return self.description.get("iterations")
+
+    @property
     def image_size(self) -> int:
         return self.description["image_size"]
 
@@ -118,6 +123,8 @@ def load(path: str | Path) -> SwapCheckpoint:
         }
         generator.load_state_dict(weights, strict=True)
         _ = description["recogniser"]["name"], description["recogniser"]["sha256"]
+        if "global_step" in content:  # a training checkpoint; a slim one has it in the description
+            description = {"iterations": content["global_step"]} | description
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{path} is a damaged checkpoint ({type(error).__name__}: {reason}); use another") from error

@@ -59,7 +59,7 @@ def evaluate(cfg: DictConfig) -> None:
     if ranks.rank:
         return
     for kind, content in rows:
-        results[kind] |= {"checkpoint": str(content.path), "sha256": content.sha256}
+        results[kind] |= {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
 
     description = describe_protocol(material, instruments, recogniser, chance)
     keep_earlier([out / EVALUATION, out / PAIRS])

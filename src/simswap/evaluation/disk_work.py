@@ -4,8 +4,6 @@ What a chunk gives depends on the chunk alone, which is the same for any number 
 chunks back in order. So one process, two, or one that was killed and started again find the same figures, bit for bit.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from simswap.described import digest
 from simswap.errors import InputError
 from simswap.evaluation.ranks import Ranks
 from simswap.files import whole_file
@@ -40,11 +39,6 @@ class DiskWork:
         files = [folder / f"{place:06d}.npz" for place in range(len(chunks))]
         share(files, make, self.ranks, f"measuring {name.split()[0]}", "batch")
         return [{key: torch.from_numpy(values) for key, values in load(file).items()} for file in files]
-
-
-def digest(settings: Any) -> str:
-    """A folder's name for plain settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
 def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: Ranks, what: str, unit: str) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor
 from simswap.data.gallery import ProtocolPairs
 from simswap.data.listing import natural_key
 from simswap.data.video import count_frames
+from simswap.described import describe, digest
 from simswap.errors import InputError
-from simswap.evaluation.disk_work import DiskWork, digest, load, share
+from simswap.evaluation.disk_work import DiskWork, load, share
 from simswap.evaluation.faceforensics_layout import (
     Pair,
     find_videos,
@@ -31,7 +32,7 @@ from simswap.evaluation.frames import (
 )
 from simswap.evaluation.instruments import signature
 from simswap.evaluation.material import Material, Setting, Skipped, check_share
-from simswap.evaluation.pairs_file import PairNames, pairs_sha256
+from simswap.evaluation.pairs_file import PairNames, names_sha256, pairs_sha256
 from simswap.measuring import Faces, Finished, Instruments, Work
 
 FORMAT = 1  # counts up when crops are made otherwise
@@ -80,7 +81,7 @@ class FaceForensics:
         # Faces of the originals, a file a video.
         names = sorted(videos if self.gallery == "all" else {name for pair in pairs for name in pair}, key=natural_key)
         numbers = self._frame_numbers(videos, names, pairs)
-        made_by = [FORMAT, template, size, self.jitter, finder.digest]
+        made_by = [FORMAT, template, size, self.jitter, describe(finder.described)["digest"]]
         states = [[made_by, name, numbers[name], file_state(videos[name], numbers[name])] for name in names]
         files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
         share(files, lambda k: face_crops(videos[names[k]], names[k], numbers[names[k]], finder, template, size,
@@ -130,6 +131,7 @@ class FaceForensics:
             "(id_retrieval_without_source: without the source frame)",
             "data": str(self.root), "seed": self.seed,
             "split": ", ".join(self.splits) if self.pairs == "splits" else "",
+            "faces": describe(finder.described), "gallery_sha256": names_sha256(text),
         }  # fmt: skip
         frames = [file.stem for file in files]
 

@@ -14,10 +14,11 @@ from simswap.data.gallery import ProtocolPairs
 from simswap.data.listing import walk_images
 from simswap.data.manifest import read_csv
 from simswap.data.reading import Pixels, UnreadableImage, read_image
+from simswap.described import Source, describe
 from simswap.errors import InputError
 from simswap.evaluation.frames import FaceFinder
 from simswap.evaluation.material import Material, Setting, Skipped, check_share
-from simswap.evaluation.pairs_file import PairNames
+from simswap.evaluation.pairs_file import PairNames, names_sha256
 from simswap.faces.alignment import align, apply, template_points, warp
 from simswap.measuring import Faces, Finished
 
@@ -94,6 +95,8 @@ class Folder:
             "of the table; the very source image and the target's original are in it (id_retrieval_without_source: "
             "without the source image)",
             "data": str(self.root), "split": "", "seed": self.seed,
+            "faces": describe(finder.described if finder else Source("finished crops", "", {"kind": "finished crops"})),
+            "gallery_sha256": names_sha256(names),
             "result_windows": "finished crops" if self.aligned else
             f"{len(kept) - own} in the target's window, {own} where their own face is",
         }  # fmt: skip

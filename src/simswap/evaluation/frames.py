@@ -16,6 +16,7 @@ from simswap.data.landmarks import LandmarkTable
 from simswap.data.listing import list_images
 from simswap.data.reading import Pixels
 from simswap.data.video import read_frames
+from simswap.described import Instrument, Source, digest
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import Arrays, load
 from simswap.faces.alignment import align, apply, warp
@@ -32,7 +33,7 @@ class FaceFinder:
 
     table: LandmarkTable | None
     detector: Detector | None
-    digest: Any  # plain values that tell it from others
+    described: Instrument  # what tells it from others
 
     @classmethod
     def of(cls, landmarks: str | list[str] | None, detector: Detector | None) -> "FaceFinder":
@@ -46,8 +47,11 @@ class FaceFinder:
             )  # fmt: skip
         if files:
             table = LandmarkTable(files)
-            return cls(table, None, [sha256_of(file) for file in files])
-        return cls(None, detector, [str(vars(detector).get(key)) for key in ("name", "sha256", "size", "threshold")])
+            hashes = [sha256_of(file) for file in files]
+            sha256 = hashes[0] if len(hashes) == 1 else digest(hashes)
+            return cls(table, None, Source("table of landmarks", sha256, {"kind": "landmarks", "files": len(files)}))
+        assert isinstance(detector, Instrument)  # every choice of detector= describes itself
+        return cls(None, detector, detector)
 
     def find(self, name: str, picture: Pixels) -> np.ndarray | None:
         """Landmarks [5, 2] in px of the main face of a picture, None where there is none."""

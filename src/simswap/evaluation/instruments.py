@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from simswap.checkpoint import SwapCheckpoint
+from simswap.described import describe
 from simswap.errors import InputError
 from simswap.measuring import Instruments
 from simswap.models import builtin
@@ -28,6 +29,8 @@ READERS = {
     "simswap.models.iresnet.iresnet_recogniser": iresnet_recogniser,
 }
 
+PRECISION = "fp32"
+"""In which everything is measured, on every device (`simswap.precision`)."""
 
 ESTIMATORS: dict[str, type[PoseEstimator]] = {
     "simswap.models.pose.PnPPose": PnPPose,
@@ -57,16 +60,21 @@ def instruments_for(
     return Instruments(Embedder(judging, template, size), pose, trained, gaze, features)
 
 
-def signature(instruments: Instruments) -> list[Any]:
-    """Plain values that tell these instruments, and what they read, from others."""
-    judge, trained, pose, gaze, features = (
-        instruments.judge, instruments.trained, instruments.pose, instruments.gaze, instruments.features)
-    return [
-        judge.recogniser.sha256, judge.view.how,
-        trained and [trained.recogniser.sha256, trained.view.how],
-        [pose.name, pose.sha256], gaze and gaze.sha256,
-        features and [features.sha256, features.pixel_range, features.size],
-    ]  # fmt: skip
+def descriptions(instruments: Instruments) -> dict[str, dict[str, Any] | None]:
+    """Each instrument's word on itself (`describe`), None where there is none; the recognisers' with their view."""
+    judge, trained = instruments.judge, instruments.trained
+    return {
+        "judge": describe(judge.recogniser, view=judge.view.how),
+        "recogniser": None if trained is None else describe(trained.recogniser, view=trained.view.how),
+        "pose": describe(instruments.pose),
+        "gaze": None if instruments.gaze is None else describe(instruments.gaze),
+        "fid": None if instruments.features is None else describe(instruments.features),
+    }
+
+
+def signature(instruments: Instruments) -> list[str]:
+    """What tells these instruments, and what they read, from others: their digests."""
+    return [f"{PRECISION} {what} {found['digest']}" for what, found in descriptions(instruments).items() if found]
 
 
 def recogniser_of(config: Mapping[str, Any], path: str | None) -> Recogniser:

@@ -23,8 +23,12 @@ class PairNames(NamedTuple):
 
 def pairs_sha256(pairs: PairNames) -> str:
     """SHA-256 of the lines ``target<tab>source`` in the order of the pairs: the same hash means the same pairs."""
-    lines = (f"{target}\t{source}\n" for target, source in zip(pairs.target, pairs.source, strict=True))
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    return names_sha256([f"{target}\t{source}" for target, source in zip(pairs.target, pairs.source, strict=True)])
+
+
+def names_sha256(names: Sequence[str]) -> str:
+    """SHA-256 of names, a line each, in their order."""
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def write_pairs(

@@ -1,5 +1,6 @@
 """``protocol=persons``: cross-person swaps among unseen persons of an identity folder, and self-swaps."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.gallery import ProtocolPairs, choose_pairs
+from simswap.data.manifest import read_settings
+from simswap.described import Source, describe
 from simswap.errors import InputError
 from simswap.evaluation.material import Material, Setting
-from simswap.evaluation.pairs_file import PairNames
+from simswap.evaluation.pairs_file import PairNames, names_sha256
 from simswap.measuring import PreparedFaces
 
 
@@ -42,6 +45,8 @@ class Persons:
             "gallery_rule": "all images of the protocol's persons, up to images_per_person each; the very source image "
             "and the target's original are in it (id_retrieval_without_source: without the source image)",
             "data": str(manifest.root), "split": self.split, "seed": self.seed,
+            "faces": describe(prepared_crops(data, pairs)),
+            "gallery_sha256": names_sha256([manifest.relative_path(row) for row in pairs.gallery]),
         }  # fmt: skip
         return Material(
             faces, pairs, named_pairs(data, pairs), facts, self.batch_size, self.seed,
@@ -59,6 +64,15 @@ def held_out(config: Mapping[str, Any], root: str | None) -> SwapDataModule:
         root or settings["root"], batch_size=1, size=settings.get("size"),
         **({"fractions": settings["fractions"]} if settings.get("fractions") else {}),
     )
+
+
+def prepared_crops(data: SwapDataModule, pairs: ProtocolPairs) -> Source:
+    """Where the gallery's faces were found, whoever did it, and how their crops are stored."""
+    points = data.manifest.crop_landmarks(pairs.gallery, data.size)
+    settings = (read_settings(data.manifest.root) or {}).get("settings", {})
+    kept = {key: settings.get(key) for key in ("format", "quality")}
+    sha256 = hashlib.sha256(np.rint(points * 10).astype(np.int64).tobytes()).hexdigest()  # to a tenth of a pixel
+    return Source("prepared crops", sha256, {"kind": "prepared crops", **kept})
 
 
 def named_pairs(data: SwapDataModule, pairs: ProtocolPairs) -> PairNames:

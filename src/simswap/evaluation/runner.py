@@ -9,8 +9,10 @@ import torch
 
 from simswap.checkpoint import SwapCheckpoint
 from simswap.config import nearest
+from simswap.described import describe
 from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL
+from simswap.evaluation.instruments import PRECISION, descriptions
 from simswap.evaluation.material import Material
 from simswap.evaluation.pairs_file import pairs_sha256
 from simswap.measured import Figure
@@ -88,22 +90,20 @@ def describe_protocol(
     material: Material, instruments: Instruments, recogniser: Recogniser | None, chance: float
 ) -> dict[str, Any]:
     """What must stand beside every figure. recogniser: the one trained with, None without a checkpoint."""
-    judge, pose, gaze = instruments.judge.recogniser, instruments.pose, instruments.gaze
+    found, gaze = descriptions(instruments), instruments.gaze
+    same = recogniser is not None and instruments.judge.recogniser.sha256 == recogniser.sha256
     return {
         "name": material.facts["name"],
         "pairs": len(material.pairs.target),
         "pairs_sha256": pairs_sha256(material.names),
         "gallery_images": len(material.pairs.gallery),
         "chance": chance,
-        "recogniser": recogniser and {"name": recogniser.name, "sha256": recogniser.sha256},
-        "judge": {
-            "name": judge.name, "sha256": judge.sha256,
-            "same_network": recogniser is not None and judge.sha256 == recogniser.sha256,
-        },
-        "pose": {"name": pose.name, "sha256": pose.sha256, "noise_floor_deg": pose.noise_floor_deg},
-        "gaze": gaze and {"name": gaze.name, "sha256": gaze.sha256, "noise_floor_deg": gaze.noise_floor_deg},
-        "fid": instruments.features and {
-            "name": instruments.features.name, "sha256": instruments.features.sha256},
+        "recogniser": found["recogniser"] or (recogniser and describe(recogniser)),
+        "judge": {**(found["judge"] or {}), "same_network": same},
+        "pose": {**(found["pose"] or {}), "noise_floor_deg": instruments.pose.noise_floor_deg},
+        "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},
+        "fid": found["fid"],
+        "precision": PRECISION,
         "image_size": material.faces.size,
         "template": material.faces.template,
         "skipped": len(material.skipped),

@@ -44,6 +44,7 @@ class InsightFaceDetector:
         self._network = _load(self.pack)
         file = Path(self._network.model_file)
         self.name, self.sha256 = file.stem, sha256_of(file)
+        self.settings = {"kind": "detector", "size": self.size, "threshold": self.threshold}
         self._network.prepare(-1, input_size=(self.size, self.size), det_thresh=self.threshold)
 
     def __reduce__(self) -> tuple[Any, tuple[str, int, float]]:

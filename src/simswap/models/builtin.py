@@ -78,7 +78,7 @@ class RenderedPose(PoseEstimator):
     """(yaw, pitch, roll) in degrees by regression from the ``arcface`` view of a crop; differentiable."""
 
     def __init__(self, network: nn.Module, sha256: str) -> None:
-        super().__init__("built-in pose estimator of rendered faces", sha256, NOISE_FLOOR_DEG)
+        super().__init__("built-in pose estimator of rendered faces", sha256, NOISE_FLOOR_DEG, kind="rendered pose")
         self.network = network
         self._views: dict[tuple[str, int], RecogniserView] = {}
         self.freeze()

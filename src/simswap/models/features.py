@@ -38,6 +38,7 @@ class FeatureNetwork(nn.Module):
         self.name, self.sha256 = f"{file.stem}, {self.size} px", sha256_of(file)
         pixels.get_range(pixel_range)
         self.pixel_range = pixel_range
+        self.settings = {"kind": "features", "size": self.size, "pixel_range": pixel_range}
         self.requires_grad_(False).eval()
         try:
             found = list(self(torch.zeros(2, 3, 32, 32)).shape)

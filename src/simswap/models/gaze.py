@@ -33,6 +33,7 @@ class GazeEstimator(nn.Module):
         super().__init__()
         self.name, self.sha256 = "built-in gaze estimator of rendered faces", sha256
         self.noise_floor_deg = NOISE_FLOOR_DEG
+        self.settings = {"kind": "rendered gaze"}
         self.network = network
         self._views: dict[tuple[str, int], RecogniserView] = {}
         self.requires_grad_(False)

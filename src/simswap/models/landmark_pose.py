@@ -44,7 +44,7 @@ class Landmarks68Pose(PoseEstimator):
 
     def __init__(self, path: str) -> None:
         file = landmark_file(Path(path).expanduser())
-        super().__init__(f"68 landmarks in 3-D ({file.stem})", sha256_of(file), None)
+        super().__init__(f"68 landmarks in 3-D ({file.stem})", sha256_of(file), None, kind="landmarks68", margin=MARGIN)
         self.network = OnnxGraph(file)
         self.boxes = FaceBoxes(SIZE, MARGIN)
         self.fit = AffinePose(read_mean_shape(mean_shape_file()))

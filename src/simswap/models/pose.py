@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 HEAD = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 37, 34], [-25.5, 70, 3], [25.5, 70, 3]], dtype=np.float64)
 # Focal length in crop sizes. A crop does not tell its lens; a head that fills a crop of 20 cm at 1 m gives 5.
 FOCAL = 5.0
+# How far a crop is continued on each side for the detector, as a share of its size.
+BORDER = 0.25
 # OpenCV's camera looks along +z, our axes have z towards the camera.
 _TO_CAMERA = np.diag([1.0, 1.0, -1.0])
 _HEAD_IN_CAMERA = HEAD @ _TO_CAMERA
@@ -34,13 +37,15 @@ class PoseEstimator(nn.Module):
         name: what tables call it.
         sha256: of the file or files that decide its answers.
         noise_floor_deg: the pose error that it reports where there is none, degrees, or None where not measured.
+        settings: plain values, all else that decides its answers (see `simswap.described`).
     """
 
-    def __init__(self, name: str, sha256: str, noise_floor_deg: float | None) -> None:
+    def __init__(self, name: str, sha256: str, noise_floor_deg: float | None, **settings: Any) -> None:
         super().__init__()
         self.name = name
         self.sha256 = sha256
         self.noise_floor_deg = noise_floor_deg
+        self.settings = settings
 
     def freeze(self) -> None:
         """Takes gradients off all parameters; a subclass calls it when its networks are there."""
@@ -86,7 +91,10 @@ class PnPPose(PoseEstimator):
 
     def __init__(self, pack: str, size: int = 128, threshold: float = 0.3) -> None:
         detector = InsightFaceDetector(pack, size=size, threshold=threshold)
-        super().__init__(f"five-point PnP ({detector.name}, {size} px)", detector.sha256, noise_floor())
+        super().__init__(
+            f"five-point PnP ({detector.name}, {size} px)", detector.sha256, noise_floor(), kind="pnp", size=size,
+            threshold=threshold, border=BORDER, focal=FOCAL, head=HEAD.tolist(),
+        )  # fmt: skip
         self.detector = detector
         self.freeze()
 
@@ -107,7 +115,7 @@ class PnPPose(PoseEstimator):
 
     def landmarks(self, crop: npt.NDArray[np.uint8]) -> FloatArray | None:
         """Five points [5,2] in px of the crop (uint8 [S,S,3]), or None where no face was found."""
-        border = crop.shape[0] // 4
+        border = int(crop.shape[0] * BORDER)
         # An aligned crop cuts hair and chin; detectors know faces with something around them. Grey leaves fewer
         # outliers among the landmarks than replicated or mirrored edges do.
         padded = np.asarray(

@@ -41,6 +41,7 @@ class Recogniser(nn.Module):
         self.input_size = input_size
         self.embedding_size = embedding_size
         self.pixel_range = pixel_range
+        self.settings = {"kind": "recognizer", "input_size": input_size, "pixel_range": pixel_range}
         pixels.get_range(pixel_range)
         self.requires_grad_(False)
         self.train()
