@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from simswap.config import CONF_DIR, build, check, explain_hydra
 from simswap.errors import InputError
-from simswap.folders import evaluation_folder, run_folder
+from simswap.folders import evaluation_folder, new_folder, run_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(file.stem for file in (Path(CONF_DIR) / "experiment").glob("*.yaml"))
@@ -117,10 +117,16 @@ def test_build_lets_the_targets_own_error_through():
 def test_run_folders_are_never_used_twice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = run_folder(None, "a")
-    Path(first).mkdir(parents=True)
+    assert Path(first).is_dir()
     monkeypatch.setattr("simswap.folders.time.strftime", lambda _: Path(first).name)
     assert run_folder(None, "a") == f"{first}_2"
+    Path("outputs/a/old").mkdir()
     assert run_folder("outputs/a/old", "a") == "outputs/a/old"
+    with pytest.raises(InputError, match=r"resume=outputs/a/odl: there is no such folder"):
+        run_folder("outputs/a/odl", "a")
+    Path("link").symlink_to("nowhere")
+    with pytest.raises(InputError, match="cannot be made"):
+        new_folder(Path("link/b"))
 
 
 def test_an_evaluation_goes_to_the_run_of_its_checkpoint(tmp_path):

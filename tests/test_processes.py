@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from simswap import processes, ranks
 from simswap.errors import InputError, JobFailed
-from simswap.folders import run_folder, run_record
+from simswap.files import claimed
+from simswap.folders import let_go, run_folder, run_record
 from tests.stub_door import be_job_7_in, start
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -110,20 +113,23 @@ def test_ranks_are_read_from_the_environment():
         ranks.from_environment(TORCHRUN | {"RANK": "first"})
 
 
-def test_ranks_of_srun_agree_on_the_folder_and_one_writes_the_record(monkeypatch):
-    ranks.agree_on_name.cache_clear()
+def test_ranks_of_srun_agree_on_the_folder_and_one_writes_the_record(tmp_path, monkeypatch):
     for name, value in SRUN.items():
         monkeypatch.setenv(name, value)
     assert run_folder(None, "demo") == "outputs/demo/slurm_4711"
-    assert run_record(None) is None
+    job = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(tmp_path / "slurm_4711")}}})
+    assert run_record(None, _root_=job) is None
+    assert not (tmp_path / "slurm_4711").exists()
     monkeypatch.setenv("SLURM_PROCID", "0")
     assert run_folder(None, "demo") == "outputs/demo/slurm_4711"
-    assert run_record(None) == ".hydra"
-    assert run_record("outputs/demo/old") is None
-    ranks.agree_on_name.cache_clear()
+    assert run_record("outputs/demo/old", _root_=job) is None
+    assert run_record(None, _root_=job) == run_record(None, _root_=job) == ".hydra"
+    let_go()
+    with claimed(tmp_path / "slurm_4711", "training"):  # another start's: its record stays as it is
+        assert run_record(None, _root_=job) is None
 
 
-def test_ranks_of_torchrun_take_the_first_proposal(monkeypatch):
+def test_ranks_of_torchrun_take_rank_0s_proposal(monkeypatch):
     from datetime import timedelta
 
     from torch.distributed import TCPStore
@@ -131,6 +137,15 @@ def test_ranks_of_torchrun_take_the_first_proposal(monkeypatch):
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=20))
     for name, value in (TORCHRUN | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}).items():
         monkeypatch.setenv(name, value)
-    assert ranks.agree_on_name("first") == "first"
-    assert ranks.agree_on_name("second") == "first"
-    ranks.agree_on_name.cache_clear()
+    asked: list[str] = []
+
+    def propose(name: str):
+        return lambda: asked.append(name) or name
+
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(ranks.agree_on_name, propose("of rank 1"))  # waits for rank 0
+        first = ranks._from_torchruns_store(ranks.Ranks("torchrun", 0, 4), propose("first"))
+        assert first == other.result() == "first"
+    # after a restart by torchrun
+    assert ranks._from_torchruns_store(ranks.Ranks("torchrun", 0, 4), propose("second")) == "first"
+    assert asked == ["first"]  # whoever proposes has made a folder

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from simswap import ranks
 from simswap.errors import InputError, JobFailed
-from simswap.folders import register_resolvers
+from simswap.folders import TRAINING, let_go, register_resolvers
 from simswap.jobs import failed_jobs, noted, survive
 from simswap.processes import run_handed_over
 
@@ -63,14 +63,16 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
             check(cfg, reference_for(config_name))
             return job(cfg)
 
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return survive(checked, cfg, Path(HydraConfig.get().runtime.output_dir))
         try:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return survive(checked, cfg, Path(HydraConfig.get().runtime.output_dir))
             return checked(cfg)
         except InputError as error:  # the exit code is set outside of Hydra's own handling of errors
             complaints.append(str(error))
             print(f"error: {error}", file=sys.stderr)
             return None
+        finally:
+            let_go(TRAINING)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
     try:
@@ -100,6 +102,8 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or 'output folder'}; check the path", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+    finally:
+        let_go()
     sys.exit(EXIT_BAD_INPUT if complaints else EXIT_FAILED if failed_jobs or noted else 0)
 
 
@@ -240,6 +244,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def explain_hydra(error: Exception) -> str:
     """One line from one of Hydra's or OmegaConf's errors, with the nearest valid name where it lists some."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, InputError):  # of a resolver of ours
+            return str(inner)
+        inner = inner.__cause__ or inner.__context__
     text = str(error)
     cause = str(error.__cause__ or "")
     pattern = r"Could not find '([^']+)'\s+Available options in '([^']+)':\s+(.*?)(?:\nConfig search|\Z)"

@@ -1,6 +1,7 @@
 """``simswap-evaluate``: measure a checkpoint, or anybody's finished swaps, by a protocol, beside the controls."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -17,6 +18,7 @@ from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.ranks import Ranks
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
 from simswap.evaluation.runner import baselines, checkpoint_swappers, describe_protocol, run_protocol
+from simswap.files import claimed
 from simswap.measuring import Finished, Ruler, Swapper
 from simswap.pictures import provenance, write_png
 from simswap.sampling import grid_of, grid_rows
@@ -26,7 +28,16 @@ from simswap.tracking.wandb_summary import put_evaluation
 
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate by a checked config: table, evaluation.json, every pair's figures and grid pictures."""
-    out, device, ranks = Path(HydraConfig.get().runtime.output_dir), choose_device(cfg.device), Ranks.from_environment()
+    out, ranks = Path(HydraConfig.get().runtime.output_dir), Ranks.from_environment()
+    if cfg.checkpoint and not Path(cfg.checkpoint).is_file():
+        checkpoint.load(cfg.checkpoint)  # says what is wrong, before anything is written where it may not belong
+    with nullcontext() if ranks.rank else claimed(out, "evaluation"):
+        evaluate_into(out, cfg, ranks)
+
+
+def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
+    """The evaluation in a folder that is this one's own for the time."""
+    device = choose_device(cfg.device)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
 

@@ -2,13 +2,19 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import ListConfig, OmegaConf
 
 from simswap import ranks
+from simswap.errors import InputError
+from simswap.files import claimed
+
+TIME = "%Y-%m-%d_%H-%M-%S"
+TRAINING = "training"
 
 
 def register_resolvers() -> None:
@@ -22,32 +28,111 @@ def register_resolvers() -> None:
 
 
 def run_folder(resume: str | None, name: str) -> str:
-    """The folder of a run: the resumed one, or a new one ``outputs/<name>/<time>``; the same on all ranks."""
-    if resume:
-        return resume
-    folder = Path("outputs") / name
-    return str(folder / ranks.agree_on_name(_new(folder / time.strftime("%Y-%m-%d_%H-%M-%S")).name))
+    """The folder of a run: the resumed one, or a new one ``outputs/<name>/<time>``; the same on all ranks.
 
-
-def sweep_folder(resume: str | None, name: str, now: str) -> str:
-    """The folder of a sweep: the resumed one, or ``outputs/<name>/<now>``.
-
-    ``now`` is the sweep's start in each of its jobs' processes: Hydra hands the resolved value on.
+    Raises InputError where there is no run to resume.
     """
-    return resume or str(Path("outputs") / name / now)
+    if resume:
+        return str(run_of(resume))
+    folder = Path("outputs") / name
+    return str(folder / ranks.agree_on_name(lambda: new_folder(folder / time.strftime(TIME)).name))
 
 
-def run_record(resume: str | None) -> str | None:
-    """The folder of Hydra's record in the run's folder: written once, when a run begins, by its first process."""
-    return None if resume or not ranks.is_first() else ".hydra"
+def run_of(resume: str) -> Path:
+    """The run folder that ``resume`` means: the folder itself, its checkpoints folder, or one of its checkpoints.
+
+    Raises InputError for a path that is not there, and for a file that is no checkpoint in a run's folder.
+    """
+    given = Path(resume).expanduser()
+    if not given.exists():
+        raise InputError(f"resume={resume}: there is no such folder; give a run's folder, as in outputs/demo/<time>")
+    if given.is_dir() and (given / ".hydra").is_dir():
+        return given
+    path = given.resolve()  # a link may lead into a run's folder
+    folder = path.parent if path.is_file() else path
+    if folder.name == "checkpoints" and (path.is_dir() or path.suffix == ".ckpt"):
+        return folder.parent
+    if path.is_file():
+        raise InputError(f"resume={resume}: this is no checkpoint in a run's folder; give the run's folder, as in "
+                         "outputs/demo/<time>, or start a new run from a checkpoint's weights with start_from=")
+    return given
 
 
-def _new(folder: Path) -> Path:
+def sweep_folder(resume: str | None, name: str, now: str, *, _root_: Any) -> str:
+    """The folder of a sweep: the resumed one, or a new one ``outputs/<name>/<now>``.
+
+    ``now`` is the sweep's start in each of its jobs' processes: Hydra hands the cache of resolved values on.
+    """
+    if resume:
+        return str(Path(resume).expanduser())
+    folder = Path("outputs") / name / now
+    known = OmegaConf.get_cache(_root_)["sweep_folder"]  # without the name, which may be one of the things swept
+    if now not in known:
+        known[now] = new_folder(folder).name
+    return str(folder.with_name(known[now]))
+
+
+def run_record(resume: str | None, *, _root_: Any) -> str | None:
+    """The folder of Hydra's record in the run's folder: written once, when a run begins, by its first process.
+
+    Claims the run's folder for this process until `run_claimed` or `let_go`: Hydra is about to write into it. Without
+    the claim, or where the folder holds a run's work, nothing is written; whoever trains says why.
+    """
+    run = OmegaConf.select(_root_, "hydra.runtime.output_dir", throw_on_missing=False)
+    if resume or not ranks.is_first() or run is None:
+        return None
+    try:
+        hold(Path(run), TRAINING)
+    except InputError:
+        return None
+    return None if has_begun(Path(run)) else ".hydra"
+
+
+def has_begun(run: Path) -> bool:
+    """Whether the folder holds a run's checkpoints."""
+    return any((run / "checkpoints").glob("*.ckpt"))
+
+
+_held: dict[tuple[Path, str], ExitStack] = {}
+
+
+def hold(folder: Path, work: str) -> None:
+    """Claim a folder until `let_go`, before whoever works in it is there. Raises InputError as `claimed` does."""
+    if (folder, work) not in _held:
+        with ExitStack() as taken:
+            taken.enter_context(claimed(folder, work))
+            _held[folder, work] = taken.pop_all()
+
+
+def let_go(work: str | None = None) -> None:
+    """Give back the folders that are held for this work, or for any."""
+    for key in [key for key in _held if work in (None, key[1])]:
+        _held.pop(key).close()
+
+
+@contextmanager
+def run_claimed(run: Path) -> Iterator[None]:
+    """Hold a run's folder for training until the block ends. Raises InputError where another process has it."""
+    with _held.pop((run, TRAINING), None) or claimed(run, TRAINING):
+        yield
+
+
+def new_folder(folder: Path) -> Path:
+    """Make a folder that was not there; with ``_2``, ``_3``, … behind its name where others were quicker.
+
+    Raises InputError where it cannot be made.
+    """
     number, started = 1, folder
-    while folder.exists():  # two in one second: neither may write over the other
-        number += 1
-        folder = started.with_name(f"{started.name}_{number}")
-    return folder
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except OSError as error:
+            if not os.path.lexists(folder):  # else somebody has this name
+                raise InputError(f"{folder} cannot be made ({error.strerror or error}): choose another output "
+                                 "folder") from error
+            number += 1
+            folder = started.with_name(f"{started.name}_{number}")
 
 
 def evaluation_folder(checkpoint: str | None, out: str | None) -> str:

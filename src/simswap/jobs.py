@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from simswap import ranks
 from simswap.errors import InputError, JobFailed
 from simswap.files import whole_file
+from simswap.folders import hold
 from simswap.processes import one_line
 
 ERROR_FILE = "error.txt"
@@ -75,12 +76,19 @@ def survive(job: Any, cfg: DictConfig, folder: Path) -> Any:
 
 
 class FailedJobs(Callback):
-    """Hydra callback: at the end of a sweep, which of its jobs failed."""
+    """Hydra callback: claims the sweep's folder, and says at the end which of its jobs failed."""
 
     def __init__(self) -> None:
         self.start = time.time()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        if folder.is_dir() or not config.sweep.resume:  # what is mistyped, the sweeper says
+            try:
+                hold(folder, "sweep")
+            except InputError as error:
+                print(f"error: {error}", file=sys.stderr)
+                raise SystemExit(2) from error  # Hydra would make a warning of any other error
         failed_jobs.clear()
         self.start = time.time() - 1  # file systems round
 

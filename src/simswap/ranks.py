@@ -2,8 +2,8 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from simswap.errors import InputError
 
@@ -48,35 +48,35 @@ def is_first() -> bool:
     return ranks is None or ranks.rank == 0
 
 
-@lru_cache
-def agree_on_name(proposal: str) -> str:
-    """The same name on all ranks of a run that torchrun or srun started; ``proposal`` where there is one process.
+def agree_on_name(propose: Callable[[], str]) -> str:
+    """The same name on all ranks of a run that torchrun or srun started; ``propose()`` where there is one process.
 
-    srun: from the job's number, so that a requeued job finds its folder again. torchrun: rank 0's proposal, handed
+    srun: from the job's number, so that a requeued job finds its folder again. torchrun: what rank 0 proposes, handed
     over by the store that torchrun keeps. Raises InputError where that store does not answer.
     """
     ranks = from_environment()
     if ranks is None or ranks.starter == "simswap":
-        return proposal
+        return propose()
     if ranks.starter == "srun":
         step = os.environ.get("SLURM_STEP_ID", "0")
         name = f"slurm_{os.environ.get('SLURM_JOB_ID', '0')}" + (f"_{step}" if step != "0" else "")
         return re.sub(r"\W", "_", name)
-    return _from_torchruns_store(ranks, proposal)
+    return _from_torchruns_store(ranks, propose)
 
 
-def _from_torchruns_store(ranks: Ranks, proposal: str) -> str:
+def _from_torchruns_store(ranks: Ranks, propose: Callable[[], str]) -> str:
     from datetime import timedelta
 
     from torch.distributed import TCPStore
 
     try:
         store = TCPStore(
-            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=timedelta(seconds=60)
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=timedelta(minutes=5)
         )
         key = f"simswap/{os.environ['TORCHELASTIC_RUN_ID']}/folder"
-        # Whoever comes first proposes: after a restart by torchrun the name still stands.
-        return store.compare_set(key, "", proposal).decode()
+        if ranks.rank == 0 and not store.check([key]):  # after a restart by torchrun the name still stands
+            store.set(key, propose())
+        return store.get(key).decode()  # waits for rank 0
     except (KeyError, ValueError, RuntimeError) as error:
         raise InputError(
             f"rank {ranks.rank} cannot ask torchrun's store for the run folder ({error}); give it as hydra.run.dir=…"

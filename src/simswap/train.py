@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from simswap import ranks
 from simswap.config import build, front_door, nearest
 from simswap.errors import InputError
+from simswap.folders import has_begun, run_claimed
 from simswap.models.embedder import Embedder
 from simswap.naming import group_name, run_name
 from simswap.sweeping.pruning import pruning_of
@@ -28,7 +29,7 @@ from simswap.training.embedding_table import EmbeddingTable
 from simswap.training.guards import SkippedSteps
 from simswap.training.module import SimSwapModule
 from simswap.training.reporting import StatusReport
-from simswap.training.resuming import check_not_running, newest_checkpoint, settings_of
+from simswap.training.resuming import newest_checkpoint, settings_of
 from simswap.training.same_statistics import SameStatistics
 from simswap.training.same_weights import SameWeights
 from simswap.training.saving import NEWEST, BestCheckpoint, NewestCheckpoint, WholeFiles
@@ -45,12 +46,16 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Train by a checked config; returns the last values of ``sweep_metrics``, what sweeps optimise."""
     run = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.if_begun == "resume" and any((run / "checkpoints").glob("*.ckpt")):
+    with run_claimed(run):
+        return start(cfg, run)
+
+
+def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
+    """Settle what is trained and where it goes on; train it here, or in processes of its own."""
+    if cfg.if_begun == "resume" and has_begun(run):
         cfg.resume = str(run)  # the same command once more: the settings are the run's own
     elif ranks.HANDOFF not in os.environ:  # else the process that started this one has settled them
         cfg = settings_of(run, cfg)
-    if ranks.HANDOFF not in os.environ:
-        check_not_running(run)
     newest = newest_checkpoint(run, bool(cfg.resume))
     processes: Processes = build(cfg.strategy)
     processes.check(cfg.trainer, cfg.objective.weights.gradient_penalty)

@@ -1,5 +1,6 @@
 """Killed and gone on with, a run becomes what it would have been: to the bit."""
 
+import os
 import random
 import shutil
 import time
@@ -10,7 +11,9 @@ import torch
 import yaml
 
 from simswap.errors import InputError
-from simswap.tracking.status import read_status, write_status
+from simswap.files import claimed
+from simswap.folders import run_of
+from simswap.tracking.status import read_status
 from simswap.train import main
 from simswap.training.resuming import newest_checkpoint
 from tests.training.runs import SMALL, content_of, differences, finish, start
@@ -186,7 +189,55 @@ def test_other_crops_stop_it(copy, crops, door, tmp_path):
 
 
 def test_a_run_that_is_being_trained_is_left_alone(copy, door):
-    write_status(copy, "running", 10)
-    code, _, errors = door(main, f"resume={copy}")
+    before = {file: file.read_bytes() for file in sorted(copy.rglob("*")) if file.is_file()}
+    with claimed(copy, "training"):
+        for arguments in ([f"resume={copy}"], [f"hydra.run.dir={copy}", "seed=7"]):
+            code, _, errors = door(main, *arguments)
+            assert code == 2
+            assert f"{copy} is in use: training by process {os.getpid()} on " in errors
+            assert len(errors.splitlines()) == 1
+    assert {file: file.read_bytes() for file in before} == before
+
+
+@pytest.mark.parametrize("way", ["checkpoints/last.ckpt", "checkpoints/best.ckpt", "checkpoints", "checkpoints/", "",
+                                 "./checkpoints/../checkpoints//last.ckpt"])
+def test_a_run_is_meant_by_what_is_in_it(way, copy):
+    assert run_of(f"{copy}/{way}").resolve() == copy.resolve()
+
+
+def test_a_run_is_meant_by_links_home_and_relative_paths(copy, monkeypatch):
+    (copy.parent / "newest.ckpt").symlink_to(copy / "checkpoints" / "last.ckpt")
+    (copy.parent / "here").symlink_to(copy)
+    (copy.parent / "saved").symlink_to(copy / "checkpoints")
+    monkeypatch.setenv("HOME", str(copy.parent))
+    monkeypatch.chdir(copy / "checkpoints")
+    for way in (f"~/{copy.name}", f"~/{copy.name}/checkpoints/last.ckpt", "~/newest.ckpt", "~/here", "~/saved",
+                "last.ckpt", ".", ".."):
+        assert run_of(way).resolve() == copy.resolve(), way
+
+
+def test_resume_by_a_checkpoint_goes_on_with_its_run(copy, door):
+    code, output, errors = door(main, f"resume={copy}/checkpoints/best.ckpt", "trainer.max_steps=11")
+    assert code == 0, errors
+    assert torch.load(copy / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 11
+    assert "goes on from the newest checkpoint, last.ckpt, and not from best.ckpt" in output
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("metrics.csv", "metrics.csv: this is no checkpoint in a run's folder; give the run's folder"),
+        ("loose.ckpt", "start_from="),
+        ("checkpoints/lost.ckpt", "there is no such folder"),
+        ("nowhere", "there is no such folder"),
+    ],
+)
+def test_what_is_no_run_is_one_line_and_makes_nothing(way, words, copy, door):
+    (copy / "loose.ckpt").write_bytes(b"weights")
+    before = sorted(copy.rglob("*"))
+    code, _, errors = door(main, f"resume={copy}/{way}")
     assert code == 2
-    assert "is being trained by process" in errors
+    assert errors.startswith("error: resume=")
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+    assert sorted(copy.rglob("*")) == before

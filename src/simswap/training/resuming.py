@@ -14,8 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from simswap import checkpoint, ranks
 from simswap.errors import InputError
 from simswap.files import remove_leftovers, whole_file
-from simswap.tracking.status import is_alive, is_here, read_status
-from simswap.training.saving import NEWEST_FIRST
+from simswap.training.saving import NEWEST, NEWEST_FIRST
 
 HARMLESS = (
     # how long
@@ -45,6 +44,9 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
         raise InputError(f"resume_changes={cfg.resume_changes}: choose stop or allow")
     if not cfg.resume:
         return cfg
+    if Path(cfg.resume).suffix == ".ckpt" and Path(cfg.resume).name not in NEWEST_FIRST:
+        log.info("the run goes on from the newest checkpoint, %s, and not from %s; for that one's weights alone start "
+                 "a new run with start_from=", NEWEST, Path(cfg.resume).name)
     stored = _record(run)
     default = hydra.compose(HydraConfig.get().job.config_name)
     for key in default:  # a run of an older version has not all of them
@@ -79,15 +81,6 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
                 OmegaConf.save(stored, part)
     stored.resume, stored.resume_changes = cfg.resume, cfg.resume_changes
     return stored
-
-
-def check_not_running(run: Path) -> None:
-    """Raise InputError where another process on this machine works in the run folder."""
-    if not ranks.is_first():
-        return  # the first one is this very run
-    status = read_status(run)
-    if status is not None and is_here(status) and is_alive(status):
-        raise InputError(f"{run} is being trained by process {status.pid}: wait for its end, or stop it (Ctrl-C there)")
 
 
 def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
