@@ -14,6 +14,7 @@ from pyarrow import parquet
 from simswap import checkpoint
 from simswap.checkpoint import KEY, write_slim
 from simswap.evaluate import main
+from simswap.files import claimed
 from simswap.train import main as train
 from tests.test_train import one_line, settings
 
@@ -27,6 +28,14 @@ def run(crops, tmp_path, door):
     code, _, errors = door(train, *settings(crops, folder), "trainer.max_steps=1", "trainer.val_check_interval=1")
     assert code == 0, errors
     return folder
+
+
+def test_one_evaluation_at_a_time_in_a_folder(tmp_path, door):
+    (tmp_path / "any.ckpt").write_bytes(b"")
+    with claimed(tmp_path / "out", "evaluation"):
+        code, _, errors = door(main, f"checkpoint={tmp_path / 'any.ckpt'}", f"out={tmp_path / 'out'}")
+    assert code == 2
+    assert one_line(errors).startswith(f"error: {tmp_path / 'out'} is in use: evaluation by process ")
 
 
 def test_a_checkpoint_alone_is_enough(run, door):

@@ -91,7 +91,24 @@ def test_a_sweep_goes_on_as_it_began(tmp_path, door):
     assert (tmp_path / "0" / "point.json").stat().st_mtime_ns == before
     code, _, errors = door(main, "-m", "sweep=grid", "seed=1,2", "generator.blocks=5", f"sweep.resume={tmp_path}")
     assert code == 2
-    assert "the sweep began with 'sweep=grid generator.blocks=4'" in errors
+    assert "other settings (generator.blocks: 4 → 5); it began with 'sweep=grid generator.blocks=4" in errors
+
+
+def test_a_sweep_goes_on_whatever_the_order_and_form_of_its_settings(tmp_path, door):
+    """Order, quotes, blanks, forms of one number, a key given twice (the last counts), + and ++."""
+    began = ["sweep=grid", "seed=1,2", "generator.blocks=4", "optimizer.generator_lr=1e-3", "name='a b'",
+             "data.augmentation={flip: 0.5, colour: 0.0}", "sweep_metrics=[val/id_retrieval]", "generator.width=3"]
+    assert door(main, "-m", *began, f"hydra.sweep.dir={tmp_path}")[0] == 0
+    same = ["++generator.width=3", "optimizer.generator_lr=0.5", "optimizer.generator_lr=.001", 'name="a b"',
+            "generator.blocks=4", "data.augmentation={colour:0,flip:0.50}", "seed= 1, 2",
+            "sweep_metrics=['val/id_retrieval']", "sweep=grid", "++sweep.trials=7"]
+    code, output, errors = door(main, "-m", *same, f"sweep.resume={tmp_path}")
+    assert code == 0, errors
+    assert "2 trials stand, 0 are missing" in output
+    code, _, errors = door(main, "-m", *began[:-1], "name='a  b'", f"sweep.resume={tmp_path}")
+    assert code == 2
+    assert 'name: "a b" → "a  b"' in errors
+    assert "generator.width: 3 → (not given)" in errors
 
 
 @pytest.mark.parametrize(

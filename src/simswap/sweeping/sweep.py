@@ -1,11 +1,13 @@
 """One sweep from its first to its last batch: ask the study, hand the batch to the launcher, tell the study."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,7 +19,7 @@ from simswap.sweeping.study import Settings, SweepStudy
 log = logging.getLogger(__name__)
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
-MAY_CHANGE = ("sweep.trials=", "sweep.resume=", "sweep.parallel=", "launcher=", "hydra/launcher=")
+MAY_CHANGE = ("sweep.trials", "sweep.resume", "sweep.parallel", "launcher")
 """What the command line of a resumed sweep may give differently."""
 
 
@@ -93,10 +95,37 @@ def _run_batch(
 
 def _same_command(folder: Path, fixed: Sequence[str], study: SweepStudy) -> None:
     """A resumed sweep has the settings that it began with, or its trials could not be compared."""
-    kept = [o for o in fixed if not o.startswith(MAY_CHANGE) and not o.startswith("hydra.")]
     begun = study.study.user_attrs.get("command")
     if begun is None:
-        study.study.set_user_attr("command", kept)
-    elif begun != kept:
-        raise InputError(f"{folder}: the sweep began with {' '.join(begun)!r}, and now is given {' '.join(kept)!r}; "
-                         "give the same, or another folder for a new sweep")
+        study.study.set_user_attr("command", list(fixed))
+        return
+    before, now = _meaning(begun), _meaning(fixed)
+    if before != now:
+        other = [f"{key}: {before.get(key, '(not given)')} → {now.get(key, '(not given)')}"
+                 for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+        raise InputError(f"{folder}: the sweep began with other settings ({'; '.join(other)}); it began with "
+                         f"{' '.join(begun)!r}: give the same, or another folder for a new sweep")
+
+
+def _meaning(command: Sequence[str]) -> dict[str, str]:
+    """What the overrides of a command line come to, whatever their order, quoting and blanks: of a key, the last."""
+    meant: dict[str, str] = {}
+    for override in OverridesParser.create().parse_overrides(list(command)):
+        key = override.key_or_group.replace("/", ".")
+        if key in MAY_CHANGE or key.startswith("hydra."):
+            continue
+        value = None if override.is_delete() else override.value()
+        sign = "~" if override.is_delete() else ""  # + and ++ only say whether the key was there before
+        meant[f"{sign}{key}"] = json.dumps(_plain(value), sort_keys=True)
+    return meant
+
+
+def _plain(value: Any) -> Any:
+    """A parsed value without its quotes; 1e-3, 0.001 and .001 are one number, and so are 1 and 1.0."""
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
