@@ -1,5 +1,7 @@
 """A stand-in for a GPU on a machine without one: ``with StandIn():`` and ``torch.device("cuda", 0)``.
 
+``StandIn(APPLE)`` stands in for Apple's (MPS), which refuses float64 as well.
+
 Tensors that are moved or made there stay where they are, but are remembered, say ``cuda:0`` when they are asked, and
 refuse what CUDA's refuse: NumPy, and other tensors that are still on the CPU. It works through torch's own hook for
 function calls (`TorchFunctionMode`), so all of our code runs as it is; inside of torch's functions it is switched off.
@@ -15,6 +17,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils.weak import WeakTensorKeyDictionary
 
 DEVICE = torch.device("cuda", 0)
+APPLE = torch.device("mps", 0)
 
 TO_NUMPY = {"numpy", "__array__", "__dlpack__"}
 ACROSS = {"copy_", "to", "cpu", "cuda", "type_as", "__set__", "__get__", "is_same_size", "set_", "__deepcopy__",
@@ -27,8 +30,9 @@ INDEXING = {"__getitem__", "__setitem__", "index_put_", "index_put", "index"}
 class StandIn(TorchFunctionMode):
     """calls: how often each of torch's functions was called on a tensor of the device."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device = DEVICE) -> None:
         super().__init__()
+        self.device = device
         self._there = WeakTensorKeyDictionary()
         self.calls: Counter[str] = Counter()
 
@@ -42,7 +46,7 @@ class StandIn(TorchFunctionMode):
         given = list(_tensors((args, kwargs)))
         there = [tensor for tensor in given if self.is_there(tensor)]
         if name == "__get__" and given and self.is_there(given[0]):
-            answers = {"device": DEVICE, "is_cuda": True, "is_cpu": False}
+            answers = {"device": self.device, "is_cuda": self.device.type == "cuda", "is_cpu": False}
             if _property(func) in answers:
                 return answers[_property(func)]
         if there:
@@ -69,6 +73,9 @@ class StandIn(TorchFunctionMode):
 
     def _put(self, tensor: Tensor, there: bool) -> None:
         if there:
+            if tensor.dtype == torch.float64 and self.device.type == "mps":
+                raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support "
+                                "float64. Please use float32 instead.")
             self._there[tensor] = True
         else:
             self._there.pop(tensor, None)
@@ -79,7 +86,7 @@ class StandIn(TorchFunctionMode):
             return name == "cuda", args[:1], {}
         wanted = kwargs.get("device")
         if isinstance(wanted, str | int):
-            wanted = torch.device(wanted) if isinstance(wanted, str) else DEVICE
+            wanted = torch.device(wanted) if isinstance(wanted, str) else self.device
         if wanted is not None:
             kwargs["device"] = torch.device("cpu")
         elif name == "to":
@@ -88,7 +95,7 @@ class StandIn(TorchFunctionMode):
                 if isinstance(value, str | torch.device):
                     wanted, args[place] = torch.device(value), torch.device("cpu")
                 elif isinstance(value, Tensor):
-                    wanted = DEVICE if self.is_there(value) else torch.device("cpu")
+                    wanted = self.device if self.is_there(value) else torch.device("cpu")
         return (None if wanted is None else wanted.type != "cpu"), tuple(args), kwargs
 
     def _check_generator(self, generator: torch.Generator | None) -> None:

@@ -13,16 +13,17 @@ from torch import nn
 
 from simswap import evaluate, swap, train
 from simswap.faces.rendered_dataset import write_dataset
-from tests.device import DEVICE, StandIn
+from tests.device import APPLE, DEVICE, StandIn
 from tests.training.runs import SMALL
 
 
-@pytest.fixture
-def gpu(monkeypatch):
-    """Everything that Lightning, or ``device=cuda``, moves to a device is on the stand-in."""
-    monkeypatch.setattr(SingleDeviceStrategy, "root_device", property(lambda self: DEVICE, lambda self, device: None))
+@pytest.fixture(params=[DEVICE, APPLE], ids=["cuda", "mps"])
+def gpu(request, monkeypatch):
+    """Everything that Lightning, or ``device=cuda`` or ``mps``, moves to a device is on the stand-in."""
+    place = property(lambda self: request.param, lambda self, device: None)
+    monkeypatch.setattr(SingleDeviceStrategy, "root_device", place)
     monkeypatch.setattr(CPUAccelerator, "setup_device", lambda self, device: None)
-    with StandIn() as stand_in:
+    with StandIn(request.param) as stand_in:
         yield stand_in
 
 
@@ -41,7 +42,7 @@ def test_a_run_trains_validates_draws_saves_resumes_and_is_evaluated(crops, tmp_
     protocol = ["protocol.persons=6", "protocol.images_per_person=3", "protocol.pairs=12", "protocol.batch_size=5"]
     given = [f"checkpoint={run}/checkpoints/last.ckpt", "baselines=[classical]", "gaze=builtin", *protocol]
     found = []
-    for device in ("cuda", "cpu"):
+    for device in (gpu.device.type, "cpu"):
         code, _, errors = door(evaluate.main, *given, f"device={device}", f"out={tmp_path / device}")
         assert code == 0, errors
         found.append(json.loads((tmp_path / device / "evaluation.json").read_text())["results"])
@@ -52,10 +53,10 @@ def test_a_run_trains_validates_draws_saves_resumes_and_is_evaluated(crops, tmp_
     photos = sorted((tmp_path / "faces").rglob("*.jpg"))
     given = [f"checkpoint={run}/checkpoints/last.ckpt", f"landmarks={tmp_path}/faces/loose_landmark.csv",
              f"only={photos[3]}", f"source={photos[0]}", f"target={photos[2]}", "threshold=-1"]  # fmt: skip
-    for device in ("cuda", "cpu"):
+    for device in (gpu.device.type, "cpu"):
         code, _, errors = door(swap.main, *given, f"device={device}", f"out={tmp_path}/{device}.png")
         assert code == 0, errors
-    assert (tmp_path / "cuda.png").read_bytes() == (tmp_path / "cpu.png").read_bytes()
+    assert (tmp_path / f"{gpu.device.type}.png").read_bytes() == (tmp_path / "cpu.png").read_bytes()
 
 
 REFUSED = {
@@ -81,6 +82,15 @@ def test_the_stand_in_refuses_what_a_gpu_refuses(what):
         assert (there.device, here.device) == (DEVICE, torch.device("cpu"))
         with pytest.raises((TypeError, RuntimeError), match=r"numpy|device"):
             REFUSED[what](there, here)
+
+
+def test_apples_stand_in_refuses_float64():
+    with StandIn(APPLE):
+        there = torch.ones(3, device="mps")
+        for convert in (there.double, lambda: there.to(torch.float64), lambda: torch.ones(2).double().to("mps")):
+            with pytest.raises(TypeError, match="Cannot convert a MPS Tensor to float64"):
+                convert()
+        assert there.cpu().double().dtype == torch.float64
 
 
 def test_the_stand_in_allows_what_a_gpu_allows():

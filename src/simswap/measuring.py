@@ -24,7 +24,7 @@ from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import GazeEstimator
 from simswap.models.generator import Generator
 from simswap.models.pose import PoseEstimator
-from simswap.precision import full_precision
+from simswap.precision import figures_device, from_array, full_precision
 
 CLOSED = 0.5  # eyes that are closed further show no gaze
 
@@ -108,7 +108,7 @@ class PreparedFaces:
 def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:
     """The crops of these manifest rows, not augmented, on the device; with the manifest's landmarks if asked for."""
     view = torch.from_numpy(data.manifest.view[rows].astype(np.int64))
-    points = torch.from_numpy(data.manifest.crop_landmarks(rows, data.size)).to(device) if landmarks else None
+    points = from_array(data.manifest.crop_landmarks(rows, data.size), device) if landmarks else None
     return Faces(pixels.from_uint8(data.load(rows).to(device), "unit"), view.to(device), points)
 
 
@@ -179,8 +179,9 @@ class Ruler:
         self.faces, self.pairs, self.instruments = faces, pairs, instruments
         self.batch_size, self.device, self.work, self.jitter = batch_size, device, work, jitter
         instruments.to(device)
-        self.person = torch.from_numpy(faces.person).to(device)
-        self.gaze = None if instruments.gaze is None else _true_gaze(faces, device)
+        self.figures_device = figures_device(device)
+        self.person = torch.from_numpy(faces.person).to(self.figures_device)
+        self.gaze = None if instruments.gaze is None else _true_gaze(faces, self.figures_device)
         self.gallery = self._joined(work("gallery", self._chunks(pairs.gallery), self._read))
 
     def _read(self, rows: np.ndarray) -> Readings:
@@ -191,7 +192,7 @@ class Ruler:
 
     def _joined(self, parts: Sequence[Readings]) -> Readings:
         names = dict.fromkeys(name for part in parts for name in part)
-        return {name: torch.cat([part[name] for part in parts]).to(self.device) for name in names}
+        return {name: torch.cat([part[name] for part in parts]).to(self.figures_device) for name in names}
 
     def new_measurement(self) -> Measured:
         """Nothing measured yet."""
@@ -231,8 +232,9 @@ class Ruler:
                 for rows in (self.pairs.target, self.pairs.source)
             )
             result, there = swapper.swap(target, source), self._all_there(places)
-            reconstruction = SelfReconstruction().to(self.device)
-            reconstruction.update(swapper.swap(target, target).images, target.images)
+            again = swapper.swap(target, target).images
+            reconstruction = SelfReconstruction().to(self.figures_device)
+            reconstruction.update(again.to(self.figures_device), target.images.to(self.figures_device))
             readings = {column: reconstruction.values(column) for column in reconstruction.columns}
         else:
             result, there = swapper.load(places, 0, self.device)
@@ -243,7 +245,8 @@ class Ruler:
             for name, moments in (("pose", "poses"), ("embedding", "embeddings")):
                 readings[moments] = torch.stack([before[name], readings[name], after[name]], dim=1)
         readings["place"] = torch.from_numpy(places).to(self.device)
-        return {name: values[there] for name, values in readings.items()}
+        return {name: values.to(self.figures_device)[there.to(self.figures_device)]
+                for name, values in readings.items()}  # fmt: skip
 
     def _all_there(self, places: np.ndarray) -> Tensor:
         return torch.ones(len(places), dtype=torch.bool, device=self.device)

@@ -1,10 +1,14 @@
-"""Full precision for what must not depend on the training's settings or on the device: fp32 that is fp32."""
+"""Full precision for what must not depend on the training's settings or on the device: fp32 that is fp32, and float64
+also where the device has none."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
@@ -57,3 +61,25 @@ def _newer_switches() -> list[Any]:
     owners = (torch.backends.cudnn, torch.backends.mkldnn, torch.backends.cuda)
     found = [getattr(owner, name, None) for owner in owners for name in ("conv", "matmul")]
     return [switch for switch in found if hasattr(switch, "fp32_precision")]
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether this device computes in float64; Apple's GPUs do not, and refuse such tensors."""
+    return device.type != "mps"
+
+
+def figures_device(device: torch.device) -> torch.device:
+    """Where figures are computed that were read on ``device``: there, or on the CPU where it has no float64."""
+    return device if has_float64(device) else torch.device("cpu")
+
+
+def to_float64(tensor: Tensor) -> Tensor:
+    """The same numbers in float64, on the `figures_device` of where they were."""
+    return tensor.to(figures_device(tensor.device)).double()
+
+
+def from_array(array: npt.NDArray, device: torch.device) -> Tensor:
+    """An array on a device, as it is; float64 becomes float32 where the device has none."""
+    if array.dtype == np.float64 and not has_float64(device):
+        array = array.astype(np.float32)
+    return torch.from_numpy(array).to(device)

@@ -4,7 +4,6 @@ The parent trains nothing. So a rank that crashes takes neither the parent nor a
 in its process (environment, process group, CUDA, W&B) is gone with it.
 """
 
-import ctypes
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from simswap.errors import InputError, JobFailed
 from simswap.files import whole_file
 from simswap.ranks import HANDOFF
+from simswap.system import end_with
 
 PARENT = "SIMSWAP_PARENT"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -157,7 +157,7 @@ def _value(value: Any) -> Any:
 
 def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
     """Be one of the processes that `run_in_processes` started; gives the exit code."""
-    _end_with_parent(int(os.environ[PARENT]))
+    end_with(int(os.environ[PARENT]))  # nobody would watch this process any more, or end it
     folder, rank = Path(os.environ[HANDOFF]), int(os.environ["RANK"])
     cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
@@ -183,12 +183,3 @@ def one_line(error: BaseException) -> str:
     """An error's class and the first line of its text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def _end_with_parent(parent: int) -> None:
-    """Be killed when the parent is: nobody would watch, or end, this process any more."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before the line above
-        os._exit(1)

@@ -5,7 +5,7 @@ import torch
 from onnx_cases import CASES, save
 from test_features import write_features
 from test_landmark_pose import write_network
-from tests.device import DEVICE, StandIn
+from tests.device import APPLE, DEVICE, StandIn
 
 from simswap.faces.alignment import TEMPLATES
 from simswap.models import builtin
@@ -18,13 +18,23 @@ from simswap.models.onnx_graph import OnnxGraph
 from simswap.models.pose import PnPPose
 
 
+@pytest.fixture(params=[DEVICE, APPLE], ids=["cuda", "mps"], autouse=True)
+def device(request, monkeypatch):
+    """Both stand-ins."""
+    monkeypatch.setattr(f"{__name__}.PLACE", request.param)
+    return request.param
+
+
+PLACE = DEVICE
+
+
 def both_ways(network, *inputs):
     """What it gives on the CPU, and from the stand-in."""
     here = network(*inputs)
-    with StandIn():
-        network.to(DEVICE)
-        there = network(*(value.to(DEVICE) if isinstance(value, torch.Tensor) else value for value in inputs))
-        assert there.device == DEVICE
+    with StandIn(PLACE):
+        network.to(PLACE)
+        there = network(*(value.to(PLACE) if isinstance(value, torch.Tensor) else value for value in inputs))
+        assert there.device == PLACE
         back = there.cpu()
     return here, back
 

@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 
+from simswap.system import wait_for_signal_of_parent
+
 
 def leave_signals_to_the_run() -> None:
     """In a worker: what asks a run to stop (Ctrl-C, Slurm) reaches it too; it ends when the run has saved and ends it.
@@ -15,8 +17,7 @@ def leave_signals_to_the_run() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:
-        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-            pass
+        wait_for_signal_of_parent(signal.SIGTERM)
         os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()

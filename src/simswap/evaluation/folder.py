@@ -21,6 +21,7 @@ from simswap.evaluation.material import Material, Setting, Skipped, check_share
 from simswap.evaluation.pairs_file import PairNames, names_sha256
 from simswap.faces.alignment import align, apply, template_points, warp
 from simswap.measuring import Faces, Finished
+from simswap.precision import from_array
 
 NEEDED, OPTIONAL = ("result", "source", "target"), ("source_person", "target_person")
 
@@ -193,7 +194,7 @@ class Windows:
         view = torch.tensor([self.windows[name][1] for name in names], device=device)
         points = np.stack([self.windows[name][2] for name in names])
         return Faces(pixels.from_uint8(torch.from_numpy(crops.copy()).to(device), "unit"), view,
-                     torch.from_numpy(points).to(device) if landmarks else None)  # fmt: skip
+                     from_array(points, device) if landmarks else None)  # fmt: skip
 
     def _crop(self, name: str) -> Pixels:
         try:

@@ -23,6 +23,7 @@ from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import pick_main_face
 from simswap.files import sha256_of
 from simswap.measuring import Faces
+from simswap.precision import from_array
 
 CROPS = {-1: "before", 0: "crops", 1: "after"}
 
@@ -195,7 +196,7 @@ class VideoFaces:
 
     def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
         images = crops_at(self.files, self.person[rows], self.place[rows], offset, device)
-        points = torch.from_numpy(self.landmarks[rows]).to(device) if landmarks else None
+        points = from_array(self.landmarks[rows], device) if landmarks else None
         return Faces(images, torch.from_numpy(self.view[rows]).to(device), points)
 
     def attribute(self, name: str) -> np.ndarray | None:

@@ -57,7 +57,7 @@ class FaceBoxView(nn.Module):
         # The mildest of the views, as in `RecogniserView`.
         self.factor = min(shrink_factor(matrix) for matrix in warps)
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
-        self.register_buffer("matrices", torch.from_numpy(stacked), persistent=False)
+        self.register_buffer("matrices", torch.from_numpy(stacked).float(), persistent=False)
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
         """Crops [B, 3, S, S] in unit range and their views int64 [B] → [B, 3, size, size] in unit range."""

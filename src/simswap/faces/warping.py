@@ -76,7 +76,7 @@ class RecogniserView(nn.Module):
         self.factor = min(shrink_factor(matrix) for matrix in warps)
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
         # Not persistent: the template and the sizes travel in the checkpoint, and they say it all.
-        self.register_buffer("matrices", torch.from_numpy(stacked), persistent=False)
+        self.register_buffer("matrices", torch.from_numpy(stacked).float(), persistent=False)
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
         """Crops [B, 3, S, S] and their views int64 [B] → [B, 3, R, R] in the same range and dtype."""

@@ -21,6 +21,7 @@ from simswap.files import sha256_of
 from simswap.models.onnx_graph import OnnxGraph, image_input, read_onnx
 from simswap.models.packs import file_of_pack
 from simswap.models.pose import PoseEstimator
+from simswap.precision import to_float64
 
 SIZE = 192
 MARGIN = 1.5
@@ -77,7 +78,7 @@ class Landmarks68Pose(PoseEstimator):
     def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor]:
         """The poses and the 68 points [B,68,2] in px of the network's square."""
         points = self.landmarks(images, template, view)
-        return self.fit(points).to(images.dtype), points[..., :2]
+        return self.fit(points).to(images), points[..., :2]
 
 
 class AffinePose(nn.Module):
@@ -88,16 +89,15 @@ class AffinePose(nn.Module):
     is the cross product of the first two.
     """
 
-    solver: Tensor
-
     def __init__(self, mean_shape: npt.NDArray[np.float64]) -> None:
         super().__init__()
         homogeneous = np.column_stack([mean_shape, np.ones(len(mean_shape))])
-        self.register_buffer("solver", torch.from_numpy(np.linalg.pinv(homogeneous)), persistent=False)  # [4, 68]
+        self.solver = torch.from_numpy(np.linalg.pinv(homogeneous))  # [4, 68]; no buffer: a GPU may have no float64
 
     def forward(self, points: Tensor) -> Tensor:
         """(yaw, pitch, roll) float64 [B,3] in degrees of points [B,68,2 or 3] in px, y down."""
-        rows = (self.solver.double() @ points[..., :2].double())[:, :3]  # [B, 3, 2]
+        wide = to_float64(points[..., :2])
+        rows = (self.solver.to(wide.device) @ wide)[:, :3]  # [B, 3, 2]
         x, y = nn.functional.normalize(rows, dim=1).unbind(-1)  # [B, 3] each: the first two rows of the rotation
         z = torch.linalg.cross(x, y)
         yaw = torch.atan2(-z[:, 0], torch.hypot(x[:, 0], y[:, 0]))

@@ -1,7 +1,6 @@
 """Charts become the pictures that show them, on all cores: drawing is most of what a comparison takes."""
 
 import multiprocessing
-import os
 import sys
 import threading
 import warnings
@@ -10,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 from simswap.comparison.charts.drawing import NARROW, WIDE, Chart, drawn, png_bytes, svg_text
+from simswap.system import usable_cores
 
 
 class Rendered(NamedTuple):
@@ -23,7 +23,7 @@ class Rendered(NamedTuple):
 def render(charts: Sequence[Chart]) -> dict[str, Rendered]:
     """Every chart, by its name; the pictures do not depend on how many processes draw them."""
     tasks = [(index, width) for width in (WIDE, NARROW) for index in range(len(charts))]
-    count = min(len(os.sched_getaffinity(0)) if _may_fork() else 1, len(tasks))
+    count = min(usable_cores() if _may_fork() else 1, len(tasks))
     if count > 1:
         with warnings.catch_warnings():
             # Python 3.12 warns of NumPy's threads, which see to themselves at a fork.
