@@ -1,4 +1,4 @@
-"""ONNX operators that compute: convolution, pooling, normalisation, products, and element by element.
+"""ONNX operators that compute over windows and channels: convolution, pooling, batch norm, products.
 
 Semantics: the ONNX operator specification, opset 7 and later.
 """
@@ -85,10 +85,6 @@ def _average_pool(node: Node) -> Built:
     return partial(F.avg_pool2d, kernel_size=kernel, **window), 1
 
 
-def _global_mean(x: Tensor) -> Tensor:
-    return x.mean(tuple(range(2, x.dim())), keepdim=True)
-
-
 def _norm(x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor, *, eps: float) -> Tensor:
     return F.batch_norm(x, mean, variance, scale, shift, False, 0.0, eps)
 
@@ -99,40 +95,7 @@ def _batch_norm(node: Node) -> Built:
     return partial(_norm, eps=node.attributes.get("epsilon", 1e-5)), 5
 
 
-# --- element by element -----------------------------------------------------------------------------------------
-
-
-def _slope_by_shape(x: Tensor, slope: Tensor) -> Tensor:
-    return torch.where(x >= 0, x, slope * x)
-
-
-def _slope_by_channel(x: Tensor, slope: Tensor) -> Tensor:
-    return F.prelu(x, slope.flatten())
-
-
-def _prelu(node: Node) -> Built:
-    slope = node.constant(1)
-    # One slope a channel, [C,1,1] or [1,C,1,1], is what torch's own PReLU means; other shapes broadcast.
-    shape = list(slope.shape) if slope is not None else []
-    if slope is not None and (slope.numel() == 1 or (len(shape) >= 3 and shape[-3] == slope.numel())):
-        return _slope_by_channel, 2
-    return _slope_by_shape, 2
-
-
-def _clip(node: Node) -> Built:
-    low, high = node.number("min", 1), node.number("max", 2)
-    if low is None and high is None:
-        return _same, 1
-    return partial(torch.clamp, min=low, max=high), 1
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
-def _divide(a: Tensor, b: Tensor) -> Tensor:
-    whole = not (a.is_floating_point() or b.is_floating_point())
-    return torch.div(a, b, rounding_mode="trunc") if whole else a / b
+# --- products -------------------------------------------------------------------------------------------------
 
 
 def _gemm_of(a: Tensor, b: Tensor, c: Tensor | None = None, *, alpha: float, beta: float, ta: bool, tb: bool) -> Tensor:
@@ -156,36 +119,16 @@ def _gemm(node: Node) -> Built:
     return partial(_gemm_of, alpha=alpha, beta=beta, ta=ta, tb=tb), 3
 
 
-def _mean(x: Tensor, *, axes: list[int] | None, keep: bool) -> Tensor:
-    return x.mean(tuple(range(x.dim())) if axes is None else axes, keepdim=keep)
-
-
-def _reduce_mean(node: Node) -> Built:
-    axes = node.setting("axes", 1)
-    if not axes and node.attributes.get("noop_with_empty_axes", 0):
-        return _same, 1
-    return partial(_mean, axes=axes or None, keep=bool(node.attributes.get("keepdims", 1))), 1
+def _einsum(node: Node) -> Built:
+    return partial(torch.einsum, node.attributes["equation"].decode()), len(node.inputs)
 
 
 BUILDERS: dict[str, Callable[[Node], Built]] = {
-    "Add": lambda node: (torch.add, 2),
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
-    "Clip": _clip,
     "Conv": _conv,
-    "Div": lambda node: (_divide, 2),
-    "Dropout": lambda node: (_same, 1),
+    "Einsum": _einsum,
     "Gemm": _gemm,
-    "GlobalAveragePool": lambda node: (_global_mean, 1),
-    "Identity": lambda node: (_same, 1),
-    "LeakyRelu": lambda node: (partial(F.leaky_relu, negative_slope=node.attributes.get("alpha", 0.01)), 1),
     "MatMul": lambda node: (torch.matmul, 2),
     "MaxPool": _max_pool,
-    "Mul": lambda node: (torch.mul, 2),
-    "PRelu": _prelu,
-    "ReduceMean": _reduce_mean,
-    "Relu": lambda node: (torch.relu, 1),
-    "Sigmoid": lambda node: (torch.sigmoid, 1),
-    "Sqrt": lambda node: (torch.sqrt, 1),
-    "Sub": lambda node: (torch.sub, 2),
 }

@@ -1,7 +1,7 @@
 """An ONNX file of a feed-forward image network → a frozen, differentiable torch module.
 
-Made for face recognisers in insightface's form, whose files are made for inference runtimes that give no gradient,
-while the identity loss needs one with respect to the image.
+Made for face recognizers, those in insightface's form and what torch's exporters write, whose files are made for
+inference runtimes that give no gradient, while the identity loss needs one with respect to the image.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import helper, inliner, numpy_helper
 from torch import Tensor, nn
 
 from simswap.errors import InputError
-from simswap.models import onnx_arithmetic, onnx_shapes
+from simswap.models import onnx_arithmetic, onnx_elementwise, onnx_reductions, onnx_shapes
 from simswap.models.onnx_node import Built, Node
 
-BUILDERS: dict[str, Callable[[Node], Built]] = {**onnx_arithmetic.BUILDERS, **onnx_shapes.BUILDERS}
+BUILDERS: dict[str, Callable[[Node], Built | list[Built]]] = {
+    **onnx_arithmetic.BUILDERS, **onnx_elementwise.BUILDERS, **onnx_reductions.BUILDERS, **onnx_shapes.BUILDERS
+}  # fmt: skip
 
 # function, the slots that it reads, the slot that it writes, the slots that nobody reads after it
 Step = tuple[Callable[..., Tensor], tuple[int, ...], int, tuple[int, ...]]
@@ -66,19 +68,22 @@ class OnnxGraph(nn.Module):
             )
         for proto in nodes:
             attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-            node = Node(self._file, proto.op_type, proto.name, opset, attributes, list(proto.input), constants)
+            node = Node(self._file, proto.op_type, proto.name, opset, attributes, list(proto.input), constants,
+                        len(proto.output))  # fmt: skip
             if proto.op_type == "Constant":
                 constants[proto.output[0]] = _constant(node)
                 continue
             if side_outputs.intersection(proto.input):
                 node.refuse("reads a second output of another node, which is not supported")
-            function, taken = BUILDERS[proto.op_type](node)
-            inputs = node.inputs[:taken]
-            if all(i in constants or not i for i in inputs):
-                constants[proto.output[0]] = function(*(constants[i] if i else None for i in inputs))
-            else:
-                calls.append((function, inputs, proto.output[0]))
-            side_outputs.update(proto.output[1:])
+            built = BUILDERS[proto.op_type](node)
+            made = built if isinstance(built, list) else [built]
+            for (function, taken), result in zip(made, proto.output, strict=False):
+                inputs = node.inputs[:taken]
+                if all(i in constants or not i for i in inputs):
+                    constants[result] = function(*(constants[i] if i else None for i in inputs))
+                else:
+                    calls.append((function, inputs, result))
+            side_outputs.update(name for name in proto.output[len(made) :] if name)
         return calls
 
     def _allot(
@@ -133,7 +138,9 @@ def read_onnx(path: str | Path, weights: bool = True) -> onnx.ModelProto:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; give an ONNX network")
     try:
-        return onnx.load(str(path), load_external_data=weights)
+        model = onnx.load(str(path), load_external_data=weights)
+        # torch's exporters of some versions leave their own composed operators as functions in the file
+        return inliner.inline_local_functions(model) if weights and model.functions else model
     except Exception as error:
         # protobuf, onnx and the file system each have their own errors for a broken file or missing outer weights
         raise InputError(f"{path}: cannot be read as an ONNX network ({str(error).splitlines()[0]})") from error

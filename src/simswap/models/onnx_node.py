@@ -1,7 +1,8 @@
 """One node of an ONNX file, as the builders of its torch counterpart see it.
 
-A builder looks at a node when the file is read, refuses what it cannot honour, and returns the function that does the
-node's work and how many of the node's inputs that function takes when images flow. Attributes and constant inputs
+A builder looks at a node when the file is read, refuses what it cannot honor, and returns the function that does the
+node's work and how many of the node's inputs that function takes when images flow (a list of these for a node with
+several outputs, one an output). Attributes and constant inputs
 that steer a node (axes, pads, limits) are settled there, once. The functions are `functools.partial`s of module-level
 functions, so that a converted network can be copied and pickled.
 """
@@ -19,7 +20,7 @@ Built = tuple[Callable[..., Tensor], int]
 
 @dataclass
 class Node:
-    """One node of the file: its attributes, and the values of those inputs that are constant."""
+    """One node of the file: its attributes, the values of those inputs that are constant, and how many outputs."""
 
     file: str
     operator: str
@@ -28,6 +29,7 @@ class Node:
     attributes: dict[str, Any]
     inputs: list[str]
     constants: dict[str, Tensor]
+    outputs: int = 1
 
     def refuse(self, why: str) -> NoReturn:
         """Raises InputError that names the file, the operator, the node and the reason."""
