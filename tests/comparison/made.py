@@ -104,7 +104,7 @@ def write_evaluation(folder: Path, figures: dict, protocol: dict, name: str = "t
             **{f: v + np.sin(np.arange(PAIRS)) / 10 for f, v in values.items()},
         }) for key, (what, values) in swappers.items()
     ]  # fmt: skip
-    pq.write_table(pa.concat_tables(tables), folder / "evaluation_pairs.parquet")
+    pq.write_table(pa.concat_tables(tables, promote_options="default"), folder / "evaluation_pairs.parquet")
 
 
 def write_grid(path: Path, shade: float, faces: int = 0, across: int = 2) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from simswap.comparison.figures import REQUIRED, VALIDATED, Interval
 from simswap.errors import InputError
+from simswap.files import sha256_of
 from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (
@@ -30,11 +31,24 @@ Curve = tuple[list[float], list[float]]
 
 
 class Swapper(NamedTuple):
-    """What was measured beside a run: a control, or somebody else's swaps. kind as in evaluation.json."""
+    """A row of an evaluation. kind as there. missed: ``missed_results`` and ``missed_poses``, how many pairs have none.
+
+    checkpoint, sha256, iteration: of a network's file, where they are known.
+    """
 
     name: str
     kind: str
     figures: Mapping[str, Interval]
+    missed: Mapping[str, int] = {}
+    checkpoint: str = ""
+    sha256: str = ""
+    iteration: int | None = None
+
+    def same_as(self, other: "Swapper") -> bool:
+        """Whether both are one: by their files where these are known, else by their figures."""
+        if self.sha256 and other.sha256:
+            return self.sha256 == other.sha256
+        return repr(self.figures) == repr(other.figures)  # NaN is like itself here
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Run:
 
     name: in tables. where: its folder or address. pairs: the file with every pair's figures, where there is one.
     grid: its picture of swaps. swapper: its name in evaluation.json and in the file of pairs.
-    format: of its evaluation; older ones come without intervals.
+    format: of its evaluation; older ones come without intervals. missed, checkpoint, iteration: as of `Swapper`.
     """
 
     name: str
@@ -59,6 +73,9 @@ class Run:
     state: str = "finished"
     version: str = ""
     format: int = FORMAT
+    missed: Mapping[str, int] = field(default_factory=dict)
+    checkpoint: str = ""
+    iteration: int | None = None
 
     @property
     def seed(self) -> int:
@@ -129,6 +146,8 @@ def _load(
     own = [key for key, swapper in results.items() if swapper.kind == "trained"]
     if not has_config:  # somebody else's swaps, measured: each is a row of its own
         own = [key for key, swapper in results.items() if swapper.kind != "control"]
+    for key in own if has_config else ():
+        check_current(folder, results[key], status)
     if not own:
         raise InputError(f"{file} measures no trained swapper: evaluate the run's checkpoint")
     for key in own:
@@ -143,6 +162,9 @@ def _load(
             grid=grid if key == "trained" else None,
             swapper=key,
             format=evaluation["format"],
+            missed=results[key].missed,
+            checkpoint=results[key].checkpoint,
+            iteration=results[key].iteration,
             **shared,
         )
 
@@ -159,6 +181,26 @@ def check_state(folder: Path) -> Status | None:
     raise InputError(f"{folder} {state} {at} ({why}): go on with simswap-train resume={folder}, or leave it out")
 
 
+def check_current(folder: Path, measured: Swapper, status: Status | None) -> None:
+    """Raise InputError where a run's checkpoint is no longer the one that was measured.
+
+    Its hash is compared where the file is newer than the evaluation; ``last.ckpt`` must also be as far as the run is.
+    """
+    name = Path(measured.checkpoint).name
+    if not name:
+        return
+    evaluation, file = folder / EVALUATION, folder / "checkpoints" / name
+    changed = file.is_file() and measured.sha256 and file.stat().st_mtime_ns > evaluation.stat().st_mtime_ns \
+        and sha256_of(file) != measured.sha256
+    now = status.iteration if status and name == "last.ckpt" else None
+    behind = None not in (now, measured.iteration) and now != measured.iteration
+    if changed or behind:
+        then = "" if measured.iteration is None else f" at iteration {measured.iteration}"
+        told = f" (it is at {now} now)" if behind else ""
+        raise InputError(f"{evaluation} measured {name}{then}, and the run has changed it since{told}: run "
+                         f"simswap-evaluate checkpoint={file} again")
+
+
 def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper:
     """A result of an evaluation; where: its file or W&B's address. Raises InputError for one that is no such result."""
     try:
@@ -167,7 +209,10 @@ def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper
             for name, figure in entry.items()
             if isinstance(figure, Mapping) and "value" in figure
         }
-        return Swapper(key, entry["kind"], figures)
+        missed = {name: int(entry[name]) for name in ("missed_results", "missed_poses") if entry.get(name)}
+        iteration = entry.get("iteration")
+        return Swapper(key, entry["kind"], figures, missed, str(entry.get("checkpoint") or ""),
+                       str(entry.get("sha256") or ""), None if iteration is None else int(iteration))  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: results.{key} is no result ({error}); run simswap-evaluate again"
                          ) from error
@@ -209,14 +254,20 @@ def control_columns() -> list[str]:
 
 def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:
     """How a run validated, from its settings, in the words of evaluation.json's protocol where it has them."""
+
+    def settings(group: str) -> dict[str, Any]:
+        return {key: value for key, value in config.items() if key.startswith(f"{group}.")}
+
     persons, images = config.get("validation.persons"), config.get("validation.images_per_person")
     return {
         "name": "validation during training",
         "pairs": config.get("validation.pairs"),
         "gallery_persons": persons,
         "gallery_images": None if persons is None or images is None else persons * images,
-        "judge": {k: config[k] for k in ("judge._target_", "judge.path") if k in config},
-        "pose": {k: config[k] for k in ("pose._target_", "pose.path", "pose.pack") if k in config},
+        # without a judge the recogniser trained with judges
+        "judge": settings("judge") if config.get("judge._target_") else settings("recognition"),
+        "pose": settings("pose"),
+        "image_size": config.get("data.size"),
         "data": config.get("data.root"),
         "split": "val",
     }

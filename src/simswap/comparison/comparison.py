@@ -1,26 +1,19 @@
 """Everything that a page of a comparison says: variants, baseline, differences, front, and notes on them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from simswap.comparison.collected import Run, Swapper
 from simswap.comparison.figures import Figure, Interval, choose
+from simswap.comparison.one_ruler import check_one_ruler, mixed_figures, ruler_notes
 from simswap.comparison.pairs import PairTable, read_pairs
 from simswap.comparison.statistics import difference_over_seeds, pareto_front
 from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
-from simswap.errors import InputError
 from simswap.metrics.paired import PairedDifference, paired_difference
 from simswap.tracking.evaluation_format import FORMAT
-
-SAME_RULER = (
-    ("judge", "judges"), ("pose", "pose estimators"), ("gallery_persons", "gallery sizes"),
-    ("gallery_images", "gallery sizes"), ("name", "protocols"), ("pairs", "numbers of pairs"),
-    ("image_size", "picture sizes"), ("split", "splits"),
-)  # fmt: skip
-"""What runs of one table must have in common, and how it is called where they have not."""
 
 PERMUTATIONS = 999
 """Of a paired test: its smallest p is then 0.001, and forty runs are tested in seconds."""
@@ -75,6 +68,8 @@ def compare_runs(
     baseline or an unknown column.
     """
     check_one_ruler(runs)
+    mixed = mixed_figures(runs)
+    runs = [replace(run, figures={k: v for k, v in run.figures.items() if k not in mixed}) for run in runs]
     variants = fold(runs)
     base = choose_baseline(variants, baseline)
     figures = choose(columns, dict.fromkeys(name for run in runs for name in run.figures))
@@ -95,37 +90,8 @@ def compare_runs(
         title=title, variants=tuple(variants), baseline=base, columns=tuple(figures), settings=tuple(changed),
         common=common, others=_others(runs), differences=differences,
         front=tuple(variants[i].label for i in pareto_front(cost, gain)), protocol=runs[0].protocol,
-        notes=(*_notes(variants, runs), *notes), left_out=tuple(left_out),
+        notes=(*_notes(variants, runs), *mixed.values(), *ruler_notes(runs), *notes), left_out=tuple(left_out),
     )  # fmt: skip
-
-
-def check_one_ruler(runs: Sequence[Run]) -> None:
-    """Raise InputError, naming two runs and what differs, unless all were measured by one protocol and one judge."""
-    first = runs[0]
-    for run in runs[1:]:
-        for key, called in SAME_RULER:
-            ours, theirs = _identity(first.protocol.get(key)), _identity(run.protocol.get(key))
-            if ours != theirs:
-                raise InputError(
-                    f"{first.name} and {run.name} were measured with different {called} ({ours} and {theirs}), so "
-                    "their figures do not stand in one table: evaluate one again like the other, or compare runs of "
-                    "one kind"
-                )
-        same_pairs = run.protocol.get("pairs_sha256") and run.protocol.get("pairs_sha256") == first.protocol.get(
-            "pairs_sha256")
-        if not same_pairs and first.protocol.get("data") != run.protocol.get("data"):
-            raise InputError(
-                f"{first.name} and {run.name} were measured on different data ({first.protocol.get('data')} and "
-                f"{run.protocol.get('data')}), so their figures do not stand in one table: compare runs of one kind"
-            )
-
-
-def _identity(value: Any) -> Any:
-    """A network's name and the beginning of its file's hash; anything else as it is."""
-    if isinstance(value, Mapping) and "name" in value:
-        sha256 = value.get("sha256")
-        return f"{value['name']}, sha256 {sha256[:8]}" if sha256 else value["name"]
-    return value
 
 
 def _over_pairs(
@@ -144,11 +110,15 @@ def _over_pairs(
 
 
 def _others(runs: Sequence[Run]) -> tuple[Swapper, ...]:
-    """Controls and other swappers by name; the controls' figures are the same in all runs of the same pairs."""
+    """Controls and other swappers by name; the controls' figures are the same in all runs of the same pairs. Others
+    of one name that are not the same (another shipped checkpoint, say) are told apart by their run."""
     found: dict[str, Swapper] = {}
     for run in runs:
         for swapper in run.others:
-            found.setdefault(swapper.name, swapper)
+            kept = found.setdefault(swapper.name, swapper)
+            if swapper.kind != "control" and not kept.same_as(swapper):
+                name = f"{swapper.name} beside {run.name}"
+                found[name] = swapper._replace(name=name)
     return tuple(sorted(found.values(), key=lambda swapper: swapper.kind == "control"))
 
 

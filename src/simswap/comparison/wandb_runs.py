@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from simswap.comparison.collected import (
@@ -104,10 +104,16 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
     own = results.pop("trained", None)
     if own is None:
         raise InputError(f"{run.url}'s evaluation measures no trained swapper: evaluate the run's checkpoint")
+    step = summary.get(STEP_METRIC)
+    if PurePath(own.checkpoint).name == "last.ckpt" and own.iteration is not None and isinstance(step, int | float) \
+            and step + 1 > own.iteration:  # fmt: skip
+        raise InputError(f"{run.url}'s evaluation measured iteration {own.iteration}, and the run is at {step + 1:.0f} "
+                         "now: run simswap-evaluate on its checkpoint again")
     grid = summary.get(GRID)
     picture = _download(run, pictures, run.file(grid["path"])) if isinstance(grid, Mapping) else None
     return Run(figures=own.figures, others=tuple(results.values()), protocol=evaluation["protocol"], grid=picture,
-               swapper="trained", format=evaluation["format"], **shared)
+               swapper="trained", format=evaluation["format"], missed=own.missed, checkpoint=own.checkpoint,
+               iteration=own.iteration, **shared)  # fmt: skip
 
 
 def _last(value: Any) -> float:

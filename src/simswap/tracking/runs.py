@@ -33,10 +33,10 @@ def is_run(folder: Path) -> bool:
 def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
     """Run folders from what a person gives: a run, a folder of runs at any depth, a glob, or a list of these.
 
-    Returns (folder, named) in natural order (2 before 10), each once; named: the run itself was given, not found in a
-    folder. Raises InputError where a name leads to no run.
+    Returns (folder, named) in natural order (2 before 10), each once, by whatever links or spellings it is reached;
+    named: the run itself was given, not found in a folder. Raises InputError where a name leads to no run.
     """
-    found: dict[Path, bool] = {}
+    found: dict[Path, tuple[Path, bool]] = {}
     for text in [given] if isinstance(given, str) else given:
         pattern = os.path.expanduser(str(text))
         places = sorted(glob.glob(pattern), key=natural_key) if glob.has_magic(pattern) else [pattern]
@@ -47,17 +47,22 @@ def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
                 if Path(pattern).exists() else "is not there"
             raise InputError(f"runs: {text} {what}; give folders of runs as in outputs/demo/<time> or outputs/demo")
         for run, named in runs:
-            found[run] = found.get(run, False) or named
-    return list(found.items())
+            first, before = found.get(run.resolve(), (run, False))
+            found[run.resolve()] = first, before or named
+    return list(found.values())
 
 
-def _runs_below(folder: Path) -> Iterator[Path]:
+def _runs_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """above: the folders on the way, resolved: a link that leads back to one of them is not followed."""
+    here = folder.resolve()
+    if here in above:
+        return
     if is_run(folder):
         yield folder
     elif folder.is_dir():
         for child in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
             if child.is_dir() and child.name not in INSIDE_A_RUN:
-                yield from _runs_below(child)
+                yield from _runs_below(child, above | {here})
 
 
 def newest_grid(run: Path) -> Path | None:

@@ -19,6 +19,9 @@ BEST = {
 """What the summary has of a validation figure beside its last value."""
 
 PREFIX = "evaluation/"
+FACTS = PREFIX + "facts"
+"""Each swapper's plain values, by its name."""
+KEPT_FACTS = ("checkpoint", "sha256", "iteration", "missed_results", "missed_poses")
 KINDS, PROTOCOL, GRID = PREFIX + "kinds", PREFIX + "protocol", PREFIX + "grid"
 FORMAT_KEY = PREFIX + "format"
 
@@ -46,6 +49,8 @@ def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mappin
     interval, ``evaluation/<swapper>/<figure>`` of the others, and by which protocol."""
     kinds = {key: entry["kind"] for key, entry in results.items()}
     summary: dict[str, Any] = {FORMAT_KEY: FORMAT, PROTOCOL: dict(protocol), KINDS: kinds}
+    summary[FACTS] = {key: {name: entry[name] for name in KEPT_FACTS if name in entry}
+                      for key, entry in results.items()}  # fmt: skip
     for key, entry in results.items():
         for name, figure in entry.items():
             if isinstance(figure, Mapping) and "value" in figure:
@@ -63,7 +68,8 @@ def evaluation_in(summary: Mapping[str, Any], where: str = "the run's summary in
         place = _place(key)
         figures = {name.removeprefix(place): value for name, value in summary.items()
                    if name.startswith(place) and "/" not in name.removeprefix(place)}
-        results[key] = {"kind": kind, **figures}
+        facts = summary.get(FACTS)
+        results[key] = {"kind": kind, **figures, **(facts.get(key, {}) if isinstance(facts, Mapping) else {})}
     content = {"format": summary.get(FORMAT_KEY, 1), "protocol": summary[PROTOCOL], "results": results}
     return as_current(content, where)
 
