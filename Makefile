@@ -14,7 +14,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' \
 		|| { echo "error: Python 3.10 to 3.12 is needed; name one as PYTHON=…"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,notebooks,sweeps]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[all]'
 	@touch $@
 
 # The main job on the embedded default: render faces, align them, train for five minutes, measure on unseen persons.
@@ -45,8 +45,10 @@ ablation: install
 	$(BIN)/simswap-compare runs=$(ABLATION)/branches \
 		'baseline="SimSwap, layer_reduction=sum"' out=$(ABLATION)/compare
 
+# On WORKERS cores; a file's tests stay together, which share what they make. OPTIONS are pytest's.
+WORKERS ?= 2
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow --timeout=1800

@@ -5,16 +5,37 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
+# Where other processes take the cores, OpenMP's threads wait for each other: one is quicker for small networks. This is
+# for processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
 
+from tests.leftovers import Leftovers
+from tests.skips import NO_SHARED, AllThere
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-there", action="store_true",
+                     help="fail where a test is skipped for another reason than no GPU, shared files or browser")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # one of pytest-xdist's workers: the process that started it sees to both
+    if config.getoption("--all-there"):
+        config.pluginmanager.register(AllThere())
+    leftovers = Leftovers()
+    leftovers.begin()
+    config.pluginmanager.register(leftovers)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads():
-    """Where other processes take the cores, OpenMP's threads wait for each other: one is quicker for small networks."""
+    """As OMP_NUM_THREADS above, also where it was given otherwise."""
     torch.set_num_threads(1)
 
 
@@ -23,7 +44,7 @@ def shared() -> Path:
     """The folder with real faces and networks beside the checkout, or a skip."""
     folder = REPOSITORY.parent / "shared"
     if not (folder / "lfw" / "images").is_dir():
-        pytest.skip(f"real faces and networks are not there: {folder}")
+        pytest.skip(f"{NO_SHARED}: real faces and networks are not there: {folder}")
     return folder
 
 

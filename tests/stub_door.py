@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from simswap.config import front_door
 from simswap.errors import InputError
 from simswap.processes import run_in_processes
+from tests.waiting import written
 
 
 def be_job_7_in(folder: Path) -> None:
@@ -37,7 +38,7 @@ def start(*actions: str) -> Any:
 def job(cfg: DictConfig) -> tuple[float, float] | None:
     rank = int(os.environ["RANK"])
     run = Path(HydraConfig.get().runtime.output_dir)
-    (run / f"started_{rank}").write_text(f"{os.getpid()}")
+    written(run / f"started_{rank}", f"{os.getpid()}")
     action = cfg.actions[rank]
     if action == "wait":
         while not (run / "go").exists():
@@ -51,8 +52,8 @@ def job(cfg: DictConfig) -> tuple[float, float] | None:
     elif action == "interrupt":
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            (run / f"ready_{rank}").write_text("")
-            time.sleep(60)
+            written(run / f"ready_{rank}", "")
+            time.sleep(3600)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("go on with resume=here") from None
     return cfg.number, HydraConfig.get().job.num

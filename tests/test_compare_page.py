@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from html import unescape
 
 import pytest
@@ -13,6 +12,8 @@ from simswap.comparison.comparison import compare_runs
 from simswap.comparison.output import write_all
 from simswap.comparison.sections import sections_of
 from tests.comparison.made import made_run
+from tests.skips import NO_BROWSER
+from tests.waiting import finished
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -48,7 +49,7 @@ addEventListener("load", () => {  // by then every picture is loaded; no waiting
 def browser() -> str:
     found = next((path for path in map(shutil.which, BROWSERS) if path), None)
     if found is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+        pytest.skip(f"{NO_BROWSER}: none of {', '.join(BROWSERS)} is installed")
     return found
 
 
@@ -66,7 +67,7 @@ def test_the_page_in_a_browser(browser, tmp_path, width):
     page.write_text(page.read_text().replace("</body>", PROBE + "</body>"))
 
     command = [browser, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = finished(*command, capture_output=True, text=True)
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)

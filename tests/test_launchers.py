@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,17 @@ from simswap.config import CONF_DIR, check, front_door
 from simswap.errors import InputError
 from simswap.train import main
 from simswap.training.distributed import Processes
+from tests.skips import NO_GPU
 from tests.test_train import DEBUG, settings
+from tests.waiting import started
 
 SHORT = ["trainer.max_steps=2", "trainer.val_check_interval=2", "samples.every=2"]
 
 
 def train(*arguments: str, cwd: Path, environment: dict[str, str] | None = None, module=("-m", "simswap.train")):
-    """The command line in a process that is still running."""
-    return subprocess.Popen([sys.executable, *module, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}))
+    """The command line in a process that is still running, for a ``with`` block at whose end it is gone."""
+    return started(sys.executable, *module, *arguments, cwd=cwd, text=True, stdout=subprocess.PIPE,
+                   stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}))
 
 
 LAUNCHERS = {
@@ -40,9 +42,9 @@ LAUNCHERS = {
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_points_on_two_ranks_each(launcher, crops, tmp_path):
     arguments = [*DEBUG, f"data.root={crops}", *SHORT, "trainer.devices=2", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    started = train("-m", *arguments, *LAUNCHERS[launcher], cwd=tmp_path)
-    output, _ = started.communicate(timeout=900)
-    assert started.returncode == 0, output
+    with train("-m", *arguments, *LAUNCHERS[launcher], cwd=tmp_path) as sweep:
+        output, _ = sweep.communicate(timeout=900)
+    assert sweep.returncode == 0, output
     runs = sorted(path.parent for path in tmp_path.rglob("last.ckpt") for path in [path.parent])
     assert runs == [tmp_path / "sweep" / "0", tmp_path / "sweep" / "1"]
     ranks = [json.loads((run / "ranks.json").read_text()) for run in runs]
@@ -55,9 +57,10 @@ def test_two_points_on_two_ranks_each(launcher, crops, tmp_path):
 
 
 def both(crops, tmp_path, environments, *arguments):
-    processes = [train(*DEBUG, f"data.root={crops}", *SHORT, *arguments, cwd=tmp_path, environment=environment)
-                 for environment in environments]
-    return [(process.communicate(timeout=600)[0], process.returncode) for process in processes]
+    command = [*DEBUG, f"data.root={crops}", *SHORT, *arguments]
+    with ExitStack() as running:
+        processes = [running.enter_context(train(*command, cwd=tmp_path, environment=each)) for each in environments]
+        return [(process.communicate(timeout=600)[0], process.returncode) for process in processes]
 
 
 def one_run_of_two(folder: Path) -> Path:
@@ -92,10 +95,10 @@ def test_srun_on_two_nodes_makes_one_run(crops, tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_makes_one_run(crops, tmp_path):
-    started = train("--nproc-per-node=2", f"--master-port={free_port()}", "-m", "simswap.train", *DEBUG, *SHORT,
-                    f"data.root={crops}", "trainer.devices=2", cwd=tmp_path, module=("-m", "torch.distributed.run"))
-    output, _ = started.communicate(timeout=600)
-    assert started.returncode == 0, output
+    with train("--nproc-per-node=2", f"--master-port={free_port()}", "-m", "simswap.train", *DEBUG, *SHORT,
+               f"data.root={crops}", "trainer.devices=2", cwd=tmp_path, module=("-m", "torch.distributed.run")) as run:
+        output, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, output
     one_run_of_two(tmp_path)
 
 
@@ -201,9 +204,9 @@ def test_what_a_wandb_agent_starts_is_a_valid_run(door, tmp_path):
 @pytest.mark.slow
 def test_three_jobs_are_three_named_runs_of_one_group(crops, tmp_path):
     arguments = [*DEBUG, f"data.root={crops}", *SHORT, "logger.mode=offline", f"hydra.sweep.dir={tmp_path / 'try'}"]
-    started = train("-m", *arguments, "objective.weights.identity=1,2.5,20", cwd=tmp_path)
-    output, _ = started.communicate(timeout=600)
-    assert started.returncode == 0, output
+    with train("-m", *arguments, "objective.weights.identity=1,2.5,20", cwd=tmp_path) as sweep:
+        output, _ = sweep.communicate(timeout=600)
+    assert sweep.returncode == 0, output
     ids = set()
     for job, weight in enumerate(("1", "2.5", "20")):
         (file,) = (tmp_path / "try" / str(job)).glob("wandb/offline-run-*/run-*.wandb")
@@ -215,7 +218,7 @@ def test_three_jobs_are_three_named_runs_of_one_group(crops, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 def test_batch_norm_over_ranks_trains_on_gpus(crops, tmp_path, door):
     devices = min(2, torch.cuda.device_count())
     arguments = ["trainer.accelerator=gpu", f"trainer.devices={devices}", "strategy=ddp", "trainer.max_steps=2",

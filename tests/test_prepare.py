@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image
 from simswap.data.manifest import Manifest
 from simswap.faces.alignment import template_points
 from simswap.prepare import main
+from tests.waiting import DEADLINE, started, until
 
 HEADER = "NAME_ID,P1X,P1Y,P2X,P2Y,P3X,P3Y,P4X,P4Y,P5X,P5Y"
 
@@ -153,13 +153,11 @@ def test_ctrl_c_gives_one_line_and_exit_code_2(raw, tmp_path):
     with open(raw / "marks.csv", "a") as stream:
         points = ",".join(f"{value:.2f}" for value in template_points("ffhq", 64).reshape(-1))
         stream.writelines(f"Ann/x{number},{points}\n" for number in range(2000))
-    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True)
     crops = tmp_path / "out" / "crops"
-    deadline = time.monotonic() + 60
-    while not list(crops.rglob("*.png")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGINT)
-    complaint = process.communicate(timeout=30)[1]
+    with started(*command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: list(crops.rglob("*.png")), "the first crop", process)
+        os.killpg(process.pid, signal.SIGINT)
+        complaint = process.communicate(timeout=DEADLINE)[1]
     assert process.returncode == 2
     assert complaint == "error: interrupted; what was finished is kept, run the same command again to go on\n"
     assert list(crops.rglob("*.png"))

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from simswap.errors import InputError, JobFailed
 from simswap.files import claimed
 from simswap.folders import let_go, run_folder, run_record
 from tests.stub_door import be_job_7_in, start
+from tests.waiting import is_alive, started, until
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -35,13 +34,6 @@ def pids(folder: Path) -> list[int]:
     return [int(file.read_text()) for file in sorted(folder.glob("started_*"))]
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def test_the_value_of_rank_0_comes_back_with_config_and_job(run, tmp_path):
     assert run("done", "done") == (0.5, 7)  # the resolved number, and the number of the job in its sweep
     assert len(set(pids(tmp_path))) == 2
@@ -52,7 +44,7 @@ def test_a_killed_rank_ends_the_others_and_says_so(run, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "GRACE_SECONDS", 0.2)
     with pytest.raises(JobFailed, match=r"^rank 1 of 2 was killed by signal 9 \(SIGKILL\); the other"):
         run("wait", "kill")
-    assert not [pid for pid in pids(tmp_path) if alive(pid)]
+    assert not [pid for pid in pids(tmp_path) if is_alive(pid)]
 
 
 def test_errors_come_back_as_they_were_raised(run, monkeypatch):
@@ -66,8 +58,7 @@ def test_errors_come_back_as_they_were_raised(run, monkeypatch):
 
 def test_an_interrupt_reaches_every_rank_once(run, tmp_path):
     def interrupt():
-        while len(list(tmp_path.glob("ready_*"))) < 2:
-            time.sleep(0.02)
+        until(lambda: len(list(tmp_path.glob("ready_*"))) == 2, "two ranks that wait")
         os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=interrupt)
@@ -81,18 +72,13 @@ def test_an_interrupt_reaches_every_rank_once(run, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel to end children with their parent")
 def test_ranks_die_with_a_killed_parent(tmp_path):
-    command = [sys.executable, "-m", "tests.stub_door", str(tmp_path)]
-    parent = subprocess.Popen(command, cwd=REPOSITORY)
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("started_*"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    children = pids(tmp_path)
-    assert len(children) == 2
-    parent.kill()
-    parent.wait()
-    while any(alive(pid) for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(alive(pid) for pid in children)
+    # What a killed parent can not remove any more stays in the test's own folder.
+    place = os.environ | {"TMPDIR": str(tmp_path)}
+    with started(sys.executable, "-m", "tests.stub_door", tmp_path, cwd=REPOSITORY, env=place) as parent:
+        children = until(lambda: len(pids(tmp_path)) == 2 and pids(tmp_path), "two ranks", parent)
+        parent.kill()
+        parent.wait()
+        until(lambda: not any(is_alive(pid) for pid in children), "the end of both ranks")
 
 
 # What torchrun and srun put into the environment.

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from simswap import checkpoint
 from simswap.tracking.status import read_status
 from simswap.train import main
 from simswap.training.module import SimSwapModule
+from tests.waiting import DEADLINE, started, until
+from tests.waiting import finished as finished_process
 
 DEBUG = ["experiment=debug", "logger.mode=disabled", "trainer.accelerator=cpu",
          "data.fractions={train: 0.5, val: 0.25, test: 0.25}", "objective.feature_matching.last_layer=2"]
@@ -34,7 +35,7 @@ def finished(crops, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "finished"
     command = [sys.executable, "-m", "simswap.train", *settings(crops, run), "progress_every=6"]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=one_thread)
+    done = finished_process(*command, capture_output=True, text=True, env=one_thread)
     assert done.returncode == 0, done.stderr
     (run / "output.txt").write_text(done.stdout + done.stderr)
     return run
@@ -210,13 +211,11 @@ def test_ctrl_c_saves_and_can_be_resumed(crops, tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "simswap.train", *settings(crops, run), "trainer.max_steps=100000",
                "trainer.val_check_interval=100000", "samples.every=100000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"OMP_NUM_THREADS": "1"})
-    deadline = time.time() + 120
-    while not (run / "checkpoints" / "last.ckpt").is_file() and time.time() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                 env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+        until((run / "checkpoints" / "last.ckpt").is_file, "the first checkpoint", process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode == 2, errors
     assert "error: interrupted" in errors
     assert "Traceback" not in errors
@@ -224,7 +223,6 @@ def test_ctrl_c_saves_and_can_be_resumed(crops, tmp_path):
     assert content["global_step"] > 0
     assert not [p for p in run.rglob("*") if p.name.endswith((".part", ".tmp"))]
     shutil.rmtree(run)
-
 
 
 

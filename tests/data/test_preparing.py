@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tests.waiting import DEADLINE, group_is_alive, started, until
 
 from simswap.data import aligning
 from simswap.data.aligning import CropSettings
@@ -334,14 +334,6 @@ if __name__ == "__main__":
 """
 
 
-def _alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_ended_by_a_signal_keeps_its_work_and_goes_on(tmp_path, kind):
     """With signal 9 and with Ctrl-C, with worker processes: no worker stays, nothing is lost or half-written."""
@@ -352,23 +344,19 @@ def test_a_run_ended_by_a_signal_keeps_its_work_and_goes_on(tmp_path, kind):
         os.link(tmp_path / "raw" / "p0" / "0.png", tmp_path / "raw" / f"{name}.png")
     table = _table(tmp_path / "l.csv", names)
     crops = tmp_path / "out" / "crops"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, tmp_path], start_new_session=True, stderr=subprocess.PIPE, text=True,
-        stdout=subprocess.DEVNULL,
+    with started(
+        sys.executable, "-c", SCRIPT, tmp_path, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(tmp_path)},  # what a killed process can not remove any more
         # a suite that a shell started in the background ignores Ctrl-C, and so would its children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list(crops.rglob("*.png")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    if kind == signal.SIGKILL:
-        process.kill()  # the parent alone: the workers must notice
-    else:
-        os.killpg(process.pid, kind)  # as a terminal sends Ctrl-C: to all of them
-    complaint = process.communicate(timeout=30)[1]
-    while _alive(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _alive(process.pid)
+    ) as process:  # fmt: skip
+        until(lambda: list(crops.rglob("*.png")), "the first crop", process)
+        if kind == signal.SIGKILL:
+            process.kill()  # the parent alone: the workers must notice
+        else:
+            os.killpg(process.pid, kind)  # as a terminal sends Ctrl-C: to all of them
+        complaint = process.communicate(timeout=DEADLINE)[1]
+        until(lambda: not group_is_alive(process.pid), "the end of all workers")
     if kind == signal.SIGINT:
         assert complaint.count("Traceback") <= 1  # the parent's own; a front door makes one line of it
         assert complaint.rstrip().endswith("KeyboardInterrupt")

@@ -2,9 +2,9 @@
 
 import csv
 import logging
-import multiprocessing
 
 import pytest
+from tests.waiting import side_by_side
 
 from simswap.data.manifest import Manifest
 from simswap.data.unreadable import UnreadableCrops
@@ -63,13 +63,8 @@ def _add_forty(manifest, file, start):
 
 def test_two_ranks_share_one_list(manifest, tmp_path):
     file = tmp_path / "unreadable.csv"
-    context = multiprocessing.get_context("fork")
-    ranks = [context.Process(target=_add_forty, args=(manifest, file, start)) for start in (0, 6)]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join(60)
-        assert rank.exitcode == 0
+    with side_by_side(_add_forty, (manifest, file, 0), (manifest, file, 6)):
+        pass
     assert sorted(int(row["row"]) for row in listed(file)) == list(range(12))
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import cv2
@@ -14,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from pyarrow import parquet
 from tests.evaluation.lookalike import FRAMES, film, write_lookalike, write_video
 from tests.test_train import one_line
+from tests.waiting import DEADLINE, started
 
 from simswap.data.video import count_frames, read_frames
 from simswap.evaluate import main
@@ -130,12 +130,12 @@ def equal(one, two) -> None:
 def test_two_ranks_and_a_second_run_agree_exactly_with_one(whole, videos, tmp_path, door, monkeypatch):
     more = ["protocol.jitter=true"]
     place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    other = subprocess.Popen([sys.executable, "-m", "simswap.evaluate", *command(videos, tmp_path, *more)],
-                             env=os.environ | place | {"RANK": "1", "OMP_NUM_THREADS": "1"})  # fmt: skip
-    for name, value in {**place, "RANK": "0"}.items():
-        monkeypatch.setenv(name, value)
-    start(command(videos, tmp_path, *more))
-    assert other.wait(timeout=250) == 0
+    with started(sys.executable, "-m", "simswap.evaluate", *command(videos, tmp_path, *more),
+                 env=os.environ | place | {"RANK": "1", "OMP_NUM_THREADS": "1"}) as other:  # fmt: skip
+        for name, value in {**place, "RANK": "0"}.items():
+            monkeypatch.setenv(name, value)
+        start(command(videos, tmp_path, *more))
+        assert other.wait(timeout=DEADLINE) == 0
     for name in (*place, "RANK"):
         monkeypatch.delenv(name)
     equal(whole, tmp_path)

@@ -3,13 +3,13 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.sweep_app import main
+from tests.waiting import finished
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -35,8 +35,8 @@ def test_a_study_killed_twice_ends_with_twelve_different_trials(tmp_path):
     run = command(sweep, "sweep=optuna", "sweep.trials=12", "generator.blocks=3,5,9")
     codes, folders_before = [], {}
     for _ in range(3):
-        done = subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, timeout=200,
-                              env=os.environ | {"STUB_KILL": str(kill)})
+        done = finished(*run, cwd=REPOSITORY, capture_output=True, text=True,
+                        env=os.environ | {"STUB_KILL": str(kill), "TMPDIR": str(tmp_path)})
         codes.append(done.returncode)
         for job, point in folders_before.items():
             assert points(sweep)[job] == point  # no folder is written over

@@ -9,14 +9,14 @@ import json
 import os
 import pty
 import socket
-import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.waiting import finished as ended
+from tests.waiting import until
 
 from simswap.errors import InputError
 from simswap.tracking.logger import alert, build_loggers, finish, log_picture
@@ -104,8 +104,9 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
         cases[name] = {"folder": folder, "jobs": 2 if name == "refused" else 1, "environment": environment,
                        "terminal": terminal if "terminal" in name else None}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", CASES, json.dumps(list(cases.values()))], env=environment, timeout=120,
-                   check=True, pass_fds=[terminal])
+    done = ended(sys.executable, "-c", CASES, json.dumps(list(cases.values())), env=environment,
+                 pass_fds=[terminal])
+    assert done.returncode == 0
     os.close(terminal)
     os.close(user)
     folders = {name: Path(case["folder"]) for name, case in cases.items()}
@@ -120,7 +121,7 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
 def test_goes_on_offline_by_itself(outcomes, case):
     outcome = outcomes[case]
     assert all(offline for offline, _ in outcome["modes"])
-    assert outcome["seconds"] < 30
+    assert outcome["seconds"] < 90  # W&B by itself waits for 90 s and more, and a busy machine adds to our 4
     said = [line for line in outcome["said"] if line.startswith("W&B")]
     assert len(said) == len(outcome["modes"])
     assert all("goes on offline (" in line and "wandb sync " in line for line in said)
@@ -189,8 +190,6 @@ def test_offline_run_keeps_names_and_pictures(tmp_path):
     finally:
         finish(loggers)
     (record,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
-    deadline = time.monotonic() + 60  # W&B's own process may still be writing
-    while b"The discriminators win outright" not in record.read_bytes():  # to be uploaded
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    # W&B's own process may still be writing what is to be uploaded.
+    until(lambda: b"The discriminators win outright" in record.read_bytes(), "the alert in the run's file")
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/files/media/images/samples_*.png"))

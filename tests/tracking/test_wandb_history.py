@@ -1,10 +1,10 @@
 """A run's history in W&B over several starts: no row twice, none missing."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from tests.waiting import until
 
 from simswap.tracking.logger import build_loggers, finish, log_watch
 from simswap.tracking.wandb_history import offline_fragments, steps_of
@@ -31,9 +31,7 @@ def fragments(run: Path) -> list[Path]:
 
 def held(fragment: Path, expected: set[int]) -> set[int]:
     """The file's steps, as soon as W&B's own process, which outlives `finish`, has written the expected ones."""
-    deadline = time.monotonic() + 30
-    while not expected <= steps_of(fragment) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: expected <= steps_of(fragment), f"steps {sorted(expected)[:9]} in {fragment}")
     return steps_of(fragment)
 
 

@@ -2,10 +2,10 @@
 
 import json
 import math
-import time
 
 import pytest
 from PIL import Image
+from tests.waiting import until
 
 from simswap.tracking.logger import build_loggers, finish
 from simswap.tracking.metrics_csv import MetricsCsvLogger
@@ -36,8 +36,7 @@ def last_fragment(run, name, value):
     own process may still be writing it."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    deadline = time.monotonic() + 30
-    while True:
+    def look():
         file = max(offline_fragments(run, known_as(run).id), key=lambda path: path.stat().st_mtime_ns)
         names, summary = None, {}
         for content in records(file.read_bytes()):
@@ -47,9 +46,9 @@ def last_fragment(run, name, value):
                 names = (record.run.display_name, record.run.run_group, record.run.project)
             for item in record.summary.update:
                 summary["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
-        if summary.get(name) == value or time.monotonic() > deadline:
-            return names, summary
-        time.sleep(0.05)
+        return (names, summary) if summary.get(name) == value else None
+
+    return until(look, f"{name} = {value} in the summary")
 
 
 def test_training_by_hand(tmp_path):

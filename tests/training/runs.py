@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 
 from simswap.train import main
 from simswap.training.module import SimSwapModule
+from tests.waiting import DEADLINE, end_group
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["simswap.train", "tests.training.runs"])
@@ -39,18 +41,28 @@ def start(arguments: list[str], output: Path, trouble: str = "") -> BaseProcess:
     return process
 
 
-def finish(arguments: list[str], output: Path, trouble: str = "", seconds: float = 200) -> int:
+def finish(arguments: list[str], output: Path, trouble: str = "", seconds: float = DEADLINE) -> int:
     """`start`, and wait for its exit code: below 0, a signal."""
     process = start(arguments, output, trouble)
     process.join(seconds)
     if process.exitcode is None:
-        process.kill()
+        kill(process)
         raise AssertionError(f"it did not end in {seconds} s: {output.read_text()[-2000:]}")
     return process.exitcode
 
 
+def kill(process: BaseProcess) -> None:
+    """Signal 9 to it, and to its loader's workers when it is gone: nothing of a run outlives its test."""
+    process.kill()
+    process.join()
+    assert process.pid is not None
+    end_group(process.pid)
+
+
 def _run(arguments: list[str], output: str, trouble: str) -> None:
     os.setsid()
+    # What a killed process can not remove any more stays in its test's own folder.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(Path(output).parent)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)

@@ -23,6 +23,7 @@ from simswap.training.distributed import (
 from simswap.training.gpu_pool import lent
 from simswap.training.same_weights import SameWeights
 from tests.test_train import settings
+from tests.waiting import DEADLINE, side_by_side, until
 
 
 def trainer(**keys):
@@ -111,14 +112,9 @@ def borrow(pool, count, folder, seconds, times):
 
 
 def test_no_gpu_is_lent_twice_at_a_time(tmp_path):
-    context = multiprocessing.get_context("fork")
-    times = context.Queue()
-    jobs = [context.Process(target=borrow, args=(["a", "b", 2], count, tmp_path, 0.3, times)) for count in (1, 2, 1, 2)]
-    for job in jobs:
-        job.start()
-    held = [times.get(timeout=60) for _ in jobs]
-    for job in jobs:
-        job.join()
+    times = multiprocessing.get_context("fork").Queue()
+    with side_by_side(borrow, *[(["a", "b", 2], count, tmp_path, 0.3, times) for count in (1, 2, 1, 2)]) as jobs:
+        held = [times.get(timeout=DEADLINE) for _ in jobs]
     assert sorted(len(gpus) for gpus, *_ in held) == [1, 1, 2, 2]
     for i, (gpus, begin, end) in enumerate(held):
         assert set(gpus) <= {"a", "b", "2"}
@@ -128,12 +124,13 @@ def test_no_gpu_is_lent_twice_at_a_time(tmp_path):
 
 def test_a_killed_borrower_gives_back(tmp_path):
     context = multiprocessing.get_context("fork")
-    job = context.Process(target=borrow, args=(["a"], 1, tmp_path, 60, context.Queue()))
+    job = context.Process(target=borrow, args=(["a"], 1, tmp_path, 3600, context.Queue()))
     job.start()
-    while not (tmp_path / "a.lock").exists():
-        time.sleep(0.02)
-    job.kill()
-    job.join()
+    try:
+        until((tmp_path / "a.lock").exists, "the borrowed GPU's lock file")
+    finally:
+        job.kill()
+        job.join()
     with lent(["a"], 1, tmp_path) as gpus:
         assert gpus == ["a"]
 
@@ -145,8 +142,8 @@ def test_pools_that_do_not_do(tmp_path):
         pass
 
 
-def compare_on_rank(rank, port, folder):
-    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+def compare_on_rank(rank, folder):
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", world_size=2, rank=rank)
     module = torch.nn.Linear(2, 2)
     module.device = torch.device("cpu")
     torch.nn.init.constant_(module.weight, 0.25)
@@ -161,15 +158,8 @@ def compare_on_rank(rank, port, folder):
 
 
 def test_ranks_that_drift_apart_are_found_out(tmp_path):
-    from lightning.fabric.plugins.environments.lightning import find_free_network_port
-
-    context = multiprocessing.get_context("fork")
-    port = find_free_network_port()
-    jobs = [context.Process(target=compare_on_rank, args=(rank, port, tmp_path)) for rank in range(2)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
+    with side_by_side(compare_on_rank, (0, tmp_path), (1, tmp_path)):
+        pass
     for rank in range(2):
         assert (tmp_path / str(rank)).read_text().startswith("at iteration 12 the ranks have different weights: rank 0")
     assert not (tmp_path / "ranks.json").exists()

@@ -16,7 +16,8 @@ from simswap.folders import run_of
 from simswap.tracking.status import read_status
 from simswap.train import main
 from simswap.training.resuming import newest_checkpoint
-from tests.training.runs import SMALL, content_of, differences, finish, start
+from tests.training.runs import SMALL, content_of, differences, finish, kill, start
+from tests.waiting import DEADLINE, until
 
 LONG = [
     *SMALL, "data.workers=2", "data.augmentation={flip: 0.5, colour: 0.2}", "trainer.max_steps=10",
@@ -92,11 +93,10 @@ def test_killed_at_20_random_moments(crops, tmp_path):
         arguments = [*longer, f"hydra.run.dir={run}"]
         while True:
             process = start(arguments, output)
-            process.join(moments.uniform(0.2, 1.2) * seconds if kills < 20 else 200)
+            process.join(moments.uniform(0.2, 1.2) * seconds if kills < 20 else DEADLINE)
             if process.exitcode is not None:
                 break
-            process.kill()
-            process.join()
+            kill(process)
             kills += 1
             status = read_status(run)
             reached.append(status.iteration if status else 0)
@@ -114,11 +114,10 @@ def test_two_ranks_killed_and_resumed(crops, tmp_path):
     assert finish([*two, f"hydra.run.dir={tmp_path / 'whole'}"], output, seconds=600) == 0, output.read_text()
     run = tmp_path / "run"
     process = start([*two, f"hydra.run.dir={run}", "trainer.max_steps=100000"], output)
-    deadline = time.monotonic() + 300
-    while not (run / "checkpoints" / "previous.ckpt").is_file() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.kill()
-    process.join()
+    try:
+        until((run / "checkpoints" / "previous.ckpt").is_file, "the second checkpoint")
+    finally:
+        kill(process)
     before = torch.load(run / "checkpoints" / "previous.ckpt", weights_only=True)["global_step"]
     assert 0 < before < 10
     assert finish([f"resume={run}", "trainer.max_steps=10"], output, seconds=600) == 0, output.read_text()

@@ -1,12 +1,12 @@
 """Two ranks whose batch norms have seen other pictures go on with rank 0's statistics."""
 
-import multiprocessing
 from types import SimpleNamespace
 
 import torch
 from torch import nn
 
 from simswap.training.same_statistics import SameStatistics
+from tests.waiting import side_by_side
 
 
 def share_on_rank(rank, folder):
@@ -22,12 +22,8 @@ def share_on_rank(rank, folder):
 
 
 def test_buffers_are_rank_0s_and_weights_stay(tmp_path):
-    context = multiprocessing.get_context("fork")
-    jobs = [context.Process(target=share_on_rank, args=(rank, tmp_path)) for rank in range(2)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
+    with side_by_side(share_on_rank, (0, tmp_path), (1, tmp_path)):
+        pass
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     # one batch of ones on rank 0, momentum 0.1; the counter of batches is an integer and comes along
     torch.testing.assert_close(first["0.running_mean"], torch.tensor([0.1, 0.1]))
