@@ -1,9 +1,11 @@
 """The files of a comparison, written whole or not at all."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from simswap.comparison.charts.rendering import render
+from simswap.comparison.charts.rendering import Rendered, render
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.page import Section, html_page, markdown_page
 from simswap.comparison.swaps import sheet
@@ -28,7 +30,11 @@ def check_folder(out: Path) -> Path:
 def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], made: str) -> Path:
     """Figures and tables first, the page last, so that where it is, everything is. Returns the page's path."""
     swaps = next((list(s.swaps) for s in sections if s.swaps), [])
-    plots = render([chart for section in sections for chart in section.charts])
+    plots, notes = render([chart for section in sections for chart in section.charts])
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    comparison = replace(comparison, notes=(*comparison.notes, *notes))
+    sections = [kept for section in sections if (kept := _without_failed(section, plots))]
     for name, plot in plots.items():
         with whole_file(out / "figures" / f"{name}.png") as part:
             part.write_bytes(plot.png)
@@ -44,3 +50,9 @@ def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], ma
         with whole_file(out / name) as part:
             part.write_text(text, encoding="utf-8")
     return out / PAGE
+
+
+def _without_failed(section: Section, plots: Mapping[str, Rendered]) -> Section | None:
+    """The section with the charts that were drawn; None where there were others and nothing is left."""
+    kept = replace(section, charts=tuple(chart for chart in section.charts if chart.name in plots))
+    return kept if kept.charts or not section.charts or kept.tables or kept.folded else None

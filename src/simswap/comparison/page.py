@@ -10,6 +10,7 @@ from simswap import __version__
 from simswap.comparison.charts.drawing import Chart
 from simswap.comparison.charts.rendering import Rendered
 from simswap.comparison.comparison import Comparison
+from simswap.comparison.escaping import markdown_text
 from simswap.comparison.summary import at_a_glance, protocol_words
 from simswap.comparison.swaps import SwapRow, cell_png
 from simswap.comparison.tables import Cell, Table, markdown
@@ -66,20 +67,22 @@ def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mappin
 
 def markdown_page(comparison: Comparison, sections: Sequence[Section], made: str) -> str:
     """The same content for a repository or a W&B report; plots are the PNG files beside it."""
-    lines = [f"# {comparison.title}", "", *(f"{s}\n" for s in at_a_glance(comparison))]
-    lines += [f"> {note}\n" for note in comparison.notes]
-    lines += [f"> Left out: {line}\n" for line in comparison.left_out]
+    shown = markdown_text
+    lines = [f"# {shown(comparison.title)}", "", *(f"{shown(s)}\n" for s in at_a_glance(comparison))]
+    lines += [f"> {shown(note)}\n" for note in comparison.notes]
+    lines += [f"> Left out: {shown(line)}\n" for line in comparison.left_out]
     for section in sections:
-        lines += [f"## {section.title}", ""]
+        lines += [f"## {shown(section.title)}", ""]
         for chart in section.charts:
-            lines += [f"![{chart.alt}](figures/{chart.name}.png)", "", chart.caption, ""]
+            lines += [f"![{shown(chart.alt)}](figures/{chart.name}.png)", "", shown(chart.caption), ""]
         if section.swaps:
             lines += ["![The same targets and sources, swapped by every variant](figures/swaps.png)", ""]
         for table in section.tables:
             lines += [markdown(table), ""]
-        lines += [section.caption, ""] if section.caption else []
+        lines += [shown(section.caption), ""] if section.caption else []
         lines += [f"{section.folded_title}:", "", markdown(section.folded), ""] if section.folded else []
-    lines += ["## How it was measured", "", *(f"- {what}: {words}" for what, words in protocol_words(comparison)), "",
+    lines += ["## How it was measured", "",
+              *(f"- {what}: {shown(words)}" for what, words in protocol_words(comparison)), "",
               f"Written by simswap-compare (SimSwap Lab {__version__}), {made}."]
     return "\n".join(lines) + "\n"
 

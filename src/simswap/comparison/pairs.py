@@ -24,7 +24,7 @@ def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
     """(tables by ``<where>:<swapper>``, notes): the pairs of all runs that share them.
 
     Paired tests need the same pairs: runs with other pairs than most, or whose pairs were not kept, have no table and
-    are named in a note. Raises InputError for a file of pairs that cannot be read.
+    are named in a note; so are those whose file of pairs cannot be read.
     """
     hashes: dict[str, list[Run]] = {}
     for run in runs:
@@ -44,7 +44,13 @@ def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
                      "for paired tests.")
     elif unknown:
         notes.append("No figures of single pairs were kept (evaluation_pairs.parquet), so there are no paired tests.")
-    tables = {f"{run.where}:{run.swapper}": _read(run) for run in largest if run.pairs is not None}
+    tables = {}
+    for run in largest:
+        try:
+            if run.pairs is not None:
+                tables[f"{run.where}:{run.swapper}"] = _read(run)
+        except InputError as error:  # it costs this run's paired tests alone
+            notes.append(f"{run.name} has no paired test: {error}.")
     return tables, notes
 
 

@@ -55,7 +55,7 @@ def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str
         orderings and Section("orderings", "The article's orderings", (orderings,), caption=ORDERINGS),
         _drawn("curves", "Learning curves", [curves_chart(comparison, curves)]),
         Section("swaps", "The same faces, swapped by each", swaps=tuple(swaps), caption=" ".join([SWAPS, *missing]))
-        if swaps else None,
+        if swaps else (Section("swaps", "The same faces", caption=" ".join(missing)) if missing else None),
         _drawn("sweep", "The sweep", [importance_chart(comparison), parallel_chart(comparison)]),
         Section("runs", "Every run", (runs_table(comparison),)),
     ]  # fmt: skip

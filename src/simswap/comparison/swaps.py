@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,8 @@ def read_grid(path: Path) -> Grid:
         with Image.open(path) as picture:
             text = {k: v for k, v in getattr(picture, "text", {}).items() if not k.startswith("XML:")}
             pixels = np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError,
+            Image.DecompressionBombError) as error:  # fmt: skip
         raise InputError(f"{path} is no picture that can be read ({error})") from error
     across = next((n for n in range(2, 64) if _is_grid(pixels, n)), None)
     if across is None:
@@ -72,21 +74,29 @@ def _is_grid(pixels: np.ndarray, across: int) -> bool:
 
 
 def side_by_side(comparison: Comparison, rows: int) -> tuple[list[SwapRow], list[str]]:
-    """Up to ``rows`` pairs of faces that most variants' grids share, and a note on who is not among them.
+    """Up to ``rows`` pairs of faces that most variants' grids share, and notes on who is not among them and on pictures
+    that cannot be used.
 
     Of each variant the run of the smallest seed that shows these faces.
     """
     grids: dict[str, dict[str, Grid]] = {}  # faces → variant → grid
+    broken: list[str] = []
+    if rows < 1:
+        return [], []
     for variant in comparison.variants:
         for run in sorted(variant.runs, key=lambda run: run.seed):
             if run.grid is not None:
-                grid = read_grid(run.grid)
+                try:
+                    grid = read_grid(run.grid)
+                except InputError as error:  # it costs itself alone
+                    broken.append(f"Left out: {error}.")
+                    continue
                 grids.setdefault(grid.faces, {}).setdefault(variant.label, grid)
-    if not grids or rows < 1:
-        return [], []
+    if not grids:
+        return [], broken
     shown = max(grids.values(), key=len)
     missing = [v.label for v in comparison.variants if v.label not in shown]
-    notes = [f"Without a picture of these faces: {', '.join(missing)}."] if missing else []
+    notes = [*broken, *([f"Without a picture of these faces: {', '.join(missing)}."] if missing else [])]
     first = next(iter(shown.values()))
     down, across = first.swaps.shape[:2]
     places = [(k % down, (k + k // down) % across) for k in range(min(rows, down * across))]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simswap.comparison.comparison import Comparison, Difference
+from simswap.comparison.escaping import csv_value, markdown_text
 from simswap.comparison.figures import KNOWN, Figure, Interval
 from simswap.comparison.orderings import facets, findings
 from simswap.comparison.published import PUBLISHED
@@ -130,13 +131,14 @@ def runs_table(comparison: Comparison) -> Table:
 def markdown(table: Table) -> str:
     """The table in Markdown."""
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(cells) + " |"
 
-    heads = [f"{name} ({unit})" if unit else name for name, unit in table.heads]
+    heads = [markdown_text(f"{name} ({unit})" if unit else name) for name, unit in table.heads]
     lines = [line(heads), line(["---", *["---:"] * (len(heads) - 1)])]
     for row in (*table.rows, *table.apart):
         lines.append(line([
-            (f"**{c.text}**" if c.best else c.text) + (f" ({c.note})" if c.note else "") for c in row]))
+            (f"**{markdown_text(c.text)}**" if c.best else markdown_text(c.text))
+            + (f" ({markdown_text(c.note)})" if c.note else "") for c in row]))
     return "\n".join(lines)
 
 
@@ -189,7 +191,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()})
+        writer.writerow({k: "" if isinstance(v, float) and math.isnan(v) else csv_value(v) for k, v in row.items()})
     return buffer.getvalue()
 
 

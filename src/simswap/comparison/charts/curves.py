@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure as Plot
 
-from simswap.comparison.charts.drawing import Chart, is_narrow, new_figure
+from simswap.comparison.charts.drawing import Chart, is_narrow, legend_text, new_figure
 from simswap.comparison.charts.tradeoff import labelled
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.figures import VALIDATED, figure
@@ -60,7 +60,7 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
             axes.plot(steps, factor * mean, color=variant.colour, linewidth=1.5 if front else 0.8,
                       alpha=1.0 if front else 0.45, marker=variant.mark if front else None, markevery=[-1],
                       markersize=5.5, markeredgecolor="white", markeredgewidth=0.6, zorder=3 if front else 2,
-                      label=variant.short if front else None)
+                      label=legend_text(variant.short) if front else None)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     plot.legend(handles, labels, loc="outside lower left", ncols=_legend_columns(labels, width), handlelength=1.6,
                 columnspacing=1.2)

@@ -51,6 +51,7 @@ STYLE: Any = {
     "savefig.facecolor": "white",
     "svg.fonttype": "path",  # text as outlines: the same on every machine
     "axes.unicode_minus": True,
+    "text.parse_math": False,  # a $ in a name is a dollar
 }
 
 
@@ -70,6 +71,11 @@ def style() -> Iterator[None]:
     """Matplotlib in the page's style; the settings of the process stay as they were."""
     with matplotlib.rc_context(STYLE):
         yield
+
+
+def legend_text(name: str) -> str:
+    """A name as a label of a legend, which leaves out those that begin with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def new_figure(width: float, height: float) -> Figure:

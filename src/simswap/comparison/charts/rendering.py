@@ -20,8 +20,11 @@ class Rendered(NamedTuple):
     png: bytes
 
 
-def render(charts: Sequence[Chart]) -> dict[str, Rendered]:
-    """Every chart, by its name; the pictures do not depend on how many processes draw them."""
+def render(charts: Sequence[Chart]) -> tuple[dict[str, Rendered], list[str]]:
+    """Every chart, by its name; the pictures do not depend on how many processes draw them.
+
+    A chart that cannot be drawn costs itself alone: it is missing, and a note says why.
+    """
     tasks = [(index, width) for width in (WIDE, NARROW) for index in range(len(charts))]
     count = min(usable_cores() if _may_fork() else 1, len(tasks))
     if count > 1:
@@ -32,11 +35,21 @@ def render(charts: Sequence[Chart]) -> dict[str, Rendered]:
                 pictures = list(pool.map(_render_taken, tasks))
     else:
         pictures = [_render(charts[index], width) for index, width in tasks]
-    wide, narrow = pictures[: len(charts)], pictures[len(charts) :]
-    return {
-        chart.name: Rendered(svg, small, png)
-        for chart, (svg, png), (small, _) in zip(charts, wide, narrow, strict=True)
-    }
+    made, notes = {}, []
+    for chart, wide, narrow in zip(charts, pictures[: len(charts)], pictures[len(charts) :], strict=True):
+        if wide.fault or narrow.fault:
+            notes.append(f"The chart {chart.name} could not be drawn ({wide.fault or narrow.fault}).")
+        else:
+            made[chart.name] = Rendered(wide.svg, narrow.svg, wide.png)
+    return made, notes
+
+
+class _Drawn(NamedTuple):
+    """One width of a chart, or why there is none."""
+
+    svg: str = ""
+    png: bytes = b""
+    fault: str = ""
 
 
 def _may_fork() -> bool:
@@ -51,12 +64,15 @@ def _take(charts: Sequence[Chart]) -> None:
     _taken.extend(charts)
 
 
-def _render_taken(task: tuple[int, float]) -> tuple[str, bytes]:
+def _render_taken(task: tuple[int, float]) -> _Drawn:
     index, width = task
     return _render(_taken[index], width)
 
 
-def _render(chart: Chart, width: float) -> tuple[str, bytes]:
+def _render(chart: Chart, width: float) -> _Drawn:
     """The chart at this width: SVG and, of the wide one, PNG."""
-    figure = drawn(chart, width)
-    return svg_text(chart, figure), png_bytes(figure) if width == WIDE else b""
+    try:
+        figure = drawn(chart, width)
+        return _Drawn(svg_text(chart, figure), png_bytes(figure) if width == WIDE else b"")
+    except Exception as error:  # whatever a plotting library raises for a name or a number that nobody thought of
+        return _Drawn(fault=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
