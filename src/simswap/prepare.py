@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from simswap.config import build, front_door
 from simswap.data.aligning import SUFFIXES, CropSettings
 from simswap.data.landmarks import LandmarkTable
-from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE, read_csv
-from simswap.data.preparing import Summary, copy_table, prepare_folder
+from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE
+from simswap.data.preparing import Summary, check_folders, copy_table, prepare_folder
+from simswap.data.tables import read_table
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 
@@ -29,6 +30,8 @@ def run(cfg: DictConfig) -> None:
     raw, out = Path(cfg.raw), Path(cfg.out)
     if cfg.workers < 0:
         raise InputError(f"workers={cfg.workers}: it takes 0 (no worker processes) or more")
+
+    check_folders(raw, out)
 
     # Faces to prepare: given, or rendered first.
     tables = _as_paths(cfg.landmarks)
@@ -46,7 +49,7 @@ def run(cfg: DictConfig) -> None:
             if tables
             else "nothing says where the faces are; give landmarks=<csv>, or detector=insightface detector.pack=<pack>"
         )
-    if attributes is not None and "NAME_ID" not in read_csv(attributes).column_names:
+    if attributes is not None and read_table(attributes).lacking(["NAME_ID"]):
         raise InputError(f"attributes={attributes} has no column NAME_ID")
     landmarks = LandmarkTable(tables) if tables else None
     detector = build(cfg.detector) if cfg.detector._target_ is not None else None
@@ -67,6 +70,7 @@ def report(summary: Summary, out: Path) -> str:
         lines.append(f"  {summary.images - summary.new} of them had been done before")
     if summary.unused_landmark_rows:
         lines.append(f"  {summary.unused_landmark_rows} rows of the landmark table belong to no image")
+    lines += [f"  {note}" for note in summary.notes]
     lines += [f"  passed over {line}" for line in summary.passed_over.lines()]
     lines.append(f"manifest: {out / MANIFEST_FILE}")
     return "\n".join(lines)

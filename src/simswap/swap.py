@@ -1,6 +1,5 @@
 """``simswap-swap``: a trained checkpoint on photographs. Every picture says in its metadata that it is synthetic."""
 
-import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from simswap import checkpoint
 from simswap.config import build, front_door
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.listing import PassedOver, list_images
+from simswap.data.tables import read_table
 from simswap.errors import InputError
 from simswap.evaluation.instruments import choose_device, recogniser_of
 from simswap.files import sha256_of
@@ -196,16 +196,13 @@ def _choose(
 def _mapping(file: Path) -> tuple[list[Path], list[Path]]:
     """Photos of persons in the targets and of their sources; paths are relative to the file."""
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            header = stream.readline()
-            stream.seek(0)
-            rows = list(csv.DictReader(stream, delimiter=max(",;\t", key=header.count)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = f"mapping={file}: cannot be read ({error}); give a CSV with the columns person,source"
-        raise InputError(reason) from error
-    if not rows or not all(row.get("person") and row.get("source") for row in rows):
+        table = read_table(file)
+        persons, sources = (table.text(name).to_pylist() for name in ("person", "source"))
+    except InputError as error:
+        raise InputError(f"mapping={error}; give a CSV with the columns person,source") from error
+    if not persons or not all(persons) or not all(sources):
         raise InputError(f"mapping={file}: every row needs both columns, person and source")
-    return [file.parent / row["person"] for row in rows], [file.parent / row["source"] for row in rows]
+    return [file.parent / name for name in persons], [file.parent / name for name in sources]
 
 
 def _grid(swapper: PhotoSwapper, sources: list[Path], targets: list[Path], cfg: DictConfig) -> Any:

@@ -261,15 +261,16 @@ def test_folders_that_cannot_be_prepared(tmp_path):
         _prepare(tmp_path, table)
 
 
-def test_the_output_may_lie_in_the_raw_folder_and_links_make_no_loop(tmp_path):
+def test_linked_folders_are_followed_and_links_make_no_loop(tmp_path):
     raw = tmp_path / "raw"
     _save(raw / "p" / "1.png")
     _save(tmp_path / "elsewhere" / "1.png")
     (raw / "linked").symlink_to(tmp_path / "elsewhere")
     (raw / "p" / "loop").symlink_to(raw)
+    (raw / "crops").symlink_to(tmp_path / "out" / "crops")  # what was prepared is no photo
     table = _table(tmp_path / "l.csv", ["p/1", "linked/1"])
     for _ in range(2):
-        summary = prepare_folder(raw, raw / "prepared", CROPS, {}, table, None, 0)
+        summary = _prepare(tmp_path, table)
         assert (summary.images, summary.aligned) == (2, 2)
 
 

@@ -6,6 +6,7 @@ is done and does the rest; a crop never stands half-written under its final name
 """
 
 import csv
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -17,14 +18,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from simswap.data.landmarks import count_matched, key_of
 from simswap.data.listing import list_images
 from simswap.data.manifest import COLUMNS, CROPS_FOLDER, OK
-from simswap.data.reading import Pixels, UnreadableImage, read_image
-from simswap.data.sources import PersonFolder, crop_names, is_plain_name, printable
+from simswap.data.reading import Pixels, UnreadableImage, may_pass, read_image
+from simswap.data.sources import PersonFolder, crop_names, is_plain_name, printable, repeated_names
 from simswap.faces.alignment import align, warp
 from simswap.faces.detection import Face, pick_main_face
+from simswap.faces.plausible import landmark_fault
 
 WORK_FOLDER = ".prepare"
+UNREADABLE, NO_LANDMARKS, BAD_LANDMARKS, BAD_NAME = "unreadable", "no_landmarks", "bad_landmarks", "bad_name"
 # Below this no five points can be told apart, whatever the table of landmarks says.
 SMALLEST_SIDE = 16
 SUFFIXES = {"png": ".png", "jpg": ".jpg"}
@@ -51,7 +55,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class FolderTask:
-    """One folder's work: its own landmarks (stem → [10]) where a table gives them, else the detector's."""
+    """One folder's work: its own landmarks (name → [10]) where a table gives them, else the detector's."""
 
     source: PersonFolder
     landmarks: dict[str, npt.NDArray[np.float32]] | None
@@ -59,20 +63,22 @@ class FolderTask:
 
 @dataclass
 class FolderResult:
-    """What became of a folder: images per status, new ones, and how many landmark rows found their image."""
+    """What became of a folder: images per status, new ones, how many landmark rows found their image, and the NAME_ID
+    of the first image without a row."""
 
     images: int = 0
     new: int = 0
     matched: int = 0
+    lacking: str = ""
     counts: dict[str, int] = field(default_factory=dict)
 
 
 class Skip(Exception):
-    """An image that gives no crop: a status of the manifest, and a detail."""
+    """An image that gives no crop: a status of the manifest, a detail, and the landmarks [10] that were refused."""
 
-    def __init__(self, status: str, detail: str = "") -> None:
+    def __init__(self, status: str, detail: str = "", landmarks: npt.NDArray[np.float32] | None = None) -> None:
         super().__init__(status)
-        self.status, self.detail = status, detail
+        self.status, self.detail, self.landmarks = status, detail, landmarks
 
 
 def journal_path(out: Path, folder: str) -> Path:
@@ -88,7 +94,8 @@ def read_journal(file: Path) -> list[list[str]]:
     except FileNotFoundError:
         return []
     whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.reader(whole.splitlines()) if len(row) == len(COLUMNS)]
+    # Not splitlines(), which also ends a line at signs that a name may hold.
+    return [row for row in csv.reader(whole.split("\n")) if len(row) == len(COLUMNS)]
 
 
 def process_folder(
@@ -99,15 +106,17 @@ def process_folder(
     detector: Detector | None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> FolderResult:
-    """Align what is not yet in the folder's journal. Raises OSError where ``out`` cannot be written."""
+    """Align what is not yet in the folder's journal, and what may succeed now. Raises OSError where ``out`` cannot be
+    written."""
     source = task.source
     images = list_images(raw / source.folder)
     journal = journal_path(out, source.folder)
-    rows = read_journal(journal)
+    rows = _settled(journal, task)
     done = {row[2].rpartition("/")[2]: row for row in rows}
     given = {name: row[0].rpartition("/")[2] for name, row in done.items() if row[0]}
     names = crop_names(images, given, SUFFIXES[settings.image_format])
     missing = [image for image in images if printable(image) not in done]
+    repeated = repeated_names(images, [name for twin in source.twins for name in list_images(raw / twin)])
     result = FolderResult(images=len(images), new=0)
     if missing:
         with open(journal, "a+b") as stream:
@@ -115,7 +124,7 @@ def process_folder(
             for image in missing:
                 if stopped():
                     break
-                row = _process_image(raw, out, task, image, names[image], settings, detector)
+                row = _process_image(raw, out, task, image, names[image], repeated.get(image), settings, detector)
                 stream.write(csv_line(row))
                 stream.flush()
                 rows.append(row)
@@ -123,8 +132,37 @@ def process_folder(
     for row in rows:
         result.counts[row[3]] = result.counts.get(row[3], 0) + 1
     if task.landmarks is not None:
-        result.matched = len({os.path.splitext(image)[0] for image in images} & set(task.landmarks))
+        result.matched = count_matched(images, task.landmarks)
+        lacking = next((row for row in rows if row[3] == NO_LANDMARKS), None)
+        if lacking is not None:
+            result.lacking = f"{source.identifier}/{os.path.splitext(lacking[2].rpartition('/')[2])[0]}"
     return result
+
+
+def _settled(journal: Path, task: FolderTask) -> list[list[str]]:
+    """The journal's rows without those that are to be tried again, which are taken out of the file too: an image that
+    could not be opened, or whose landmarks were missing or bad and are others now."""
+    rows = read_journal(journal)
+    settled = [row for row in rows if not _may_succeed(row, task)]
+    if len(settled) < len(rows):
+        partial = journal.with_suffix(".partial")
+        partial.write_bytes(b"".join(map(csv_line, settled)))
+        os.replace(partial, journal)
+    return settled
+
+
+def _may_succeed(row: list[str], task: FolderTask) -> bool:
+    status, detail = row[3], row[4]
+    if status == UNREADABLE:
+        return may_pass(detail)
+    if status not in (NO_LANDMARKS, BAD_LANDMARKS) or task.landmarks is None:
+        return False
+    key = key_of(row[2].rpartition("/")[2], task.landmarks)
+    return key is not None and _written(task.landmarks[key]) != row[-10:]
+
+
+def _written(landmarks: npt.NDArray[np.floating]) -> list[str]:
+    return [f"{value:.3f}" for value in landmarks.reshape(-1)]
 
 
 def csv_line(row: list[str]) -> bytes:
@@ -145,6 +183,7 @@ def _process_image(
     task: FolderTask,
     image: str,
     crop_name: str,
+    same_as: str | None,
     settings: CropSettings,
     detector: Detector | None,
 ) -> list[str]:
@@ -152,15 +191,18 @@ def _process_image(
     relative = f"{source.folder}/{image}" if source.folder else image
     path, view, score, points = "", "", "", [""] * 10
     try:
+        if same_as is not None:
+            raise Skip(BAD_NAME, f"has the name of {same_as} in another Unicode form; rename one of them")
         face, pixels = _find(raw / relative, task, image, settings, detector)
-        points = [f"{value:.3f}" for value in face.landmarks.reshape(-1)]
+        points = _written(face.landmarks)
         score = "" if detector is None else f"{face.score:.4f}"
         crop, view = _crop(pixels, face, settings)
-        path = f"{CROPS_FOLDER}/{source.identifier}/{crop_name}"
-        write_atomically(out / path, encode(crop, settings), journal_path(out, source.folder).with_suffix(".partial"))
+        path = f"{CROPS_FOLDER}/{source.crops}/{crop_name}"
+        _write_crop(out / path, encode(crop, settings), journal_path(out, source.folder).with_suffix(".partial"))
         status, detail = OK, ""
     except Skip as reason:
-        status, detail = reason.status, printable(reason.detail)
+        status, detail, path, view = reason.status, printable(reason.detail), "", ""
+        points = points if reason.landmarks is None else _written(reason.landmarks)
     return [path, printable(source.person), printable(relative), status, detail, view, score, *points]
 
 
@@ -171,26 +213,26 @@ def _find(
     if not task.source.folder:
         raise Skip("no_person", "lies in the root, outside every person's folder")
     if not is_plain_name(f"{task.source.folder}/{image}"):
-        raise Skip("bad_name", "the name holds control characters or is no UTF-8; rename it")
+        raise Skip(BAD_NAME, "the name holds control characters or is no UTF-8; rename it")
     given = None
     if task.landmarks is not None:
-        given = task.landmarks.get(os.path.splitext(image)[0])
-        if given is None:
-            raise Skip("no_landmarks", "the table of landmarks has no row for it")
+        key = key_of(image, task.landmarks)
+        if key is None:
+            raise Skip(NO_LANDMARKS, "the table of landmarks has no row for it")
+        given = task.landmarks[key]
         if not np.isfinite(given).all():
-            raise Skip("bad_landmarks", "the table of landmarks has no number in its row")
+            raise Skip(BAD_LANDMARKS, "the table of landmarks has no number in its row", given)
     try:
         pixels = read_image(file)
     except UnreadableImage as error:
-        raise Skip("unreadable", error.reason) from error
+        raise Skip(UNREADABLE, error.reason) from error
     height, width = pixels.shape[:2]
     if min(height, width) < max(settings.min_side, SMALLEST_SIDE):
         raise Skip("too_small", f"{width} x {height}")
     if given is not None:
         points = given.reshape(5, 2).astype(np.float64)
-        centre = points.mean(0)
-        if not (0 <= centre[0] < width and 0 <= centre[1] < height):
-            raise Skip("bad_landmarks", f"they lie outside the image of {width} x {height}")
+        if fault := landmark_fault(points, pixels.shape):
+            raise Skip(BAD_LANDMARKS, fault, given)
         box = np.concatenate([points.min(0), points.max(0)])
         return Face(box=box, landmarks=points, score=1.0), pixels
     assert detector is not None
@@ -204,7 +246,7 @@ def _crop(pixels: Pixels, face: Face, settings: CropSettings) -> tuple[Pixels, s
     try:
         alignment = align(face.landmarks, settings.template, settings.size)
     except ValueError as error:
-        raise Skip("bad_landmarks", str(error)) from error
+        raise Skip(BAD_LANDMARKS, str(error)) from error
     return warp(pixels, alignment.matrix, settings.size), str(alignment.view)
 
 
@@ -215,6 +257,16 @@ def encode(crop: Pixels, settings: CropSettings) -> bytes:
     if not done:
         raise ValueError(f"a crop {crop.shape} could not be encoded as {settings.image_format}")
     return data.tobytes()
+
+
+def _write_crop(file: Path, data: bytes, partial: Path) -> None:
+    try:
+        write_atomically(file, data, partial)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        partial.unlink(missing_ok=True)
+        raise Skip(BAD_NAME, "its crop's name is too long for the disk of out; shorten it") from error
 
 
 def write_atomically(file: Path, data: bytes, partial: Path) -> None:

@@ -1,54 +1,73 @@
 """VGGFace2's table of landmarks, looked up person by person without a Python object a row."""
 
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
-from simswap.data.manifest import read_csv
+from simswap.data.listing import IMAGE_SUFFIXES
+from simswap.data.tables import read_table
 from simswap.errors import InputError
 
 LANDMARK_TABLE_COLUMNS = ["NAME_ID", *(f"P{number}{axis}" for number in range(1, 6) for axis in "XY")]
+
+_ENDING = rf"(?i)\.({'|'.join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))})$"
 
 
 class LandmarkTable:
     """``NAME_ID,P1X,P1Y,…,P5Y``: left eye, right eye, nose, left and right mouth corner, in image pixels.
 
     Several files (VGGFace2's train and test) make one table. Rows are sorted once, so that a person's are
-    found by bisection; of rows with the same NAME_ID the first counts.
+    found by bisection; of rows with the same NAME_ID the first counts. Names match whatever their Unicode form (NFC or
+    NFD), with ``./`` in front, with backslashes, with blanks around them, and with the image's ending.
     """
 
     def __init__(self, files: list[Path]) -> None:
-        """Raises InputError for a file that is missing, has other columns, or holds text for numbers."""
-        table = pa.concat_tables([_read(file) for file in files])
-        names = table["NAME_ID"].combine_chunks()
-        names = names if isinstance(names, pa.Array) else pa.concat_arrays(names.chunks)
+        """Raises InputError for a file that is missing or empty, has other columns, or holds text for numbers."""
+        self.files = list(files)
+        parts = [_read(file) for file in files]
+        names = pc.replace_substring(pa.concat_arrays([names for names, _ in parts]), "\\", "/")
+        names = pc.utf8_normalize(pc.replace_substring_regex(names, r"^(\./+)+", ""), form="NFC")
         order = pc.sort_indices(names).to_numpy()
         self._names = names.take(pa.array(order))
-        columns = [table[name].to_numpy()[order].astype(np.float32) for name in LANDMARK_TABLE_COLUMNS[1:]]
-        self._points = np.stack(columns, axis=1)  # [N, 10]
+        self._points = np.concatenate([points for _, points in parts])[order]  # [N, 10]
 
     def __len__(self) -> int:
         return len(self._names)
 
     def of_person(self, identifier: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Image stem → [10] (x1, y1, …, x5, y5; NaN where the table has no number) of one person."""
-        first, last = self._position(f"{identifier}/"), self._position(f"{identifier}0")  # "0" follows "/"
-        start = len(identifier) + 1
+        """What stands behind the person's slash → [10] (x1, y1, …, x5, y5; NaN where the table has no number)."""
+        start = row_name(f"{identifier}/")
+        first, last = self._position(start), self._position(f"{start[:-1]}0")  # "0" follows "/"
         result: dict[str, npt.NDArray[np.float32]] = {}
         for row in range(first, last):
-            result.setdefault(self._names[row].as_py()[start:], self._points[row])
+            result.setdefault(self._names[row].as_py()[len(start) :], self._points[row])
         return result
 
-    def find(self, name: str) -> npt.NDArray[np.float64] | None:
-        """The five points [5, 2] of the row with this NAME_ID; None where there is none, or a number is missing."""
-        row = self._position(name)
-        if row == len(self) or self._names[row].as_py() != name or not np.isfinite(self._points[row]).all():
-            return None
-        return self._points[row].reshape(5, 2).astype(np.float64)
+    def find(self, name: str, ending: str = "") -> npt.NDArray[np.float64] | None:
+        """The five points [5, 2] of the row with this NAME_ID, or with this and the ending; None where there is none,
+        or a number is missing."""
+        for wanted in (row_name(name), row_name(name + ending)):
+            row = self._position(wanted)
+            if row < len(self) and self._names[row].as_py() == wanted:
+                points = self._points[row].reshape(5, 2).astype(np.float64)
+                return points if np.isfinite(points).all() else None
+        return None
+
+    def nearest(self, wanted: str) -> str:
+        """The NAME_ID that is most like one that has no row: the same but for its ending, case, blanks, zeros in front
+        of numbers or folders in front; else the same image of any person; else the table's first."""
+        for loosen in (_loose, lambda names: pc.replace_substring_regex(_loose(names), r"^.*/", "")):
+            place = pc.index(loosen(self._names), loosen(pa.array([row_name(wanted)], pa.large_string()))[0]).as_py()
+            if place >= 0:
+                return str(self._names[place].as_py())
+        return str(self._names[0].as_py())
 
     def _position(self, name: str) -> int:
         """Number of rows before ``name``; Arrow sorts UTF-8 bytes, which is the order of code points."""
@@ -62,14 +81,43 @@ class LandmarkTable:
         return low
 
 
-def _read(file: Path) -> pa.Table:
-    types = {"NAME_ID": pa.large_string(), **dict.fromkeys(LANDMARK_TABLE_COLUMNS[1:], pa.float32())}
-    table = read_csv(file, pacsv.ConvertOptions(column_types=types))
-    # Some copies of VGGFace2's tables have a space after each comma of the header.
-    table = table.rename_columns([name.strip() for name in table.column_names])
-    if sorted(table.column_names) != sorted(LANDMARK_TABLE_COLUMNS):
+def row_name(name: str) -> str:
+    """A name as the table's are kept: NFC, slashes, nothing in front and no blanks around."""
+    return re.sub(r"^(\./+)+", "", unicodedata.normalize("NFC", name).strip().replace("\\", "/"))
+
+
+def key_of(image: str, rows: Mapping[str, object]) -> str | None:
+    """Which of a person's rows is an image's (its file name): named without ending, or with it; None without one."""
+    stem = os.path.splitext(image)[0]
+    return next((key for key in map(_file_key, (stem, image)) if key in rows), None)
+
+
+def count_matched(images: Iterable[str], rows: Mapping[str, object]) -> int:
+    """How many of a person's rows belong to one of these images."""
+    return len({key for image in images if (key := key_of(image, rows)) is not None})
+
+
+def _file_key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).rstrip().replace("\\", "/")
+
+
+def _loose(names: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Names without what people write differently: case, blanks, ending, zeros in front, all but the last folder."""
+    names = pc.utf8_lower(pc.utf8_normalize(names, form="NFKC"))
+    for pattern, instead in ((r"[\s_]+", ""), (_ENDING, ""), (r"(^|[^0-9])0+([0-9])", r"\1\2"),
+                             (r"^.*/([^/]*/[^/]*)$", r"\1")):  # fmt: skip
+        names = pc.replace_substring_regex(names, pattern, instead)
+    return names
+
+
+def _read(file: Path) -> tuple[pa.LargeStringArray, npt.NDArray[np.float32]]:
+    table = read_table(file, numbers=LANDMARK_TABLE_COLUMNS[1:])
+    if table.lacking(LANDMARK_TABLE_COLUMNS):
         raise InputError(
-            f"{file} has the columns {', '.join(table.column_names)}; a landmark table has "
-            f"{', '.join(LANDMARK_TABLE_COLUMNS)}"
+            f"{file} has the columns {', '.join(table.names)}; a landmark table has {', '.join(LANDMARK_TABLE_COLUMNS)}"
         )
-    return table.select(LANDMARK_TABLE_COLUMNS)
+    if not len(table):
+        raise InputError(f"{file} holds no row but its header; give the table of these photos' landmarks")
+    names = table.text("NAME_ID").combine_chunks()
+    names = names if isinstance(names, pa.Array) else pa.concat_arrays(names.chunks)
+    return names, np.stack([table.numbers(name) for name in LANDMARK_TABLE_COLUMNS[1:]], axis=1)

@@ -103,8 +103,8 @@ def walk_images(root: Path, leave_out: Path | None = None, passed: PassedOver | 
                 ) -> Iterator[tuple[str, list[str]]]:  # fmt: skip
     """(folder relative to ``root``, its images in natural order) for each folder with images; "" is ``root`` itself.
 
-    Links are followed, each real folder once; ``leave_out`` is not entered. Raises OSError for a folder that cannot be
-    listed.
+    Links are followed, each real folder once; ``leave_out`` and what lies in it is not entered. Raises OSError for a
+    folder that cannot be listed.
     """
     hidden = None if leave_out is None else leave_out.resolve()
     pending, seen = [("", os.stat(root))], set()
@@ -116,7 +116,7 @@ def walk_images(root: Path, leave_out: Path | None = None, passed: PassedOver | 
         images, folders = _listed(root / folder, passed)
         for name in folders:
             path = root / folder / name
-            if hidden is None or path.resolve() != hidden:
+            if hidden is None or not path.resolve().is_relative_to(hidden):
                 pending.append((f"{folder}/{name}" if folder else name, os.stat(path)))
         if images:
             yield folder, images

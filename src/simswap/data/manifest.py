@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from simswap.data.tables import as_numbers, read_table
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES, apply, fit_similarity, template_points
 
@@ -132,18 +133,19 @@ class Manifest:
         return str(self._names(self._paths.slice(int(row), 1))[0].as_py())
 
     def attributes(self) -> pa.Table | None:
-        """The columns of attributes.csv in the manifest's order (null where it has no row), or None without one.
+        """The columns of attributes.csv in the manifest's order, or None without one.
 
+        Numbers where every cell of a column is one, else text; null where it has no row.
         Raises InputError where the file cannot be read or has no column NAME_ID.
         """
         file = self.root / ATTRIBUTES_FILE
         if not file.is_file():
             return None
-        table = read_csv(file)
-        if "NAME_ID" not in table.column_names:
-            raise InputError(f"{file} has no column NAME_ID; its columns are {', '.join(table.column_names)}")
-        keys = table["NAME_ID"].cast(pa.large_string()).combine_chunks()
-        return table.take(pc.index_in(self._names(self._paths), value_set=keys))
+        table = read_table(file)
+        keys = pc.utf8_normalize(table.text("NAME_ID"), form="NFC").combine_chunks()
+        own = pc.utf8_normalize(self._names(self._paths), form="NFC")
+        columns = {name: as_numbers(cells) for name, cells in zip(table.names, table.columns, strict=True)}
+        return pa.table(columns).take(pc.index_in(own, value_set=keys))
 
     @staticmethod
     def _names(paths: pa.LargeStringArray) -> pa.LargeStringArray:

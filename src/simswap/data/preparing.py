@@ -5,23 +5,15 @@ folder keeps its own journal on disk (`data.aligning`), and the manifest is join
 """
 
 import filecmp
-import itertools
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-import cv2
 from tqdm import tqdm
 
 from simswap.data.aligning import (
@@ -32,20 +24,23 @@ from simswap.data.aligning import (
     FolderTask,
     csv_line,
     journal_path,
-    process_folder,
     read_journal,
 )
+from simswap.data.landmark_check import look_at
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.listing import PassedOver
-from simswap.data.manifest import COLUMNS, MANIFEST_FILE, OK, SETTINGS_FILE, read_settings
+from simswap.data.manifest import COLUMNS, CROPS_FOLDER, MANIFEST_FILE, OK, SETTINGS_FILE, read_settings
+from simswap.data.preparing_pool import in_process, in_workers
 from simswap.data.sources import PersonFolder, find_person_folders
 from simswap.errors import InputError
+from simswap.files import claimed
 
 
 @dataclass
 class Summary:
     """What a run did: images seen, how many of them this run did, images per status, rows of the landmark
-    table that found no image (None without a table), and what else lies in the folders."""
+    table that found no image (None without a table), what else lies in the folders, and what seems to be wrong with
+    the table of landmarks."""
 
     images: int = 0
     new: int = 0
@@ -53,6 +48,8 @@ class Summary:
     counts: dict[str, int] = field(default_factory=dict)
     unused_landmark_rows: int | None = None
     passed_over: PassedOver = field(default_factory=PassedOver)
+    notes: list[str] = field(default_factory=list)
+    lacking: str = ""  # the NAME_ID of the first image that has no row
 
     @property
     def aligned(self) -> int:
@@ -62,6 +59,7 @@ class Summary:
         """Count a folder's images in."""
         self.images += result.images
         self.new += result.new
+        self.lacking = self.lacking or result.lacking
         for status, count in result.counts.items():
             self.counts[status] = self.counts.get(status, 0) + count
 
@@ -86,16 +84,20 @@ def prepare_folder(
     """
     if (landmarks is None) == (detector is None):
         raise ValueError("give either a table of landmarks or a detector")
+    check_folders(raw, out)
     summary = Summary()
     folders = find_person_folders(raw, leave_out=out, passed=summary.passed_over)
     summary.persons = len({folder.person for folder in folders})
+    if landmarks is not None and (words := look_at(raw, folders, landmarks).words):
+        summary.notes.append(words)
     try:
-        _claim(out, record)
-        matched = _run(raw, out, crops, folders, landmarks, detector, workers, progress, summary)
-        if landmarks is not None:
-            summary.unused_landmark_rows = len(landmarks) - matched
-        _write_manifest(out, folders)
-        _write_settings(out, record, summary)
+        with claimed(out, "prepare"):
+            _claim(out, record)
+            matched = _run(raw, out, crops, folders, landmarks, detector, workers, progress, summary)
+            _write_manifest(out, folders)
+            if landmarks is not None:
+                _compare_names(landmarks, matched, summary)
+            _write_settings(out, record, summary)
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process died, most likely for want of memory; run the same command again with fewer workers=, "
@@ -108,11 +110,31 @@ def prepare_folder(
         ) from error
     if summary.aligned == 0:
         reason = max(summary.counts, key=lambda status: summary.counts[status])
+        notes = "".join(f"; {note}" for note in summary.notes)
         raise InputError(
-            f"none of {summary.images} images below {raw} could be aligned, most of them: {reason}; see "
+            f"none of {summary.images} images below {raw} could be aligned, most of them: {reason}{notes}; see "
             f"{out / MANIFEST_FILE}"
         )
     return summary
+
+
+def check_folders(raw: Path, out: Path) -> None:
+    """Raise InputError where the crops would go among the raw images, or the raw images are crops of ``out``."""
+    below, own = raw.resolve(), out.resolve()
+    if own.is_relative_to(below):
+        raise InputError(f"out={out} lies in raw={raw}, where its crops would be taken for photos; give another folder")
+    if any(below.is_relative_to(own / name) for name in (CROPS_FOLDER, WORK_FOLDER)):
+        raise InputError(f"raw={raw} lies in out={out}, among its crops; give the folder of the photos themselves")
+
+
+def _compare_names(landmarks: LandmarkTable, matched: int, summary: Summary) -> None:
+    """Count the rows without an image; where images lack rows too, show a name of each."""
+    summary.unused_landmark_rows = len(landmarks) - matched
+    if summary.unused_landmark_rows and summary.lacking:
+        summary.notes.append(
+            f"no row of the table is called {summary.lacking!r}, which is the name of an image; there is one called "
+            f"{landmarks.nearest(summary.lacking)!r}"
+        )
 
 
 def _claim(out: Path, record: dict[str, Any]) -> None:
@@ -150,7 +172,7 @@ def _run(
     total = sum(folder.images for folder in folders)
     disable = None if progress is None else not progress
     setup = (raw, out, crops, detector)
-    results = _in_process(tasks, setup) if workers == 0 else _in_workers(tasks, setup, workers)
+    results = in_process(tasks, setup) if workers == 0 else in_workers(tasks, setup, workers)
     # Closed whatever happens, or the workers would go on while an error travels upwards.
     with closing(results), tqdm(total=total, unit="image", desc="aligning", disable=disable) as bar:
         for result in results:
@@ -158,81 +180,6 @@ def _run(
             matched += result.matched
             bar.update(result.images)
     return matched
-
-
-_Setup = tuple[Path, Path, CropSettings, Detector | None]
-
-
-def _in_process(tasks: Iterator[FolderTask], setup: _Setup) -> Generator[FolderResult, None, None]:
-    raw, out, crops, detector = setup
-    for task in tasks:
-        yield process_folder(raw, out, task, crops, detector)
-
-
-def _in_workers(tasks: Iterator[FolderTask], setup: _Setup, workers: int) -> Generator[FolderResult, None, None]:
-    """Results as they come. Processes are spawned, not forked: Arrow's and OpenCV's threads do not survive a fork."""
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(setup, stop))
-    pending: set[Future[FolderResult]] = set()
-    try:
-        while True:
-            # A few tasks ahead of the workers, so that waiting tasks take no memory. Each may start a worker.
-            for task in itertools.islice(tasks, max(0, 4 * workers - len(pending))):
-                with _interrupt_held_back():
-                    pending.add(pool.submit(_work, task))
-            if not pending:
-                return
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    finally:
-        stop.set()  # each worker ends its current image and stops
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the block is done, and processes started in it have it blocked: it is the parent's to
-    handle, and a worker that is just starting would print a stack trace."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's, and only it may set them
-        return
-    held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # unlike the handler, children inherit this
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, before)
-    if held:
-        raise KeyboardInterrupt
-
-
-_worker: tuple[_Setup, Callable[[], bool]] | None = None
-
-
-def _start_worker(setup: _Setup, stop: Any) -> None:
-    global _worker
-    _worker = (setup, stop.is_set)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """A parent killed with signal 9 cannot stop its workers, which would wait for tasks for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for([parent.sentinel])
-    os._exit(1)
-
-
-def _work(task: FolderTask) -> FolderResult:
-    assert _worker is not None
-    (raw, out, crops, detector), stopped = _worker
-    return process_folder(raw, out, task, crops, detector, stopped)
 
 
 def _write_manifest(out: Path, folders: list[PersonFolder]) -> None:

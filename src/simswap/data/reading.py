@@ -1,7 +1,9 @@
 """Image files in: any common type becomes uint8 RGB, or an error that says why not."""
 
+import errno
 import io
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -22,6 +24,16 @@ _AS_THEY_ARE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _WHITE = (255, 255, 255, 255)
 
 
+# What a network drive answers for a moment; the same file can be read a little later.
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENETDOWN,
+            errno.ENETUNREACH, errno.ENETRESET, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOBUFS,
+            getattr(errno, "EREMOTEIO", errno.EIO), errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # fmt: skip
+_WAITS = (0.1, 0.5)  # s before the second and the third try
+
+CANNOT_BE_OPENED, NO_MEMORY = "cannot be opened: ", "not enough memory to decode it"
+"""How the reasons begin that may have passed by the next run; what is wrong with a file itself does not pass."""
+
+
 class UnreadableImage(Exception):
     """A file that gives no picture; ``reason`` says why, in a few words without the path."""
 
@@ -30,18 +42,43 @@ class UnreadableImage(Exception):
         self.reason = reason
 
 
+def may_pass(reason: str) -> bool:
+    """Whether the file may be readable later: it was the disk, the network or the memory that failed."""
+    return reason.startswith((CANNOT_BE_OPENED, NO_MEMORY))
+
+
 def read_image(path: str | os.PathLike[str]) -> Pixels:
     """The picture in a file as uint8 [H, W, 3] RGB, upright (EXIF orientation applied).
 
     Grey, palette, CMYK and 16-bit pictures are converted; transparent ones are laid on white; of an
-    animation the first frame is taken. Raises UnreadableImage for a file that cannot be opened, is no
-    image, is cut off, or holds more than ``LIMIT_PIXELS`` pixels.
+    animation the first frame is taken. Errors of a disk or network that may pass are tried again. Raises
+    UnreadableImage for a file that cannot be opened, is no image, is cut off or damaged, or holds more than
+    ``LIMIT_PIXELS`` pixels.
     """
+    return decode_image(_content(Path(path)))
+
+
+def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of the upright picture in a file, from its header alone. Raises UnreadableImage."""
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UnreadableImage(f"cannot be opened: {error.strerror or error}") from error
-    return decode_image(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                turned = image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+                return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception as error:  # broken bytes make Pillow raise nearly anything
+        raise UnreadableImage("no image") from error
+
+
+def _content(path: Path) -> bytes:
+    for wait in (*_WAITS, None):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            if wait is None or error.errno not in _PASSING:
+                raise UnreadableImage(f"{CANNOT_BE_OPENED}{error.strerror or error}") from error
+            time.sleep(wait)
+    raise AssertionError("the last try returns or raises")
 
 
 def decode_image(data: bytes) -> Pixels:
@@ -67,7 +104,7 @@ def decode_image(data: bytes) -> Pixels:
     except Image.UnidentifiedImageError as error:
         raise UnreadableImage("no image") from error
     except MemoryError as error:
-        raise UnreadableImage("not enough memory to decode it") from error
+        raise UnreadableImage(NO_MEMORY) from error
     except Exception as error:  # broken bytes make Pillow's decoders raise nearly anything
         raise UnreadableImage(f"broken: {' '.join(str(error).split()) or type(error).__name__}") from error
 

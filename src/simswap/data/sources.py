@@ -1,6 +1,8 @@
 """Raw identity folders: which folders are persons, which files are their images, what each crop is called."""
 
+import hashlib
 import os
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,24 +10,34 @@ from pathlib import Path
 from simswap.data.listing import IMAGE_SUFFIXES, PassedOver, walk_images
 from simswap.errors import InputError
 
+# Of a name on nearly every disk, in bytes.
+LONGEST_NAME = 255
+
 
 @dataclass(frozen=True)
 class PersonFolder:
-    """One folder of images: ``folder`` relative to the raw root ("" for the root itself), the number of its
-    images, and whether another folder bears the same person's name (then crops keep the whole path apart)."""
+    """One folder of images.
+
+    folder: relative to the raw root ("" for the root itself). images: their number. identifier: what stands before the
+    slash in a NAME_ID (the person, or the whole path where another folder bears the same person's name). crops: the
+    folder below ``crops/``, told from the others' also where case does not count. twins: folders before it whose path
+    is the same in another Unicode form.
+    """
 
     folder: str
     images: int
-    shares_name: bool
+    identifier: str
+    crops: str
+    twins: tuple[str, ...] = ()
 
     @property
     def person(self) -> str:
-        return self.folder.rpartition("/")[2]
+        return nfc(self.folder.rpartition("/")[2])
 
-    @property
-    def identifier(self) -> str:
-        """What stands before the slash in a NAME_ID, and below ``crops/``."""
-        return self.folder if self.shares_name else self.person
+
+def nfc(name: str) -> str:
+    """A name in the one Unicode form in which names are compared and written (a Mac's disks give the other, NFD)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def find_person_folders(raw: Path, leave_out: Path, passed: PassedOver | None = None) -> list[PersonFolder]:
@@ -50,10 +62,32 @@ def find_person_folders(raw: Path, leave_out: Path, passed: PassedOver | None = 
             f"raw={raw} holds {counts['']} loose images and no person's folder; put each person's images into a "
             "folder of their own, or give the folder above"
         )
-    names = Counter(folder.rpartition("/")[2] for folder in counts)
     # With the slash, folders sort as the paths of their files do ("a b/1" comes before "a/1").
-    ordered = sorted(counts, key=lambda folder: f"{folder}/")
-    return [PersonFolder(folder, counts[folder], names[folder.rpartition("/")[2]] > 1) for folder in ordered]
+    return _named(sorted(counts, key=lambda folder: f"{folder}/"), counts)
+
+
+def _named(ordered: list[str], counts: dict[str, int]) -> list[PersonFolder]:
+    same_path: dict[str, list[str]] = {}
+    for folder in ordered:
+        same_path.setdefault(nfc(folder), []).append(folder)
+    bearers = Counter(path.rpartition("/")[2] for path in same_path)
+    crops: dict[str, str] = {}
+    taken: set[str] = set()
+    found = []
+    for folder in ordered:
+        path = nfc(folder)
+        person = path.rpartition("/")[2]
+        identifier = path if bearers[person] > 1 else person
+        if path not in crops:
+            name, number = identifier, 1
+            while name.lower() in taken:
+                number += 1
+                name = f"{identifier}~{number}"
+            taken.add(name.lower())
+            crops[path] = name
+        before = same_path[path][: same_path[path].index(folder)]
+        found.append(PersonFolder(folder, counts[folder], identifier, crops[path], tuple(before)))
+    return found
 
 
 def _passed_over(passed: PassedOver | None) -> str:
@@ -62,30 +96,59 @@ def _passed_over(passed: PassedOver | None) -> str:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a path fits a line of UTF-8 CSV: no control characters, no bytes that are no UTF-8."""
-    return name.isprintable()
+    """Whether a path fits a line of UTF-8 CSV: no control characters, no bytes that are no UTF-8. Any script, any kind
+    of blank, joiners, marks of direction and emoji do."""
+    if name.isascii():
+        return name.isprintable()
+    return not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
 
 
 def printable(name: str) -> str:
     """The name with whatever does not fit a line of UTF-8 CSV written as escapes."""
-    return name if is_plain_name(name) else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return name if is_plain_name(name) else "".join(c if is_plain_name(c) else ascii(c)[1:-1] for c in name)
+
+
+def repeated_names(images: list[str], of_twins: list[str]) -> dict[str, str]:
+    """Images whose name an earlier one has in another Unicode form → that one.
+
+    Of twins' images (see `PersonFolder`) the names count without their endings, since their crops share a folder.
+    """
+    stems = {nfc(os.path.splitext(image)[0]): image for image in of_twins}
+    names: dict[str, str] = {}
+    repeated = {}
+    for image in images:
+        earlier = stems.get(nfc(os.path.splitext(image)[0])) or names.setdefault(nfc(image), image)
+        if earlier is not image:
+            repeated[image] = earlier
+    return repeated
 
 
 def crop_names(images: list[str], given: dict[str, str], suffix: str) -> dict[str, str]:
     """A crop's file name for each image of one folder, no two alike (also where case does not count).
 
     ``0001.jpg`` becomes ``0001.png``; where another image already has that name (``0001.webp`` beside it) the
-    crop keeps the whole name: ``0001.webp.png``. Names in ``given`` (from an earlier run) stay as they are.
+    crop keeps the whole name: ``0001.webp.png``. A name that is too long for a disk is cut, with a few digits that
+    tell it from others. Names in ``given`` (from an earlier run) stay as they are.
     """
     taken = {name.lower() for name in given.values()}
     result = dict(given)
     for image in images:
         if image in given:
             continue
-        name, number = f"{os.path.splitext(image)[0]}{suffix}", 1
+        name, number = _fitting(nfc(os.path.splitext(image)[0]), suffix), 1
         while name.lower() in taken:
-            name = f"{image}{suffix}" if number == 1 else f"{image}~{number}{suffix}"
+            name = _fitting(nfc(image) if number == 1 else f"{nfc(image)}~{number}", suffix)
             number += 1
         taken.add(name.lower())
         result[image] = name
     return result
+
+
+def _fitting(stem: str, suffix: str) -> str:
+    """The name, cut where it is longer than a disk takes."""
+    data = os.fsencode(stem)
+    if len(data) + len(suffix) <= LONGEST_NAME:
+        return stem + suffix
+    digits = f"~{hashlib.blake2b(data, digest_size=4).hexdigest()}"
+    kept = data[: LONGEST_NAME - len(suffix) - len(digits)].decode("utf-8", "ignore")
+    return f"{kept}{digits}{suffix}"

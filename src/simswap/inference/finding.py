@@ -55,7 +55,7 @@ class TableFinder:
         Raises InputError where the table has no such photo, or points that cannot be a face in it (`faces.plausible`).
         """
         name = f"{photo.path.resolve().parent.name}/{photo.path.stem}"
-        landmarks = self.table.find(name)
+        landmarks = self.table.find(name, photo.path.suffix)
         if landmarks is None:
             raise InputError(f"{photo.path}: no face found: the table of landmarks has no complete row {name}")
         fault = landmark_fault(landmarks, seen.shape)

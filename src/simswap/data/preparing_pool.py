@@ -1,0 +1,91 @@
+"""Folders worked through one after the other: in this process, or by a pool of workers that end when it does."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from simswap.data.aligning import CropSettings, Detector, FolderResult, FolderTask, process_folder
+
+Setup = tuple[Path, Path, CropSettings, Detector | None]
+
+
+def in_process(tasks: Iterator[FolderTask], setup: Setup) -> Generator[FolderResult, None, None]:
+    raw, out, crops, detector = setup
+    for task in tasks:
+        yield process_folder(raw, out, task, crops, detector)
+
+
+def in_workers(tasks: Iterator[FolderTask], setup: Setup, workers: int) -> Generator[FolderResult, None, None]:
+    """Results as they come. Processes are spawned, not forked: Arrow's and OpenCV's threads do not survive a fork."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(setup, stop))
+    pending: set[Future[FolderResult]] = set()
+    try:
+        while True:
+            # A few tasks ahead of the workers, so that waiting tasks take no memory. Each may start a worker.
+            for task in itertools.islice(tasks, max(0, 4 * workers - len(pending))):
+                with _interrupt_held_back():
+                    pending.add(pool.submit(_work, task))
+            if not pending:
+                return
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        stop.set()  # each worker ends its current image and stops
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the block is done, and processes started in it have it blocked: it is the parent's to
+    handle, and a worker that is just starting would print a stack trace."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's, and only it may set them
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # unlike the handler, children inherit this
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
+
+
+_worker: tuple[Setup, Callable[[], bool]] | None = None
+
+
+def _start_worker(setup: Setup, stop: Any) -> None:
+    global _worker
+    _worker = (setup, stop.is_set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A parent killed with signal 9 cannot stop its workers, which would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    os._exit(1)
+
+
+def _work(task: FolderTask) -> FolderResult:
+    assert _worker is not None
+    (raw, out, crops, detector), stopped = _worker
+    return process_folder(raw, out, task, crops, detector, stopped)
