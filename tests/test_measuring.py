@@ -9,7 +9,7 @@ from simswap.data.datamodule import SwapDataModule
 from simswap.data.gallery import ProtocolPairs, choose_pairs
 from simswap.errors import InputError
 from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, PreparedFaces, Ruler, Swapper
-from simswap.metrics.bootstrap import bootstrap_interval
+from simswap.metrics.intervals import mean_interval, share_interval
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.sampling import grid_rows, unseen_grid
@@ -59,12 +59,16 @@ def test_a_split_of_one_person_cannot_be_measured(crops):
 
 
 def test_the_controls_figures_are_known(ruler):
-    nothing, copied = ruler.measure(DO_NOTHING).figures(0), ruler.measure(COPY_SOURCE).figures(0)
-    assert nothing["pose_error_deg"] == (0, 0, 0)
-    assert nothing["self_reconstruction_l1"] == (0, 0, 0)
+    nothing, copied = ruler.measure(DO_NOTHING).figures(), ruler.measure(COPY_SOURCE).figures()
+    targets = len(np.unique(ruler.pairs.target))
+    assert targets < 20
+    assert nothing["pose_error_deg"] == (0, 0, 0, 20)
+    assert nothing["self_reconstruction_l1"] == (0, 0, 0, targets)
     assert nothing["target_similarity"].value == pytest.approx(1)
     assert nothing["id_retrieval"].value == 0  # the target itself is in the gallery, and nearest
     assert copied["id_retrieval"].value == 1
+    assert nothing["id_retrieval"].high > 0.2  # eight persons are no proof that it never happens
+    assert copied["id_retrieval"].low < 0.8
     assert copied["id_similarity"].value == pytest.approx(1)
     assert nothing["id_similarity"].value == pytest.approx(copied["target_similarity"].value)
 
@@ -75,7 +79,7 @@ def test_figures_are_worked_out_from_the_pictures(ruler, data):
     target = data.load(ruler.pairs.target).float() / 255
     source = data.load(ruler.pairs.source).float() / 255
     expected = 0.25 * 10 * (source.mean(dim=(2, 3)) - target.mean(dim=(2, 3)))  # what the blend adds to each angle
-    figures = measured.figures(seed=3)
+    figures = measured.figures()
     assert figures["pose_error_deg"].value == pytest.approx(expected.norm(dim=1).mean().item(), rel=1e-4)
     assert figures["yaw_error_deg"].value == pytest.approx(expected[:, 0].abs().mean().item(), rel=1e-4)
     assert figures["self_reconstruction_l1"].value == pytest.approx(0, abs=1e-6)
@@ -83,8 +87,10 @@ def test_figures_are_worked_out_from_the_pictures(ruler, data):
     view = torch.zeros(len(target), dtype=torch.int64)
     cosine = (judge(0.75 * target + 0.25 * source, view) * judge(source, view)).sum(dim=1)
     assert figures["id_similarity"].value == pytest.approx(cosine.mean().item(), abs=1e-5)
-    person = data.manifest.person[ruler.pairs.source]
-    assert figures["id_similarity"] == pytest.approx(bootstrap_interval(cosine.numpy(), person, 3), abs=1e-4)
+    sources, targets = (data.manifest.person[rows] for rows in (ruler.pairs.source, ruler.pairs.target))
+    assert figures["id_similarity"] == pytest.approx((*mean_interval(cosine, sources, targets), 20), abs=1e-4)
+    hits = measured.samples()["id_retrieval"]
+    assert figures["id_retrieval"] == pytest.approx((*share_interval(hits, sources, targets), 20))
     means = measured.means(distributed=False)
     assert means["id_similarity"] == pytest.approx(cosine.mean().item(), abs=1e-5)
     assert measured.chance == pytest.approx(1 / 8)
@@ -108,7 +114,25 @@ def test_a_slice_counts_its_pairs_alone(ruler):
     mask = np.zeros(20, dtype=bool)
     mask[[2, 5, 11]] = True
     each = measured.samples()["pose_error_deg"].numpy()
-    assert measured.figures(0, mask)["pose_error_deg"].value == pytest.approx(each[mask].mean(), rel=1e-6)
+    assert measured.figures(mask)["pose_error_deg"].value == pytest.approx(each[mask].mean(), rel=1e-6)
+
+
+def test_a_target_counts_once_in_self_reconstruction(ruler, data):
+    """Its swap with itself is the same in all its pairs: also over ranks, which see some of the pairs each."""
+    dark = Swapper("dark", "other", lambda t, s: Faces(0.5 * t.images, t.view))
+    whole, parts = ruler.measure(dark), [ruler.new_measurement() for _ in range(2)]
+    for k in range(20):
+        ruler.measure_chunk(dark, np.array([k]), parts[k % 2])
+    targets = np.unique(ruler.pairs.target)
+    each = 0.5 * (data.load(targets).float() / 255).mean(dim=(1, 2, 3)).double()
+    figure = whole.figures()["self_reconstruction_l1"]
+    assert figure.n == len(targets) < 20
+    persons = data.manifest.person[targets]
+    assert figure[:3] == pytest.approx(mean_interval(each.numpy(), persons, persons), rel=1e-5)
+    assert whole.means(distributed=False)["self_reconstruction"] == pytest.approx(each.mean().item(), rel=1e-5)
+    counted = [part.self_reconstruction.values("l1") for part in parts]
+    assert sum(int((~values.isnan()).sum()) for values in counted) == len(targets)
+    assert torch.cat(counted).double().nanmean() == pytest.approx(each.mean().item(), rel=1e-5)
 
 
 def test_the_grid_shows_other_persons_as_sources(data):

@@ -32,7 +32,7 @@ def page_of(cfg: DictConfig, pictures: Path) -> None:
         print(f"left out: {line}", file=sys.stderr)
     comparison = compare_runs(
         runs, title=cfg.title or f"Comparison of {named(cfg.runs or cfg.wandb)}", baseline=cfg.baseline,
-        columns=None if cfg.columns is None else list(cfg.columns), left_out=left_out, seed=cfg.seed,
+        columns=None if cfg.columns is None else list(cfg.columns), left_out=left_out,
     )
     sections = sections_of(comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures)
     page = write_all(out, comparison, sections, time.strftime("%Y-%m-%d %H:%M"))

@@ -8,9 +8,9 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from simswap.data.gallery import ProtocolPairs
-from simswap.metrics.bootstrap import bootstrap_interval
 from simswap.metrics.feature_distance import FeatureDistance
 from simswap.metrics.gaze_error import GazeError
+from simswap.metrics.intervals import ONE_A_TARGET, figure_interval
 from simswap.metrics.landmark_error import LandmarkError
 from simswap.metrics.per_sample import PerSampleMetric
 from simswap.metrics.pose_error import PoseError
@@ -25,11 +25,13 @@ Readings = dict[str, Tensor]
 
 
 class Figure(NamedTuple):
-    """A mean and its 95 % interval, bootstrapped over the sources' persons (NaN where it cannot be told)."""
+    """A mean and its 95 % interval, clustered by persons in both roles (NaN where it cannot be told); n: over how many
+    results, of self-reconstruction over how many distinct targets."""
 
     value: float
     low: float
     high: float
+    n: int
 
 
 class Measured:
@@ -51,6 +53,10 @@ class Measured:
         self.self_reconstruction = SelfReconstruction().to(device)
         self.distance = FeatureDistance(gallery["features"].shape[1]).to(device) if "features" in gallery else None
         self._places: list[Tensor] = []
+        _, first = np.unique(pairs.target, return_index=True)
+        repeated = np.ones(len(pairs.target), dtype=bool)
+        repeated[first] = False
+        self._repeated = torch.from_numpy(repeated).to(device)  # bool [pairs]: an earlier pair has the same target
 
     def add(self, results: Readings) -> None:
         """Add some results: their readings; ``place`` int64 [B], which pair each is of; and where they were made,
@@ -72,7 +78,10 @@ class Measured:
         if "gaze" in results and self._gaze is not None:
             self.gaze_error.update(results["gaze"], self._gaze[target_rows])
         if "l1" in results:
-            self.self_reconstruction.append(**{name: results[name] for name in ("l1", "psnr", "ssim")})
+            # A target swapped with itself gives the same whatever the pair's source is: it counts once.
+            repeated = self._repeated[results["place"]]
+            self.self_reconstruction.append(
+                **{name: results[name].masked_fill(repeated, torch.nan) for name in ("l1", "psnr", "ssim")})
         if "poses" in results:
             self.jitter.update(results["poses"], results["embeddings"])
         if self.distance is not None:
@@ -112,16 +121,20 @@ class Measured:
             whole[torch.cat(self._places)] = values
         return whole
 
-    def figures(self, seed: int, chosen: np.ndarray | None = None) -> dict[str, Figure]:
+    def figures(self, chosen: np.ndarray | None = None) -> dict[str, Figure]:
         """Means with intervals, over all pairs or the ``chosen`` ones (bool [n]); FID over all pairs alone, without."""
-        person = self._person.cpu().numpy()[self._pairs.source]
-        mask = np.ones(len(person), dtype=bool) if chosen is None else chosen
-        found = {
-            name: Figure(*bootstrap_interval(values.cpu().numpy()[mask], person[mask], seed))
-            for name, values in self.samples().items()
-        }
+        person = self._person.cpu().numpy()
+        mask = np.ones(len(self._pairs.target), dtype=bool) if chosen is None else chosen
+        sources, targets = person[self._pairs.source[mask]], person[self._pairs.target[mask]]
+        found = {}
+        for name, values in self.samples().items():
+            sample = values.cpu().numpy()[mask]
+            with_whom = targets if name in ONE_A_TARGET else sources  # a target swapped with itself
+            n = int((~np.isnan(sample)).sum())
+            found[name] = Figure(*figure_interval(name, sample, with_whom, targets), n)
         if self.distance is not None and chosen is None:
-            found["fid"] = Figure(float(self.distance.compute()), float("nan"), float("nan"))
+            results = len(self._pairs.target) - self.missed_results
+            found["fid"] = Figure(float(self.distance.compute()), float("nan"), float("nan"), results)
         return found
 
     def means(self, distributed: bool = True) -> dict[str, float]:

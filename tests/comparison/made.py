@@ -97,9 +97,10 @@ def write_evaluation(folder: Path, figures: dict, protocol: dict, name: str = "t
         return
     tables = [
         pa.table({
-            "swapper": [key] * PAIRS, "kind": [what] * PAIRS, "pair": list(range(PAIRS)), "target": ["t"] * PAIRS,
+            "swapper": [key] * PAIRS, "kind": [what] * PAIRS, "pair": list(range(PAIRS)),
+            "target": [f"t{k}" for k in range(PAIRS)],
             "source": ["s"] * PAIRS, "source_person": [f"person {k % 5}" for k in range(PAIRS)],
-            "target_person": ["t"] * PAIRS,
+            "target_person": [f"person {(k + 1 + k // 5) % 5}" for k in range(PAIRS)],
             # the figure itself, with a part that depends on the pair alone and falls out of differences
             **{f: v + np.sin(np.arange(PAIRS)) / 10 for f, v in values.items()},
         }) for key, (what, values) in swappers.items()

@@ -3,15 +3,23 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from simswap.comparison.collected import keep_where, load_local
-from simswap.comparison.comparison import compare_runs
+from simswap.comparison.comparison import Difference, compare_runs
+from simswap.comparison.figures import Interval
 from simswap.comparison.importance import importances
 from simswap.comparison.orderings import facets, findings
+from simswap.comparison.page import results_caption
+from simswap.comparison.sections import sections_of
+from simswap.comparison.summary import protocol_words
 from simswap.comparison.swaps import read_grid, side_by_side
+from simswap.comparison.tables import clear
 from simswap.comparison.variants import changed_settings, fold, short_keys
 from simswap.errors import InputError
+from simswap.metrics.paired import PairedDifference, paired_difference
 from tests.comparison.made import FIGURES, made_run, write_evaluation
 
 EVERYTHING = keep_where(None)
@@ -48,12 +56,14 @@ def test_differences_over_seeds_and_over_pairs(sweep):
     # differences by seed 0.1, 0.2, 0.3: sd 0.1
     assert found.over_seeds.value == pytest.approx(0.2)
     assert found.over_seeds.high - 0.2 == pytest.approx(4.302653 * 0.1 / 3**0.5, abs=1e-6)
-    # on every pair the same difference of means, so the bootstrap over persons has no width
+    # on every pair the same difference: a mean's interval over persons has no width, a share's has one
     assert found.over_pairs is not None
-    assert found.over_pairs[:3] == pytest.approx((0.2, 0.2, 0.2))
+    assert found.over_pairs.low < found.over_pairs.value < found.over_pairs.high
+    assert found.over_pairs.value == pytest.approx(0.2)
     assert found.over_pairs.pairs == 12
     assert found.over_pairs.persons == 5
-    assert found.over_pairs.p == pytest.approx(2 / 2**5)  # of all signs of five persons, all alike: two
+    pose = comparison.differences["identity=20"]["pose_error_deg"].over_pairs
+    assert pose[:4] == pytest.approx((0.2, 0.2, 0.2, 0.0), abs=1e-6)
     assert comparison.front == ("identity=10", "identity=20")
     assert [s.name for s in comparison.others] == ["do_nothing", "copy_source"]
 
@@ -87,7 +97,7 @@ def test_ablations_have_the_papers_names_and_order(tmp_path):
                 "variant": name, "objective.feature_matching.layer_reduction": reduction,
                 "objective.weights.feature_matching": 0.0 if name == "nFM" else 10.0,
                 "objective.feature_matching.first_layer": 0 if name == "oFM" else 2,
-            }, seed, {"id_retrieval": retrieval + seed / 100, "pose_error_deg": 3.0 + (seed == 1)})  # fmt: skip
+            }, seed, {"id_retrieval": retrieval * (1 + seed / 100), "pose_error_deg": 3.0 + (seed == 1)})  # fmt: skip
     comparison = compare_runs(load(tmp_path)[0], title="made")
     assert [v.label for v in comparison.variants] == [
         f"{name}, layer_reduction={r}" for name in ("SimSwap", "oFM", "nFM") for r in ("sum", "mean")]
@@ -238,3 +248,83 @@ def test_an_older_evaluation_is_shown_without_intervals_and_this_is_said(tmp_pat
     assert first == pytest.approx((0.5, 0.49, 0.51))
     assert second.value == 0.5
     assert np.isnan([second.low, second.high]).all()
+
+
+def pairs_of(folder, change):
+    """Rewrite a run's file of pairs: change(table as a dict of columns, bool [rows] of the trained swapper)."""
+    path = folder / "evaluation_pairs.parquet"
+    columns = pq.read_table(path).to_pydict()
+    change(columns, np.array(columns["swapper"]) == "trained")
+    pq.write_table(pa.table(columns), path)
+
+
+def test_targets_that_recur_count_once_and_persons_count_in_both_roles(tmp_path):
+    rng = np.random.default_rng(0)
+    each = {}
+    for name in ("SimSwap", "oFM"):
+        folder = made_run(tmp_path / name, {"variant": name})
+        each[name] = rng.standard_normal(12)
+
+        def change(columns, own, values=each[name]):
+            columns["target"] = [f"t{k % 9}" for k in range(12)] * 3  # the last three targets were there before
+            for figure in ("self_reconstruction_l1", "pose_error_deg"):
+                column = np.array(columns[figure])
+                column[own] = values
+                columns[figure] = column
+
+        pairs_of(folder, change)
+    found = compare_runs(load(tmp_path)[0], title="made").differences["oFM"]
+    sources = [k % 5 for k in range(12)]
+    targets = [(k + 1 + k // 5) % 5 for k in range(12)]
+    assert found["pose_error_deg"].over_pairs == pytest.approx(
+        paired_difference(each["SimSwap"], each["oFM"], sources, targets))
+    assert found["self_reconstruction_l1"].over_pairs == pytest.approx(
+        paired_difference(each["SimSwap"][:9], each["oFM"][:9], targets[:9], targets[:9]))
+    assert found["self_reconstruction_l1"].over_pairs.pairs == 9
+
+
+def test_p_values_are_corrected_for_the_number_of_comparisons(tmp_path):
+    rng = np.random.default_rng(1)
+    for k, name in enumerate(("SimSwap", "oFM", "nFM")):
+        folder = made_run(tmp_path / name, {"variant": name})
+
+        def change(columns, own, k=k):
+            for figure in FIGURES:
+                column = np.array(columns[figure])
+                column[own] = rng.standard_normal(12) + k
+                columns[figure] = column
+
+        pairs_of(folder, change)
+    comparison = compare_runs(load(tmp_path)[0], title="made")
+    assert comparison.comparisons == 2 * len(comparison.columns) == 12
+    found = [d for figures in comparison.differences.values() for d in figures.values()]
+    smallest = min(found, key=lambda d: d.over_pairs.p)
+    assert smallest.p == pytest.approx(12 * smallest.over_pairs.p)
+    assert all(d.p >= d.over_pairs.p for d in found)
+    sections = sections_of(comparison, published=False, curves=[], pictures=0)
+    (differences,) = (section for section in sections if section.anchor == "differences")
+    assert "p of the paired test, corrected for the 12 comparisons of this table (Holm)" in differences.caption
+    assert "(approximate: 5 persons, fewer than 30)" in differences.caption
+    note = differences.tables[0].rows[0][1].note
+    one = next(iter(comparison.differences.values()))["id_retrieval"]
+    assert note.endswith(f"; p {one.p:.2g}")
+
+
+def test_bold_needs_a_p_that_stands_the_correction():
+    seeds, pairs = Interval(0.2, 0.1, 0.3), PairedDifference(0.2, 0.05, 0.35, 0.02, 100, 40)
+    assert clear(Difference(seeds, pairs, 0.04))
+    assert not clear(Difference(seeds, pairs, 0.06))
+    assert clear(Difference(seeds, None))
+    assert not clear(Difference(Interval(0.2, np.nan, np.nan), pairs, 0.04))
+
+
+def test_the_page_says_how_it_was_measured(tmp_path):
+    made_run(tmp_path / "a", protocol={"targets": 636, "source_persons": 12, "target_persons": 40, "groups": "videos"})
+    comparison = compare_runs(load(tmp_path)[0], title="made")
+    words = dict(protocol_words(comparison))
+    assert words["gallery"].startswith("20 images of 5 videos")
+    assert words["self-reconstruction"] == "over 636 distinct targets, each counted once"
+    assert words["intervals"] == ("95 %; over videos: clustered by videos as sources and as targets (approximate: 12 "
+                                  "videos, fewer than 30)")
+    assert "noise floor 2.6°, the error of a single reading" in words["pose estimator"]
+    assert "(approximate: 12 videos, fewer than 30)" in results_caption(comparison)

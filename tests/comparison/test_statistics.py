@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from simswap.comparison.statistics import difference_over_seeds, pareto_front, spread
+from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front, spread
 
 
 def test_spread_of_three_seeds():
@@ -40,6 +41,40 @@ def test_other_seeds_are_two_samples():
     assert found.value == pytest.approx(0.0)
     assert found.high == pytest.approx(3.2192 * math.sqrt(5 / 3), rel=2e-3)
     assert found.low == pytest.approx(-found.high)
+
+
+def test_seeds_without_any_spread_have_no_interval():
+    assert spread([0.25, 0.25])[:3] == (2, 0.25, 0.0)
+    for found in (spread([0.25, 0.25]), difference_over_seeds({0: 0.3, 1: 0.5}, {0: 0.2, 1: 0.4}),
+                  difference_over_seeds({0: 0.3, 1: 0.3}, {2: 0.2, 3: 0.2})):
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+
+
+def test_intervals_over_seeds_hold_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    for n in (2, 3, 5):
+        held = paired = welch = 0
+        for _ in range(4000):
+            ours, theirs = rng.standard_normal((2, n))
+            held += (found := spread(list(ours))).low <= 0 <= found.high
+            found = difference_over_seeds(dict(enumerate(ours)), dict(enumerate(theirs)))
+            paired += found.low <= 0 <= found.high
+            found = difference_over_seeds(dict(enumerate(ours)), dict(enumerate(2 * theirs, start=n)))
+            welch += found.low <= 0 <= found.high
+        assert held / 4000 == pytest.approx(0.95, abs=0.012)
+        assert paired / 4000 == pytest.approx(0.95, abs=0.012)
+        assert welch / 4000 > 0.935  # Welch's is approximate, and on the safe side with two seeds
+
+
+def test_holm_by_hand():
+    # sorted 0.01 0.02 0.03 0.4, times 4 3 2 1: 0.04 0.06 0.06 0.4; none below a smaller one's
+    p_values = {"a": 0.03, "b": 0.4, "c": 0.01, "d": 0.02, "unknown": math.nan}
+    found = holm(p_values)
+    assert math.isnan(found.pop("unknown"))
+    assert found == pytest.approx({"a": 0.06, "b": 0.4, "c": 0.04, "d": 0.06})
+    assert holm({"one": 0.6, "two": 0.7}) == {"one": 1.0, "two": 1.0}
+    assert holm({}) == {}
 
 
 def test_the_front_by_hand():

@@ -17,7 +17,7 @@ PROTOCOL = {
     "chance": 0.01, "recogniser": {"name": "one", "sha256": "1" * 64},
     "judge": {"name": "two", "sha256": "2" * 64, "same_network": False},
     "pose": {"name": "pnp", "sha256": "3" * 64, "noise_floor_deg": 1.25}, "data": "crops", "split": "test",
-    "seed": 0, "image_size": 128, "template": "arcface",
+    "seed": 0, "image_size": 128, "template": "arcface", "targets": 636, "source_persons": 100, "target_persons": 100,
 }
 
 
@@ -45,8 +45,10 @@ gallery    500 images of 100 persons: all images
 chance     1 % retrieval by a blind draw from the gallery
 trained by one (sha256 11111111)
 judge      two (sha256 22222222), another network than the one trained with
-pose       pnp (sha256 33333333); noise floor 1.2 degrees
-intervals  95 %, bootstrapped over the sources' persons
+pose       pnp (sha256 33333333); noise floor 1.2 degrees, the error of a single
+           reading (means are told apart by their intervals)
+intervals  95 %, clustered by persons as sources and as targets
+self-recon over 636 distinct targets, each counted once
 
                  identity        cosine        cosine  pose error   self-recon-
 swapper       retrieval %     to source     to target     degrees  struction L1
@@ -69,16 +71,17 @@ def test_table_is_worked_out_and_fits_the_terminal():
 def test_slices_and_missed_poses_stand_below():
     results = copy.deepcopy(RESULTS)
     results["trained"]["missed_poses"] = 3
-    results["trained"]["slices"] = {"glasses >= 0.5": {**RESULTS["copy_source"], "pairs": 120}}
+    results["trained"]["slices"] = {
+        "glasses >= 0.5": {**RESULTS["copy_source"], "pairs": 120, "source_persons": 60, "target_persons": 12}}
     stream = io.StringIO()
     print_table(PROTOCOL, results, stream)
     text = stream.getvalue()
     assert text.startswith(TABLE)
     assert "no pose    trained: no face found in 3 of 1,000 pairs; its pose error is over\n" in text
     below = text[text.index("targets with glasses") :].splitlines()
-    assert below[0] == "targets with glasses >= 0.5: 120 pairs"
-    assert below[4].split() == ["trained", "100.0", "1.00", "-0.02", "24.0", "0.000"]
-    assert below[5].startswith(" (trained)")
+    assert below[:2] == ["targets with glasses >= 0.5: 120 pairs", "intervals approximate: 12 persons, fewer than 30"]
+    assert below[5].split() == ["trained", "100.0", "1.00", "-0.02", "24.0", "0.000"]
+    assert below[6].startswith(" (trained)")
 
 
 def test_same_network_is_said_in_words():
@@ -94,6 +97,17 @@ def test_what_is_not_known_is_said():
     text = table_text(protocol, RESULTS)
     assert "pose       pnp (no file); noise floor not known" in text
     assert "chance     not known" in text
+
+
+def test_few_persons_are_said():
+    text = table_text({**PROTOCOL, "target_persons": 9, "groups": "videos"}, RESULTS)
+    assert "intervals  95 %, clustered by videos as sources and as targets; approximate: 9\n" in text
+    assert "videos, fewer than 30\n" in text
+    newer = ("targets", "source_persons", "target_persons")
+    older = {key: value for key, value in PROTOCOL.items() if key not in newer}
+    assert "approximate" not in table_text(older, RESULTS)
+    assert "self-recon over" not in table_text(older, RESULTS)
+    assert "; approximate: 12\n" in table_text({**older, "gallery_persons": 12}, RESULTS)
 
 
 def test_long_names_do_not_widen_the_table():

@@ -1,5 +1,6 @@
 """Everything that a page of a comparison says: variants, baseline, differences, front, and notes on them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,21 +11,23 @@ from simswap.comparison.collected import Run, Swapper
 from simswap.comparison.figures import Figure, Interval, choose
 from simswap.comparison.one_ruler import check_one_ruler, mixed_figures, ruler_notes
 from simswap.comparison.pairs import PairTable, read_pairs
-from simswap.comparison.statistics import difference_over_seeds, pareto_front
+from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front
 from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
+from simswap.metrics.intervals import SHARES
 from simswap.metrics.paired import PairedDifference, paired_difference
 from simswap.tracking.evaluation_format import FORMAT
-
-PERMUTATIONS = 999
-"""Of a paired test: its smallest p is then 0.001, and forty runs are tested in seconds."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant's figure less the baseline's: over training seeds, and over the same pairs of faces."""
+    """A variant's figure less the baseline's: over training seeds, and over the same pairs of faces.
+
+    p: of the latter, corrected for all comparisons of the page (`holm`); NaN where there is none.
+    """
 
     over_seeds: Interval
     over_pairs: PairedDifference | None
+    p: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Comparison:
     def runs(self) -> list[Run]:
         return [run for variant in self.variants for run in variant.runs]
 
+    @property
+    def comparisons(self) -> int:
+        """How many paired tests there are."""
+        return sum(d.p == d.p for found in self.differences.values() for d in found.values())
+
     def rivals(self) -> list[Variant]:
         """The variants that are held against the baseline."""
         return [v for v in self.variants if v.label != self.baseline.label]
@@ -60,12 +68,11 @@ class Comparison:
 
 def compare_runs(
     runs: Sequence[Run], *, title: str, baseline: str | None = None, columns: Sequence[str] | None = None,
-    left_out: Sequence[str] = (), seed: int = 0,
+    left_out: Sequence[str] = (),
 ) -> Comparison:
     """Fold the runs over seeds and hold every variant against the baseline.
 
-    seed: of the bootstrap over pairs. Raises InputError for runs that were not measured with one ruler, an unknown
-    baseline or an unknown column.
+    Raises InputError for runs that were not measured with one ruler, an unknown baseline or an unknown column.
     """
     check_one_ruler(runs)
     mixed = mixed_figures(runs)
@@ -75,11 +82,11 @@ def compare_runs(
     figures = choose(columns, dict.fromkeys(name for run in runs for name in run.figures))
     tables, notes = read_pairs(runs)
     rivals = [v for v in variants if v.label != base.label]
-    differences = {
+    differences = _corrected({
         v.label: {f.name: Difference(difference_over_seeds(v.by_seed(f.name), base.by_seed(f.name)),
-                                     _over_pairs(v, base, f.name, tables, seed)) for f in figures}
+                                     _over_pairs(v, base, f.name, tables)) for f in figures}
         for v in rivals
-    }  # fmt: skip
+    })
     cost = [v.spread("pose_error_deg").mean for v in variants]
     gain = [v.spread("id_retrieval").mean for v in variants]
     changed = changed_settings(runs)
@@ -95,7 +102,7 @@ def compare_runs(
 
 
 def _over_pairs(
-    variant: Variant, base: Variant, figure: str, tables: Mapping[str, PairTable], seed: int
+    variant: Variant, base: Variant, figure: str, tables: Mapping[str, PairTable]
 ) -> PairedDifference | None:
     """The difference on the same pairs, each side's runs averaged pair by pair; None where a run's pairs are not known
     or others."""
@@ -105,8 +112,17 @@ def _over_pairs(
         if any(table is None or figure not in table.figures for table in read):
             return None
         sides.append(np.mean([table.figures[figure] for table in read if table], axis=0))
-        persons = read[0].persons  # type: ignore[union-attr]
-    return paired_difference(sides[1], sides[0], persons, seed, permutations=PERMUTATIONS)
+        sources, targets = read[0].persons(figure)  # type: ignore[union-attr]
+    return paired_difference(sides[1], sides[0], sources, targets, share=figure in SHARES)
+
+
+def _corrected(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, dict[str, Difference]]:
+    """With the p-values of all paired tests together corrected for their number."""
+    p_values = {(label, name): d.over_pairs.p if d.over_pairs else math.nan
+                for label, found in differences.items() for name, d in found.items()}
+    corrected = holm(p_values)
+    return {label: {name: replace(d, p=corrected[label, name]) for name, d in found.items()}
+            for label, found in differences.items()}
 
 
 def _others(runs: Sequence[Run]) -> tuple[Swapper, ...]:

@@ -15,6 +15,7 @@ from simswap.comparison.summary import at_a_glance, protocol_words
 from simswap.comparison.swaps import SwapRow, cell_png
 from simswap.comparison.tables import Cell, Table, markdown
 from simswap.comparison.variants import shown_value
+from simswap.metrics.intervals import approximate
 
 PHONE = "(max-width: 600px)"
 
@@ -159,11 +160,27 @@ def results_caption(comparison: Comparison) -> str:
     """How to read the table of results."""
     several = any(len(v.seeds) > 1 for v in comparison.variants)
     single = any(len(v.seeds) == 1 for v in comparison.variants)
+    few = approximate(comparison.protocol)
     return " ".join([
         "± is the standard deviation over training seeds." if several else "",
-        "Small print under a figure of one seed: its 95 % interval over persons." if single else "",
+        f"Small print under a figure of one seed: its 95 % interval over persons{f' ({few})' if few else ''}."
+        if single else "",
         "Bold is the best mean of a column, which need not be told apart from the next.",
     ]).strip()  # fmt: skip
+
+
+def differences_caption(comparison: Comparison) -> str:
+    """How to read the table of differences."""
+    tests, few = comparison.comparisons, approximate(comparison.protocol)
+    return " ".join([
+        "seeds: 95 % interval over training seeds (seed by seed where both were trained with the same ones).",
+        "pairs: 95 % interval over persons, as sources and as targets, on the same pairs of faces, for these trained "
+        f"networks{f' ({few})' if few else ''}"
+        + (f", and the p of the paired test, corrected for the {_plural(tests, 'comparison')} of this table (Holm)."
+           if tests else "."),
+        "Bold: the interval over seeds lies on one side of 0, and that over pairs on the same with p below 0.05, where "
+        "it is known. Each interval is for itself, not corrected.",
+    ])
 
 
 def _data(content: bytes, kind: str) -> str:

@@ -10,14 +10,23 @@ import pyarrow.parquet as pq
 
 from simswap.comparison.collected import Run
 from simswap.errors import InputError
+from simswap.metrics.intervals import ONE_A_TARGET
 
 
 @dataclass(frozen=True)
 class PairTable:
-    """One swapper's pairs in order: figures float [pairs] by name, and the sources' persons [pairs]."""
+    """One swapper's pairs in order: figures float [pairs] by name, and the persons of sources and targets [pairs].
+
+    A figure of a target swapped with itself is NaN where an earlier pair has the same target.
+    """
 
     figures: Mapping[str, np.ndarray]
-    persons: np.ndarray
+    sources: np.ndarray
+    targets: np.ndarray
+
+    def persons(self, figure: str) -> tuple[np.ndarray, np.ndarray]:
+        """The persons [pairs] in both roles of what this figure was measured on."""
+        return (self.targets if figure in ONE_A_TARGET else self.sources), self.targets
 
 
 def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
@@ -60,11 +69,17 @@ def _read(run: Run) -> PairTable:
         table = pq.read_table(run.pairs, filters=pc.field("swapper") == run.swapper).sort_by("pair")
         floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
         figures = {name: table[name].to_numpy().astype(np.float64) for name in floats}
-        persons = table["source_person"].to_numpy(zero_copy_only=False)
+        source, target = (pc.fill_null(table[f"{role}_person"], "").to_pylist() for role in ("source", "target"))
+        _, first = np.unique(table["target"].to_numpy(zero_copy_only=False).astype(str), return_index=True)
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise InputError(f"{run.pairs} is no table of pairs ({str(error).splitlines()[0]}); run simswap-evaluate again"
                          ) from error
-    if len(persons) != run.protocol["pairs"]:
-        raise InputError(f"{run.pairs} has {len(persons)} pairs of {run.swapper}, evaluation.json says "
+    if len(source) != run.protocol["pairs"]:
+        raise InputError(f"{run.pairs} has {len(source)} pairs of {run.swapper}, evaluation.json says "
                          f"{run.protocol['pairs']}; run simswap-evaluate again")
-    return PairTable(figures, persons)
+    repeated = np.ones(len(source), dtype=bool)
+    repeated[first] = False
+    for name in ONE_A_TARGET & set(figures):  # evaluations of format 1 have them at every pair
+        figures[name] = np.where(repeated, np.nan, figures[name])
+    _, both = np.unique([*source, *target], return_inverse=True)
+    return PairTable(figures, *np.split(both, 2))

@@ -8,7 +8,7 @@ from simswap.comparison.charts.drawing import Chart
 from simswap.comparison.charts.sweeps import importance_chart, parallel_chart
 from simswap.comparison.charts.tradeoff import tradeoff_chart
 from simswap.comparison.comparison import Comparison
-from simswap.comparison.page import Section, results_caption
+from simswap.comparison.page import Section, differences_caption, results_caption
 from simswap.comparison.swaps import side_by_side
 from simswap.comparison.tables import (
     Table,
@@ -20,11 +20,6 @@ from simswap.comparison.tables import (
     settings_table,
 )
 
-DIFFERENCES = (
-    "seeds: 95 % interval over training seeds (seed by seed where both were trained with the same ones). pairs: 95 % "
-    "interval over the sources' persons on the same pairs of faces, for these trained networks, and the p of a "
-    "sign-flip test. Bold: every interval lies on one side of 0. None is corrected for their number."
-)
 SWAPS = (
     "Targets and sources that no training saw. Each result should show the source's person in the target's pose, "
     "expression and light."
@@ -46,7 +41,7 @@ def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str
     found = [
         Section("results", "Final figures", (results_table(comparison),), caption=results_caption(comparison)),
         differences and Section("differences", f"Difference to {comparison.baseline.label}", (differences,),
-                                caption=DIFFERENCES),
+                                caption=differences_caption(comparison)),
         settings and Section("settings", "Changed settings", (settings,)),
         _drawn("tradeoff", "Identity against pose", [tradeoff_chart(comparison, published)],
                published_table() if published else None),

@@ -1,8 +1,8 @@
 """Means over seeds, differences between variants, and the Pareto front."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
@@ -10,6 +10,8 @@ from scipy.special import stdtrit
 from simswap.comparison.figures import Interval
 
 LEVEL = 0.95
+ROUNDING = 1e-12  # relative: a smaller spread is none
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Spread(NamedTuple):
@@ -25,7 +27,8 @@ class Spread(NamedTuple):
 def spread(values: Sequence[float]) -> Spread:
     """Mean and spread over the seeds whose figure is known (NaN ones are left out); NaN where it cannot be told.
 
-    With few seeds Student's t is wide (4.3 standard errors either way for three): that is what few seeds can tell.
+    With few seeds Student's t is wide (4.3 standard errors either way for three): that is what few seeds can tell. Two
+    or three shares of a few hundred swaps can be alike by chance, so seeds without any spread give no interval.
     """
     known = np.asarray([v for v in values if not math.isnan(v)], dtype=np.float64)
     n = len(known)
@@ -35,6 +38,8 @@ def spread(values: Sequence[float]) -> Spread:
     if n == 1:
         return Spread(1, mean, math.nan, math.nan, math.nan)
     sd = float(known.std(ddof=1))
+    if sd <= ROUNDING * float(np.abs(known).max()):
+        return Spread(n, mean, 0.0, math.nan, math.nan)
     half = _t(n - 1) * sd / math.sqrt(n)
     return Spread(n, mean, sd, mean - half, mean + half)
 
@@ -44,7 +49,7 @@ def difference_over_seeds(ours: Mapping[int, float], theirs: Mapping[int, float]
 
     Where both were trained with the same seeds (two or more), the differences are taken seed by seed (same data order
     and first weights) and Student's t goes over them. Else Welch's interval for two samples. NaN bounds with fewer
-    than two seeds on either side.
+    than two seeds on either side, or without any spread.
     """
     a = {seed: v for seed, v in ours.items() if not math.isnan(v)}
     b = {seed: v for seed, v in theirs.items() if not math.isnan(v)}
@@ -60,10 +65,24 @@ def difference_over_seeds(ours: Mapping[int, float], theirs: Mapping[int, float]
     parts = first.sd**2 / first.n, second.sd**2 / second.n
     error = math.sqrt(sum(parts))
     if error == 0:
-        return Interval(value, value, value)
+        return Interval(value, math.nan, math.nan)
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (first.n - 1) + parts[1] ** 2 / (second.n - 1))
     half = _t(freedom) * error
     return Interval(value, value - half, value + half)
+
+
+def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
+    """The p-values corrected for their number (Holm 1979), so that one false find in all of them has 5 % below 0.05.
+
+    The k-th smallest of n is multiplied by n - k + 1; none falls below a smaller one's, none exceeds 1. NaN ones stay
+    NaN and do not count.
+    """
+    known = sorted((key for key, p in p_values.items() if not math.isnan(p)), key=lambda key: p_values[key])
+    corrected, largest = dict(p_values), 0.0
+    for k, key in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - k) * p_values[key]))
+        corrected[key] = largest
+    return corrected
 
 
 def pareto_front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:

@@ -6,6 +6,7 @@ from simswap.comparison.comparison import Comparison
 from simswap.comparison.figures import KNOWN
 from simswap.comparison.tables import clear
 from simswap.comparison.variants import Variant
+from simswap.metrics.intervals import approximate
 
 
 def at_a_glance(comparison: Comparison) -> list[str]:
@@ -51,7 +52,8 @@ def _with_sd(variant: Variant, name: str) -> str:
 def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
     """(what, in words): what must stand beside every figure."""
     protocol = comparison.protocol
-    gallery = f"{_count(protocol.get('gallery_images'))} images of {_count(protocol.get('gallery_persons'))} persons"
+    groups = protocol.get("groups", "persons")
+    gallery = f"{_count(protocol.get('gallery_images'))} images of {_count(protocol.get('gallery_persons'))} {groups}"
     if protocol.get("gallery_rule"):
         gallery += f": {protocol['gallery_rule']}"
     words = [("protocol", f"{protocol.get('name')}: {_count(protocol.get('pairs'))} swaps, split "
@@ -63,7 +65,14 @@ def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
     same = " (the network trained with: identity figures are flattering)" if judge.get("same_network") else ""
     floor = pose.get("noise_floor_deg")
     words += [("judge", _network(judge) + same), ("pose estimator", _network(pose) + (
-        f"; noise floor {floor:.1f}°, differences below it mean nothing" if floor else "; noise floor not known"))]
+        f"; noise floor {floor:.1f}°, the error of a single reading: means over many swaps are told apart by their "
+        "intervals, also below it" if floor else "; noise floor not known"))]
+    few = approximate(protocol)
+    if any(figure.low == figure.low for run in comparison.runs for figure in run.figures.values()):
+        words.append(("intervals", f"95 %; over {groups}: clustered by {groups} as sources and as targets"
+                      + (f" ({few})" if few else "")))
+    if protocol.get("targets"):
+        words.append(("self-reconstruction", f"over {_count(protocol['targets'])} distinct targets, each counted once"))
     return words
 
 

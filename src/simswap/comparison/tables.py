@@ -76,7 +76,7 @@ def differences_table(comparison: Comparison) -> Table | None:
         cells = [Cell(label, colour=colours[label])]
         for f in comparison.columns:
             d = found[f.name]
-            p = f"; p {max(d.over_pairs.p, 0.001):.2g}" if d.over_pairs and d.over_pairs.p == d.over_pairs.p else ""
+            p = "" if math.isnan(d.p) else "; p < 0.001" if d.p < 0.001 else f"; p {d.p:.2g}"
             notes = [f"seeds {_bounds(f, d.over_seeds)}", f"pairs {_bounds(f, d.over_pairs)}{p}"]
             cells.append(Cell(f.shown(d.over_seeds.value, True), d.over_seeds.value,
                               "; ".join(note for note in notes if not note.endswith("–")), clear(d)))
@@ -85,12 +85,15 @@ def differences_table(comparison: Comparison) -> Table | None:
 
 
 def clear(difference: Difference) -> bool:
-    """Whether every interval that is known lies on one side of 0, the one over seeds among them."""
+    """Whether the interval over seeds lies on one side of 0, and that over pairs on the same with a corrected p below
+    0.05, where it is known."""
     seeds, pairs = difference.over_seeds, difference.over_pairs
     bounds = [(seeds.low, seeds.high)]
     if pairs is not None and pairs.low == pairs.low:
         bounds.append((pairs.low, pairs.high))
-    return seeds.low == seeds.low and (all(low > 0 for low, _ in bounds) or all(high < 0 for _, high in bounds))
+    told = math.isnan(difference.p) or difference.p < 0.05
+    return told and seeds.low == seeds.low and (
+        all(low > 0 for low, _ in bounds) or all(high < 0 for _, high in bounds))
 
 
 def settings_table(comparison: Comparison) -> Table | None:
@@ -163,14 +166,14 @@ def results_csv(comparison: Comparison) -> str:
 
 
 def differences_csv(comparison: Comparison) -> str:
-    """variant, baseline, figure, difference, its bounds over seeds and over pairs: a row each."""
+    """variant, baseline, figure, difference, its bounds over seeds and over pairs, p as it is and corrected."""
     return _csv([
         {"variant": label, "baseline": comparison.baseline.label, "figure": name, "difference": d.over_seeds.value,
          "seeds_low": d.over_seeds.low, "seeds_high": d.over_seeds.high,
          "pairs_difference": d.over_pairs.value if d.over_pairs else math.nan,
          "pairs_low": d.over_pairs.low if d.over_pairs else math.nan,
          "pairs_high": d.over_pairs.high if d.over_pairs else math.nan,
-         "pairs_p": d.over_pairs.p if d.over_pairs else math.nan}
+         "pairs_p": d.over_pairs.p if d.over_pairs else math.nan, "pairs_p_corrected": d.p}
         for label, found in comparison.differences.items() for name, d in found.items()
     ])  # fmt: skip
 
@@ -215,7 +218,7 @@ def _tags(comparison: Comparison, variant: Variant) -> str:
 def _plain(figure: Figure, interval: Interval | None) -> Cell:
     if interval is None or interval.value != interval.value:
         return Cell("–")
-    bounds = "–" if interval.low == interval.high else _bounds(figure, interval)  # a control's, known exactly
+    bounds = "–" if interval.low == interval.high else _bounds(figure, interval)  # all values are the same
     return Cell(figure.shown(interval.value), interval.value, "" if bounds == "–" else bounds)
 
 

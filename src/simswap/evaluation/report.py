@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from simswap.files import whole_file
+from simswap.metrics.intervals import approximate
 from simswap.tracking.evaluation_format import FORMAT
 
 WIDTH = 80
@@ -142,9 +143,11 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
                           "evaluation_skipped.csv")
     for part in dict.fromkeys(key for result in results.values() for key in result.get("slices", {})):
         sliced = {name: r["slices"][part] for name, r in results.items() if part in r.get("slices", {})}
-        pairs = next(iter(sliced.values()))["pairs"]
+        counts = {"groups": protocol.get("groups", "persons"), **next(iter(sliced.values()))}
+        few = approximate(counts)
         kinds = {name: {**figures, "kind": results[name]["kind"]} for name, figures in sliced.items()}
-        lines += [f"targets with {part}: {pairs:,} pairs", *_table(kinds), ""]
+        lines += [f"targets with {part}: {counts['pairs']:,} pairs", *([f"intervals {few}"] if few else []),
+                  *_table(kinds), ""]
     return "\n".join(lines).rstrip("\n")
 
 
@@ -158,13 +161,13 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     else:
         judged = f"{_network(judge)}, another network than the one trained with"
     floor = pose["noise_floor_deg"]
-    noise = "not known" if not _known(floor) else f"{floor:.1f} degrees"
+    noise = "noise floor not known" if not _known(floor) else _floor(floor)
     split = f"split {protocol['split']} of " if protocol["split"] else ""
-    groups = protocol.get("groups", "persons")
+    groups, few, targets = protocol.get("groups", "persons"), approximate(protocol), protocol.get("targets")
     more = []
     if protocol.get("gaze"):
-        more = _wrapped("gaze", f"{_network(protocol['gaze'])} against the true gaze; noise floor "
-                        f"{protocol['gaze']['noise_floor_deg']:.1f} degrees")
+        more = _wrapped("gaze", f"{_network(protocol['gaze'])} against the true gaze; "
+                        f"{_floor(protocol['gaze']['noise_floor_deg'])}")
     if protocol.get("fid"):
         more += _wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
     return [
@@ -177,10 +180,15 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
                   else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery"),
         *_wrapped("trained by", _network(recogniser) if recogniser else "not known: no checkpoint of ours"),
         *_wrapped("judge", judged),
-        *_wrapped("pose", f"{_network(pose)}; noise floor {noise}"),
+        *_wrapped("pose", f"{_network(pose)}; {noise}"),
         *more,
-        *_wrapped("intervals", f"95 %, bootstrapped over the sources' {groups}"),
+        *_wrapped("intervals", f"95 %, clustered by {groups} as sources and as targets{few and f'; {few}'}"),
+        *([] if targets is None else _wrapped("self-recon", f"over {targets:,} distinct targets, each counted once")),
     ]
+
+
+def _floor(degrees: float) -> str:
+    return f"noise floor {degrees:.1f} degrees, the error of a single reading (means are told apart by their intervals)"
 
 
 def _table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] = COLUMNS) -> list[str]:

@@ -66,7 +66,7 @@ def run_protocol(ruler: Ruler, swappers: Sequence[Swapper | Finished], material:
     """Each swapper's figures, the controls' beside them, all on the same pairs."""
     results: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, np.ndarray]] = {}
-    chance, seed = float("nan"), material.seed
+    chance = float("nan")
     for swapper in (*swappers, *CONTROLS):
         if swapper.name in results:
             raise InputError(f"two rows of the table are called {swapper.name!r}; give one of them another name")
@@ -75,11 +75,11 @@ def run_protocol(ruler: Ruler, swappers: Sequence[Swapper | Finished], material:
         samples[swapper.name] = {name: values.cpu().numpy() for name, values in measured.samples().items()}
         results[swapper.name] = {
             "kind": swapper.kind,
-            **_plain(measured.figures(seed)),
+            **_plain(measured.figures()),
             "missed_results": measured.missed_results,
             "missed_poses": measured.missed_poses,
             "slices": {
-                name: {**_plain(measured.figures(seed, mask)), "pairs": int(mask.sum())}
+                name: {**_plain(measured.figures(mask)), **_counts(material, mask)}
                 for name, mask in material.slices.items()
             },
         }
@@ -94,7 +94,7 @@ def describe_protocol(
     same = recogniser is not None and instruments.judge.recogniser.sha256 == recogniser.sha256
     return {
         "name": material.facts["name"],
-        "pairs": len(material.pairs.target),
+        **_counts(material, np.ones(len(material.pairs.target), dtype=bool)),
         "pairs_sha256": pairs_sha256(material.names),
         "gallery_images": len(material.pairs.gallery),
         "chance": chance,
@@ -109,6 +109,15 @@ def describe_protocol(
         "skipped": len(material.skipped),
         **material.facts,
     }  # fmt: skip
+
+
+def _counts(material: Material, chosen: np.ndarray) -> dict[str, int]:
+    """How many pairs these are (bool [n]), of how many pictures as targets, and of how many persons in either role."""
+    target, source, person = material.pairs.target[chosen], material.pairs.source[chosen], material.faces.person
+    return {
+        "pairs": len(target), "targets": len(np.unique(target)),
+        "source_persons": len(np.unique(person[source])), "target_persons": len(np.unique(person[target])),
+    }
 
 
 def _plain(figures: Mapping[str, Figure]) -> dict[str, dict[str, float]]:

@@ -1,21 +1,20 @@
 """Is one swapper better than another on the very same pairs?"""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simswap.metrics.bootstrap import bootstrap_interval
-
-FLIPPED_AT_ONCE = 4_000_000
-"""Largest number of (permutation, person) signs held at a time."""
+from simswap.metrics.clustered_mean import ClusteredMean, clustered_mean
+from simswap.metrics.intervals import LEVEL
 
 
 class PairedDifference(NamedTuple):
     """What the second swapper adds to the first.
 
     value: mean over the pairs of second minus first. low, high: its 95 % interval. p: two-sided. pairs, persons: how
-    many count. NaN where nothing can be told: no pair for ``value``, fewer than two persons for the rest.
+    many count. NaN where nothing can be told: no pair for ``value``, and for the rest see `clustered_mean`.
     """
 
     value: float
@@ -27,51 +26,48 @@ class PairedDifference(NamedTuple):
 
 
 def paired_difference(
-    first: ArrayLike, second: ArrayLike, persons: ArrayLike, seed: int = 0, resamples: int = 1000,
-    permutations: int = 9999,
+    first: ArrayLike, second: ArrayLike, sources: ArrayLike, targets: ArrayLike, share: bool = False
 ) -> PairedDifference:
     """Mean difference (second minus first) of one figure on the same pairs, its interval and a p-value.
 
-    The interval is the cluster bootstrap over persons (`bootstrap_interval`); the p-value is a sign-flip permutation
-    test over persons: were the swappers alike, a person's summed difference could as well have the other sign. It is
-    (1 + number of flips whose |sum| is at least the observed one's) / (1 + permutations) (Phipson and Smyth 2010); up
-    to 2^persons <= permutations every flip is tried once instead, and p is their exact share.
+    Pairs that share a person in any role are dependent (`clustered_mean`). A mean's difference gets Student's t. A
+    share's difference gets the interval of Bonett and Price (2012, J. Educ. Behav. Stat. 37), which adds one pair in
+    which the first wins and one in which the second does, and McNemar's score as its test; both with as many pairs as
+    the clustering leaves.
 
     Args:
         first, second: float [n], a figure of each pair; NaN in either leaves the pair out.
-        persons: [n], integers or names: the source's person (or video) of each pair.
-        seed: of the draws; the same seed and input give the same answer.
+        sources, targets: [n], integers or names: the person (or video) of each pair's source and target.
+        share: whether the figure is a share (`intervals.SHARES`).
 
-    Raises ValueError for other shapes or fewer than one draw.
+    Raises ValueError for other shapes.
     """
-    one, two, person = np.asarray(first, np.float64), np.asarray(second, np.float64), np.asarray(persons)
-    if one.ndim != 1 or one.shape != two.shape or person.shape != one.shape:
-        raise ValueError(f"three [n] needed, got {list(one.shape)}, {list(two.shape)} and {list(person.shape)}")
-    if permutations < 1:
-        raise ValueError(f"at least one permutation needed, got {permutations}")
+    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if one.shape != two.shape:
+        raise ValueError(f"the same pairs needed, got {list(one.shape)} and {list(two.shape)}")
     difference = two - one
-    defined = ~np.isnan(difference)
-    difference, person = difference[defined], person[defined]
-    value, low, high = bootstrap_interval(difference, person, seed, resamples)
-    _, group = np.unique(person, return_inverse=True)
-    totals = np.bincount(group, weights=difference) if len(group) else np.zeros(0)
-    p = _sign_flips(totals, seed, permutations) if len(totals) >= 2 else float("nan")
-    return PairedDifference(value, low, high, p, len(difference), len(totals))
+    found = clustered_mean(difference, sources, targets)
+    if math.isnan(found.variance):
+        low = high = p = math.nan
+    elif share:
+        low, high, p = _of_shares(found, float(np.nanmean(difference**2)))
+    else:
+        error = math.sqrt(found.variance)
+        half = found.quantile(LEVEL) * error
+        low, high, p = found.value - half, found.value + half, _p(found, found.value, error)
+    return PairedDifference(found.value, low, high, p, found.swaps, found.persons)
 
 
-def _sign_flips(totals: np.ndarray, seed: int, permutations: int) -> float:
-    """Two-sided p-value of the persons' summed differences [G] under flips of their signs."""
-    # A flip that gives the same sum up to rounding counts as at least as large: p must not depend on the order.
-    observed = abs(totals.sum()) - 1e-9 * np.abs(totals).sum()
-    if len(totals) < 63 and 2 ** len(totals) <= permutations:
-        flips = np.arange(2 ** len(totals))
-        signs = 1.0 - 2.0 * ((flips[:, None] >> np.arange(len(totals))) & 1)
-        return float((np.abs(signs @ totals) >= observed).mean())
-    rng = np.random.default_rng(seed)
-    reached, left = 0, permutations
-    while left:
-        now = min(left, max(1, FLIPPED_AT_ONCE // len(totals)))
-        signs = rng.integers(0, 2, (now, len(totals))) * 2.0 - 1.0
-        reached += int((np.abs(signs @ totals) >= observed).sum())
-        left -= now
-    return (1 + reached) / (1 + permutations)
+def _of_shares(found: ClusteredMean, differing: float) -> tuple[float, float, float]:
+    """(low, high, p). differing: the share of pairs in which one swapper hits and the other does not."""
+    pairs = found.effective(found.plain * found.swaps)
+    value = found.value * pairs / (pairs + 2)
+    variance = ((differing * pairs + 2) / (pairs + 2) - value**2) / (pairs + 2)
+    half = found.quantile(LEVEL) * math.sqrt(variance)
+    return max(-1.0, value - half), min(1.0, value + half), _p(found, found.value, math.sqrt(differing / pairs))
+
+
+def _p(found: ClusteredMean, value: float, error: float) -> float:
+    if error == 0:
+        return 1.0 if value == 0 else 0.0
+    return found.two_sided(value / error)

@@ -1,4 +1,4 @@
-"""A metric that keeps one number per sample, so that intervals can be bootstrapped over persons."""
+"""A metric that keeps one number per sample, so that intervals can be clustered by persons."""
 
 import torch
 from torch import Tensor

@@ -54,7 +54,8 @@ def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mappin
     for key, entry in results.items():
         for name, figure in entry.items():
             if isinstance(figure, Mapping) and "value" in figure:
-                summary[_place(key) + name] = {part: figure[part] for part in ("value", "low", "high")}
+                summary[_place(key) + name] = {
+                    part: figure[part] for part in ("value", "low", "high", "n") if part in figure}
     return summary
 
 
