@@ -85,13 +85,22 @@ def test_a_checkpoint_alone_is_enough(run, door):
     assert all(a != b for a, b in zip(table["source_person"], table["target_person"], strict=True))
     assert table["target"][0] == f"crops/{table['target_person'][0]}/{Path(table['target'][0]).name}"
     for figure in ("identity_loss", "id_retrieval", "pose_error_deg", "self_reconstruction_l1"):
-        assert np.mean(table[figure][:12]) == pytest.approx(results["trained"][figure]["value"], rel=1e-9)
+        assert np.nanmean(table[figure][:12]) == pytest.approx(results["trained"][figure]["value"], rel=1e-9)
+        assert np.isfinite(table[figure][:12]).sum() == results["trained"][figure]["n"]
+    # A target counts once in self-reconstruction, and all of this is said.
+    assert results["trained"]["self_reconstruction_l1"]["n"] == protocol["targets"] == len(set(table["target"]))
+    assert (protocol["source_persons"], protocol["target_persons"]) == (6, 6)
+    assert f"self-recon over {protocol['targets']} distinct targets" in out
+    assert "approximate: 6" in out
+    assert copied["id_retrieval"]["low"] < 0.9
+    assert copied["id_retrieval"]["high"] == 1
     lines = "".join(f"{a}\t{b}\n" for a, b in zip(table["target"][:12], table["source"][:12], strict=True))
     assert protocol["pairs_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
 
     slices = results["copy_source"]["slices"]
     assert "yaw >= 25" in slices
-    assert 0 < slices["yaw >= 25"]["pairs"] <= 12
+    assert 0 < slices["yaw >= 25"]["targets"] <= slices["yaw >= 25"]["pairs"] <= 12
+    assert 0 < slices["yaw >= 25"]["source_persons"] <= 6
     with Image.open(run / "evaluation.png") as grid:
         assert grid.text["Description"] == "synthetic face swap"  # type: ignore[attr-defined]
         assert grid.text["Checkpoint"].startswith("sha256:")  # type: ignore[attr-defined]
