@@ -154,7 +154,8 @@ def _notes(variants: Sequence[Variant], runs: Sequence[Run]) -> list[str]:
     older = [run.name for run in runs if run.format < FORMAT]
     if older:
         notes.append(f"Evaluated by an older version, whose intervals over persons were too narrow: "
-                     f"{', '.join(older)}. They are left out; run simswap-evaluate again to have them.")
+                     f"{', '.join(older)}. They are left out, and self-reconstruction is over pairs there, not over "
+                     "distinct targets; run simswap-evaluate again.")
     if any((run.protocol.get("judge") or {}).get("same_network") for run in runs):
         notes.append("The judge is the network trained with: identity figures are flattering.")
     interrupted = [run.name for run in runs if run.state == "interrupted"]
