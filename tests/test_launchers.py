@@ -80,8 +80,8 @@ def free_port() -> str:
 @pytest.mark.slow
 def test_srun_on_two_nodes_makes_one_run(crops, tmp_path):
     shared = {"SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_NNODES": "2",
-              "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NODELIST": "node[1-2]",
-              "SLURM_JOB_NAME": "train", "SLURM_LOCALID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+              "SLURM_JOB_NUM_NODES": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NAME": "train",
+              "SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "localhost,node2"}
     tasks = [shared | {"SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)} for rank in range(2)]
     for output, code in both(crops, tmp_path, tasks, "trainer.num_nodes=2"):
         assert code == 0, output

@@ -15,6 +15,7 @@ from simswap import processes, ranks
 from simswap.errors import InputError, JobFailed
 from simswap.files import claimed
 from simswap.folders import let_go, run_folder, run_record
+from simswap.meeting import word_of_rank_0
 from tests.stub_door import be_job_7_in, start
 from tests.waiting import is_alive, started, until
 
@@ -130,8 +131,8 @@ def test_ranks_of_torchrun_take_rank_0s_proposal(monkeypatch):
 
     with ThreadPoolExecutor() as pool:
         other = pool.submit(ranks.agree_on_name, propose("of rank 1"))  # waits for rank 0
-        first = ranks._from_torchruns_store(ranks.Ranks("torchrun", 0, 4), propose("first"))
+        first = word_of_rank_0(ranks.Ranks("torchrun", 0, 4), propose("first"))
         assert first == other.result() == "first"
     # after a restart by torchrun
-    assert ranks._from_torchruns_store(ranks.Ranks("torchrun", 0, 4), propose("second")) == "first"
+    assert word_of_rank_0(ranks.Ranks("torchrun", 0, 4), propose("second")) == "first"
     assert asked == ["first"]  # whoever proposes has made a folder

@@ -30,12 +30,15 @@ from simswap.errors import InputError, JobFailed
 from simswap.folders import TRAINING, let_go, register_resolvers
 from simswap.jobs import failed_jobs, noted, survive
 from simswap.processes import run_handed_over
+from simswap.system_errors import allow_open_files, explain_system
 
 CONF_DIR = str(Path(__file__).resolve().parents[2] / "conf")
 
 # Groups whose files change other groups' keys: they are what is checked, so they are no part of the reference.
 OVERLAY_GROUPS = ("experiment", "ablation", "sweep", "launcher")
 TRUSTED_TARGETS = ("simswap.", "lightning.")
+SHARED_BY_RANKS = ("train", "evaluate")
+"""Front doors that several processes may share."""
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 
@@ -77,6 +80,9 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
     try:
         sys.argv[1:] = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
+        allow_open_files()
+        if config_name not in SHARED_BY_RANKS:
+            ranks.refuse_several(f"simswap-{config_name}")
         _refuse_sweeps_of_ranks(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
     except KeyboardInterrupt as interrupt:
@@ -99,8 +105,11 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
         sys.exit(EXIT_BAD_INPUT)
     except BrokenPipeError:  # the reader of our output has seen enough (… | head)
         os._exit(EXIT_BAD_INPUT)
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or 'output folder'}; check the path", file=sys.stderr)
+    except Exception as error:
+        line = explain_system(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     finally:
         let_go()

@@ -29,6 +29,7 @@ from simswap.tracking.wandb_summary import put_evaluation
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate by a checked config: table, evaluation.json, every pair's figures and grid pictures."""
     out, ranks = Path(HydraConfig.get().runtime.output_dir), Ranks.from_environment()
+    ranks.meet()
     if cfg.checkpoint and not Path(cfg.checkpoint).is_file():
         checkpoint.load(cfg.checkpoint)  # says what is wrong, before anything is written where it may not belong
     with nullcontext() if ranks.rank else claimed(out, "evaluation"):
@@ -38,6 +39,7 @@ def evaluate(cfg: DictConfig) -> None:
 def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
     """The evaluation in a folder that is this one's own for the time."""
     device = choose_device(cfg.device)
+    ranks.wait()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
 

@@ -15,6 +15,7 @@ from simswap.errors import InputError, JobFailed
 from simswap.files import whole_file
 from simswap.folders import hold
 from simswap.processes import one_line
+from simswap.system_errors import explain_system
 
 ERROR_FILE = "error.txt"
 VALUES_FILE = "objectives.json"
@@ -29,8 +30,9 @@ noted: list[Path] = []
 def note_failure(folder: Path, error: Exception) -> None:
     """Write ``<folder>/error.txt``: one line, and for a fault of the program its stack trace; say the line."""
     ours = isinstance(error, InputError | JobFailed)
-    line = str(error) if ours else one_line(error)
-    trace = "" if isinstance(error, InputError) else getattr(error, "trace", "") or traceback.format_exc()
+    refused = explain_system(error)
+    line = str(error) if ours else refused or one_line(error)
+    trace = "" if isinstance(error, InputError) or refused else getattr(error, "trace", "") or traceback.format_exc()
     with whole_file(folder / ERROR_FILE) as part:
         part.write_text(f"{line}\n\n{trace}" if trace else f"{line}\n", encoding="utf-8")
     noted.append(folder)

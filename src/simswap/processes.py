@@ -30,6 +30,7 @@ from simswap.errors import InputError, JobFailed
 from simswap.files import whole_file
 from simswap.ranks import HANDOFF
 from simswap.system import end_with
+from simswap.system_errors import explain_system
 
 PARENT = "SIMSWAP_PARENT"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -173,7 +174,9 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
     except KeyboardInterrupt as interrupt:
         outcome = {"kind": "interrupt", "text": str(interrupt)}
     except Exception as error:
-        outcome = {"kind": "fault", "text": one_line(error), "trace": traceback.format_exc()}
+        line = explain_system(error)
+        outcome = {"kind": "input", "text": line} if line else {
+            "kind": "fault", "text": one_line(error), "trace": traceback.format_exc()}
     with whole_file(folder / f"{rank}.json") as part:
         part.write_text(json.dumps(outcome | {"time": time.time()}), encoding="utf-8")
     return 0 if outcome["kind"] == "done" else 1

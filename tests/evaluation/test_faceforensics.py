@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 
 import cv2
@@ -127,16 +128,28 @@ def equal(one, two) -> None:
         np.testing.assert_array_equal(first[name].to_numpy(), second[name].to_numpy(), name)  # NaN equals NaN here
 
 
+@pytest.mark.slow
+def test_torchrun_agrees_exactly_with_one(whole, videos, tmp_path):
+    launched = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "-m",
+         "simswap.evaluate", *command(videos, tmp_path, "protocol.jitter=true")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=250)  # fmt: skip
+    assert launched.returncode == 0, launched.stderr
+    equal(whole, tmp_path)
+
+
 def test_two_ranks_and_a_second_run_agree_exactly_with_one(whole, videos, tmp_path, door, monkeypatch):
     more = ["protocol.jitter=true"]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    # As srun sets them: nobody says where rank 0 is.
+    place = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "7",
+             "SLURM_STEP_NODELIST": "localhost"}
     with started(sys.executable, "-m", "simswap.evaluate", *command(videos, tmp_path, *more),
-                 env=os.environ | place | {"RANK": "1", "OMP_NUM_THREADS": "1"}) as other:  # fmt: skip
-        for name, value in {**place, "RANK": "0"}.items():
+                 env=os.environ | place | {"SLURM_PROCID": "1", "OMP_NUM_THREADS": "1"}) as other:  # fmt: skip
+        for name, value in {**place, "SLURM_PROCID": "0"}.items():
             monkeypatch.setenv(name, value)
         start(command(videos, tmp_path, *more))
         assert other.wait(timeout=DEADLINE) == 0
-    for name in (*place, "RANK"):
+    for name in (*place, "SLURM_PROCID"):
         monkeypatch.delenv(name)
     equal(whole, tmp_path)
 

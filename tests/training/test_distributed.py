@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from omegaconf import OmegaConf
 
 from simswap import checkpoint, ranks
@@ -74,16 +75,47 @@ def test_environments_of_ranks():
     assert environments(1, ["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]
 
 
+SRUN = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_ID": "0", "SLURM_NODEID": "1",
+        "SLURM_LOCALID": "1", "SLURM_JOB_ID": "12", "SLURM_STEP_NODELIST": "n[07-08]"}  # fmt: skip
+
+
 def test_slurm_has_one_owner_of_requeue(monkeypatch):
-    for name, value in {"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_NODEID": "0",
-                        "SLURM_LOCALID": "1", "SLURM_JOB_ID": "12"}.items():
+    for name, value in SRUN.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "")
-    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
     environment = cluster_environment()
-    assert not environment.auto_requeue
-    assert (environment.global_rank(), environment.world_size(), environment.local_rank()) == (1, 4, 1)
-    environment.validate_settings(num_devices=2, num_nodes=2)
+    assert not isinstance(environment, SLURMEnvironment)  # of which Lightning requeues jobs by itself
+    assert environment.creates_processes_externally
+    assert (environment.global_rank(), environment.world_size(), environment.local_rank()) == (3, 4, 1)
+    assert (environment.node_rank(), environment.main_address) == (1, "n07")
+
+
+def test_a_batch_script_trains_by_itself(monkeypatch):
+    for name, value in SRUN.items():
+        if "STEP" not in name:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert not Processes().must_start(trainer())
+    assert Processes().must_start(trainer(devices=4))  # it starts its own
+    assert isinstance(cluster_environment(), LightningEnvironment)
+
+
+def test_each_task_with_one_gpu_takes_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+    for devices in (2, "auto"):
+        given = trainer(accelerator="gpu", devices=devices, num_nodes=2)
+        assert not Processes().must_start(given)
+        settings = Processes().trainer_settings(given)
+        assert (settings["devices"], settings["num_nodes"]) == (1, 4)
+        (environment,) = settings["plugins"]
+        assert (environment.local_rank(), environment.node_rank(), environment.global_rank()) == (0, 3, 3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    settings = Processes().trainer_settings(trainer(accelerator="gpu", devices=2, num_nodes=2))
+    assert "devices" not in settings
+    assert settings["plugins"][0].local_rank() == 1
 
 
 def test_batch_norm_over_ranks_is_refused_where_it_cannot_be():

@@ -34,6 +34,7 @@ from simswap.data.preparing_pool import in_process, in_workers
 from simswap.data.sources import PersonFolder, find_person_folders
 from simswap.errors import InputError
 from simswap.files import claimed
+from simswap.system_errors import explain_system
 
 
 @dataclass
@@ -105,8 +106,7 @@ def prepare_folder(
         ) from error
     except OSError as error:
         raise InputError(
-            f"{error.filename or out}: {error.strerror or error}; what is done is kept, run the same command again "
-            "when that is cured"
+            f"{explain_system(error)}; what is done is kept, run the same command again when that is cured"
         ) from error
     if summary.aligned == 0:
         reason = max(summary.counts, key=lambda status: summary.counts[status])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from simswap.data.damage import Damaged, check_whole, decode_jpeg, decode_png
+from simswap.system_errors import is_shortage
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -75,6 +76,8 @@ def _content(path: Path) -> bytes:
         try:
             return path.read_bytes()
         except OSError as error:
+            if wait is None and is_shortage(error):
+                raise  # it says nothing of this picture: the next one would fail alike
             if wait is None or error.errno not in _PASSING:
                 raise UnreadableImage(f"{CANNOT_BE_OPENED}{error.strerror or error}") from error
             time.sleep(wait)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 
-from simswap import __version__
+from simswap import __version__, ranks
 from simswap.files import is_running, whole_file
 
 RUNNING, FINISHED, INTERRUPTED, FAILED, DIVERGED = STATES = (
@@ -37,11 +37,9 @@ def write_status(run: Path, state: str, iteration: int, message: str = "") -> No
 
     Raises ValueError for an unknown state, InputError where the folder cannot be written to.
     """
-    from lightning.pytorch.utilities import rank_zero_only  # here: who only reads need not wait for Lightning
-
     if state not in STATES:
         raise ValueError(f"{state!r} is no state of a run: {', '.join(STATES)}")
-    if getattr(rank_zero_only, "rank", 0) != 0:
+    if not ranks.is_first():
         return
     now = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
     one_line = " ".join(message.split())

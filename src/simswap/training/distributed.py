@@ -1,10 +1,11 @@
 """One run on many devices: DDP whose processes start from the run's composed config (`simswap.processes`).
 
 Lightning's own start of ranks runs the command line again, which under Hydra runs the whole sweep again in each rank.
-Here the job's process starts all ranks, trains nothing itself and only watches them. torchrun and srun starts are
-taken as they are: their environment says which rank this is, and nothing is started.
+Here the job's process starts all ranks, trains nothing itself and only watches them. torchrun, srun and mpirun starts
+are taken as they are: their environment says which rank this is, and nothing is started.
 """
 
+import atexit
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,19 +13,14 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig
 
 from simswap import ranks
 from simswap.errors import InputError
+from simswap.meeting import join, own_store
 from simswap.processes import run_in_processes
 from simswap.training.gpu_pool import lent
 
@@ -59,8 +55,8 @@ class Processes:
         """Whether this process has to start the run's processes, rather than be one of them."""
         if ranks.HANDOFF in os.environ:
             return False  # the guard against ranks that start ranks
-        local, nodes = local_devices(trainer), trainer.get("num_nodes", 1)
-        started = ranks.from_environment()
+        nodes, started = trainer.get("num_nodes", 1), ranks.from_environment()
+        local = _devices_of_started(trainer, started) if started else local_devices(trainer)
         if started is not None:
             if started.world_size != local * nodes:
                 raise InputError(
@@ -80,7 +76,9 @@ class Processes:
         count = local_devices(cfg.trainer)
         with ExitStack() as held:
             gpus = held.enter_context(lent(self.gpu_pool, count)) if self.gpu_pool is not None else []
-            return run_in_processes(module, cfg, environments(count, gpus))
+            # held here until the end, so that no other program gets the port before the ranks come
+            store = own_store() if count > 1 else None
+            return run_in_processes(module, cfg, environments(count, gpus, store.port if store else 0))
 
     def check(self, trainer: DictConfig, penalty_weight: float) -> None:
         """Raise InputError where batch norm over ranks does not go together with the rest."""
@@ -95,16 +93,34 @@ class Processes:
             raise InputError("strategy.sync_batchnorm=true needs GPUs: set trainer.accelerator=gpu, or it to false")
 
     def trainer_settings(self, trainer: DictConfig, plugins: Sequence[Any] = ()) -> dict[str, Any]:
-        """``plugins`` (those given, and ours), ``strategy`` and ``sync_batchnorm`` of a process's Trainer."""
-        settings: dict[str, Any] = {"plugins": [*plugins, cluster_environment()]}
-        if local_devices(trainer) * trainer.get("num_nodes", 1) > 1 or self.ddp:
+        """``plugins`` (those given, and ours), ``strategy`` and ``sync_batchnorm`` of a process's Trainer; its devices
+        and nodes where each process was given one GPU."""
+        started = ranks.from_environment()
+        alone = started is not None and sees_one_gpu(trainer, started)
+        settings: dict[str, Any] = {"plugins": [*plugins, cluster_environment(alone)]}
+        if started is not None or self.ddp or local_devices(trainer) * trainer.get("num_nodes", 1) > 1:
             strategy = RankDDP(find_unused_parameters=self.find_unused_parameters, timeout=self.timeout)
             settings |= {"strategy": strategy, "sync_batchnorm": self.sync_batchnorm}
+        if started is not None and started.starter != "simswap":
+            # To Lightning a process that sees one GPU alone is a node of its own; and it knows no devices=auto here.
+            nodes = started.world_size if alone else trainer.get("num_nodes", 1)
+            if alone or _is_auto(trainer):
+                settings |= {"devices": started.world_size // nodes, "num_nodes": nodes}
         return settings
 
 
 class RankDDP(DDPStrategy):
     """DDP (gloo on the CPU, NCCL on GPUs) in processes that are there already."""
+
+    def setup_distributed(self) -> None:
+        """Make the process group of the ranks where they meet; Lightning then finds it there."""
+        self.set_world_ranks()
+        backend = self._get_process_group_backend()
+        options = {"device_id": self.root_device} if self.root_device.type == "cuda" else {}
+        join(backend, self._timeout, **options)
+        if backend == "nccl":
+            atexit.register(_leave)
+        super().setup_distributed()
 
     def _configure_launcher(self) -> None:
         assert self.cluster_environment is not None
@@ -119,28 +135,84 @@ class NoLauncher(_SubprocessScriptLauncher):
             raise RuntimeError("a training process must not start others: the run's front door does")
 
 
-def cluster_environment() -> ClusterEnvironment:
+class StartedEnvironment(ClusterEnvironment):
+    """Lightning's view of `Ranks`. one_gpu: each process sees its own GPU alone, and counts as a node."""
+
+    def __init__(self, started: ranks.Ranks, one_gpu: bool = False) -> None:
+        super().__init__()
+        self.started, self.one_gpu = started, one_gpu
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        return ranks.main_address(self.started)
+
+    @property
+    def main_port(self) -> int:
+        return ranks.main_ports(self.started)[0]
+
+    @staticmethod
+    def detect() -> bool:
+        return ranks.from_environment() is not None
+
+    def world_size(self) -> int:
+        return self.started.world_size
+
+    def set_world_size(self, size: int) -> None:
+        """It is the starter's."""
+
+    def global_rank(self) -> int:
+        return self.started.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is the starter's."""
+
+    def local_rank(self) -> int:
+        return 0 if self.one_gpu else self.started.local_rank
+
+    def node_rank(self) -> int:
+        return self.started.rank if self.one_gpu else int(
+            os.environ.get("GROUP_RANK") or os.environ.get("NODE_RANK") or os.environ.get("SLURM_NODEID") or 0)
+
+
+def cluster_environment(one_gpu: bool = False) -> ClusterEnvironment:
     """Where the ranks come from. Requeuing is never Lightning's: the launcher's (submitit) or the user's script."""
     started = ranks.from_environment()
-    if started is None or started.starter == "simswap":
-        return LightningEnvironment()
-    if started.starter == "torchrun":
-        return TorchElasticEnvironment()
-    nodes = int(os.environ.get("SLURM_NNODES", os.environ.get("SLURM_JOB_NUM_NODES", "1")))
-    # srun -n without --ntasks-per-node leaves it out, and Lightning insists on it.
-    os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(started.world_size // nodes))
-    return SLURMEnvironment(auto_requeue=False)
+    return LightningEnvironment() if started is None else StartedEnvironment(started, one_gpu)
 
 
-def environments(count: int, gpus: Sequence[str]) -> list[dict[str, str]]:
-    """What each of ``count`` processes of one machine gets in its environment, rank 0 first."""
+def sees_one_gpu(trainer: DictConfig, started: ranks.Ranks) -> bool:
+    """Whether each of several processes of a machine was given a GPU of its own (srun --gpus-per-task=1)."""
+    several = started.starter != "simswap" and started.world_size > trainer.get("num_nodes", 1)
+    return several and on_gpu(trainer) and torch.cuda.device_count() == 1
+
+
+def _devices_of_started(trainer: DictConfig, started: ranks.Ranks) -> int:
+    """As `local_devices`; ``auto`` is as many as the starter made, for a process may see but one of them."""
+    return started.world_size // trainer.get("num_nodes", 1) if _is_auto(trainer) else local_devices(trainer)
+
+
+def _is_auto(trainer: DictConfig) -> bool:
+    return trainer.get("devices", 1) in ("auto", -1, "-1")
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def environments(count: int, gpus: Sequence[str], port: int = 0) -> list[dict[str, str]]:
+    """What each of ``count`` processes of one machine gets in its environment, rank 0 first. port: of their store."""
     shared = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     if count == 1:
         return [shared]
     threads = max(1, (os.cpu_count() or 1) // count)
     shared |= {
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(find_free_network_port()),
+        "MASTER_PORT": str(port),
         "WORLD_SIZE": str(count),
         "NODE_RANK": "0",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
