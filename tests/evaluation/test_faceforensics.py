@@ -294,6 +294,52 @@ def test_folders_of_frames_are_videos_too(tmp_path):
     assert found[2][1] is None
 
 
+def test_frames_without_zeros_in_front_come_in_the_order_of_their_numbers(tmp_path):
+    for name, form in (("padded", "{:04d}.png"), ("plain", "{}.png"), ("words", "frame {}.jpg")):
+        (tmp_path / name).mkdir()
+        for k in range(1, 13):
+            cv2.imwrite(str(tmp_path / name / form.format(k)), np.full((16, 16, 3), 20 * k, np.uint8))
+        (tmp_path / name / "._1.png").write_bytes(b"of a Mac")
+        (tmp_path / name / "@eaDir").mkdir()
+        frames = read_frames(tmp_path / name, range(count_frames(tmp_path / name)))
+        found = [int(frame.mean().round()) for _, frame in frames if frame is not None]
+        assert found == [20 * k for k in range(1, 13)]
+
+
+def test_pairs_without_their_videos_are_left_out_at_a_word(videos, tmp_path, door):
+    root = tmp_path / "ff"
+    shutil.copytree(videos, root)
+    for name in ("002", "003"):
+        (root / f"original_sequences/youtube/c23/videos/{name}.mp4").unlink()
+    many = [["000", "001"], *([f"{k:03d}", f"{k + 1:03d}"] for k in range(100, 140, 2))]  # 40 that nobody fetched
+    (root / "splits/test.json").write_text(json.dumps([*many, ["002", "003"]]))
+    out, more = tmp_path / "out", ["checkpoint=null", "judge=builtin", "pose=builtin"]
+    code, _, errors = door(main, *command(root, out, *more))
+    assert code == 2
+    assert "the pairs name 42 videos that are not in" in one_line(errors)
+    code, _, errors = door(main, *command(root, out, *more, "protocol.missing=skip"))
+    assert code == 0, errors
+    content = json.loads((out / "evaluation.json").read_text())
+    assert content["protocol"]["pairs"] == 6
+    assert (out / "evaluation_skipped.csv").read_text().count("its pairs are left out") == 42
+
+
+@pytest.mark.real
+def test_padded_and_unpadded_frames_give_the_same_figures(shared, tmp_path, door):
+    results = []
+    for name in ("ff_padded", "ff_unpadded"):
+        root, out = shared / "cases" / name, tmp_path / name
+        code, _, errors = door(
+            main, "checkpoint=null", "protocol=faceforensics", f"protocol.root={root}", "protocol.originals=orig",
+            "protocol.pairs=swaps", f"protocol.swaps={root / 'swaps'}", "protocol.frames=12", f"out={out}",
+            "detector=insightface", f"detector.pack={shared / 'models' / 'lite'}", "judge=builtin", "pose=builtin",
+        )  # fmt: skip
+        assert code == 0, errors
+        results.append(json.loads((out / "evaluation.json").read_text())["results"])
+    assert results[0] == results[1]
+    assert results[0]["swaps"]["pose_error_deg"]["value"] < 1.5  # these swaps are their targets
+
+
 def test_frames_are_evenly_spaced():
     assert evenly_spaced(100, 10) == [5, 15, 25, 35, 45, 55, 65, 75, 85, 95]
     assert evenly_spaced(3, 10) == [0, 1, 2]

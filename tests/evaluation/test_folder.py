@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+import unicodedata
 
 import cv2
 import numpy as np
@@ -119,3 +121,100 @@ def test_a_table_without_its_columns(swaps, door):
     code, _, errors = door(main, *arguments(swaps))
     assert code == 2
     assert "has no column target" in one_line(errors)
+
+
+def rewrite(folder, header, rows, encoding="utf-8", delimiter=","):
+    with open(folder / "pairs.csv", "w", newline="", encoding=encoding) as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+
+
+def copies_of_sources(swaps, names):
+    """Three perfect swaps: each result is its source, bit for bit; rows of result, source, target, source's person and
+    target's, where the three persons bear these names."""
+    rows = []
+    for k, (target, source) in enumerate([("0/0", "1/0"), ("1/1", "2/0"), ("2/1", "0/1")]):
+        (swaps / "results" / f"{k:07d}.png").write_bytes((swaps / "results" / f"{source}.png").read_bytes())
+        rows.append([f"{k:07d}.png", f"{source}.png", f"{target}.png", names[int(source[0])], names[int(target[0])]])
+    return rows
+
+
+COLUMNS = ["result", "source", "target", "source_person", "target_person"]
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (["0000001", "01", "1"], {}), (["NA", "null", "None"], {"delimiter": ";"}), (["nan", "TRUE", "true"], {}),
+        (["1e3", "1000", "1000.0"], {"encoding": "utf-16"}), (["", "", ""], {"delimiter": "\t"}),
+        (["", "Ann", ""], {"encoding": "utf-8-sig"}),
+    ],
+)  # fmt: skip
+def test_persons_are_what_is_written_and_perfect_swaps_are_perfect(swaps, door, names, options):
+    rewrite(swaps, COLUMNS, copies_of_sources(swaps, names), **options)
+    code, _, errors = door(main, *arguments(swaps))
+    assert code == 0, errors
+    content = json.loads((swaps / "out" / "evaluation.json").read_text())
+    assert content["results"]["results"]["id_retrieval"]["value"] == 1
+    # Six pictures: with persons named, two of a person; without, each picture counts as a person of its own.
+    assert content["protocol"]["gallery_persons"] == {0: 3, 2: 5, 3: 6}[names.count("")]
+
+
+def test_names_match_in_either_unicode_form(swaps, door):
+    rows = copies_of_sources(swaps, ["a", "b", "c"])
+    content = (swaps / "results" / rows[0][0]).read_bytes()
+    composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    (swaps / "results" / f"{decomposed}.png").write_bytes(content)
+    rows[0] = [f"{composed}.png", *rows[0][1:3], composed, "a"]
+    rows[1] = [*rows[1][:4], decomposed]  # the same person of the other form, as the target of another row
+    rewrite(swaps, COLUMNS, rows)
+    code, _, errors = door(main, *arguments(swaps))
+    assert code == 0, errors
+    assert json.loads((swaps / "out" / "evaluation.json").read_text())["protocol"]["gallery_persons"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda rows: [*rows, [*rows[0][:3], "z", "a"]], "stands in row 1 already"),
+        (lambda rows: [*rows, ["r0.png", *rows[0][1:3], "z", "a"]], "is of the person 'z', and in a row above of 'b'"),
+        (lambda rows: [["", *rows[0][1:]]], "row 1: nothing stands under result"),
+        (lambda rows: [rows[0][:3]], "Expected 5 columns, got 3"),
+    ],
+)
+def test_tables_that_contradict_themselves_are_refused(swaps, door, change, complaint):
+    rewrite(swaps, COLUMNS, change(copies_of_sources(swaps, ["a", "b", "c"])))
+    code, _, errors = door(main, *arguments(swaps))
+    assert code == 2
+    assert complaint in one_line(errors)
+    assert not (swaps / "out" / "evaluation.json").exists()
+
+
+def test_a_gallery_that_names_other_persons_is_refused_and_system_folders_are_no_persons(swaps, door):
+    for person in "012":
+        shutil.copytree(swaps / "results" / person, swaps / "results" / "g" / person)
+    shutil.copytree(swaps / "results" / "1", swaps / "results" / "g" / "@eaDir")
+    text = (swaps / "landmarks.csv").read_text().splitlines()
+    (swaps / "landmarks.csv").write_text("\n".join([*text, *(f"g/{line}" for line in text[1:])]))
+
+    def start(names):
+        rows = copies_of_sources(swaps, names)
+        rewrite(swaps, COLUMNS, [[row[0], f"g/{row[1]}", f"g/{row[2]}", *row[3:]] for row in rows])
+        return door(main, *arguments(swaps, f"protocol.gallery={swaps / 'results' / 'g'}"))
+
+    code, _, errors = start(["0", "1", "2"])
+    assert code == 0, errors
+    facts = json.loads((swaps / "out" / "evaluation.json").read_text())["protocol"]
+    assert (facts["gallery_persons"], facts["gallery_images"]) == (3, 6)
+    code, _, errors = start(["0", "1", "other"])
+    assert code == 2
+    assert "of the person 'other', and in protocol.gallery it is in the folder '2'" in one_line(errors)
+
+
+def test_landmarks_that_can_be_no_face_are_said(swaps, door):
+    text = (swaps / "landmarks.csv").read_text().splitlines()
+    rows = [line.split(",") for line in text[1:]]
+    mixed = [[row[0], *(row[1 + place] for place in (2, 3, 0, 1, 4, 5, 8, 9, 6, 7))] for row in rows]
+    (swaps / "landmarks.csv").write_text("\n".join([text[0], *(",".join(row) for row in mixed)]))
+    code, _, errors = door(main, *arguments(swaps))
+    assert code == 2
+    assert "the eyes are on exchanged sides" in one_line(errors)

@@ -76,7 +76,7 @@ class FaceForensics:
         manipulated = {method_name(swaps): find_videos(swaps) for swaps in self.swaps}
         if len(manipulated) < len(self.swaps):
             raise InputError(f"protocol.swaps: two folders have one method's name ({', '.join(manipulated)})")
-        pairs, skipped = self._pairs(videos, manipulated)
+        pairs, missing = self._pairs(videos, manipulated)
 
         # Faces of the originals, a file a video.
         names = sorted(videos if self.gallery == "all" else {name for pair in pairs for name in pair}, key=natural_key)
@@ -87,12 +87,15 @@ class FaceForensics:
         share(files, lambda k: face_crops(videos[names[k]], names[k], numbers[names[k]], finder, template, size,
                                           self.jitter), setting.ranks, "finding faces", "video")  # fmt: skip
         faces = VideoFaces(files, template, size)
+        skipped: list[Skipped] = []
         for name, lines in zip(names, faces.skipped, strict=True):
             skipped += [Skipped(f"video {name}, frame {line.split(': ')[0]}", line.split(": ", 1)[1]) for line in lines]
             if not numbers[name]:
                 skipped.append(Skipped(f"video {name}", "has no frame that can be read"))
-        asked = sum(max(1, len(chosen)) for chosen in numbers.values()) + 2 * len(pairs) * (self.missing == "skip")
+        asked = sum(max(1, len(chosen)) for chosen in numbers.values())
+        # Of the videos that are there: those that are not were left out at the user's word.
         check_share(skipped, asked, self.max_skipped_share, "frames", "protocol.max_skipped_share")
+        skipped = missing + skipped
 
         # Each kept frame of a target with the source's frame at the same place.
         video = {name: k for k, name in enumerate(names)}

@@ -1,5 +1,6 @@
 """``protocol=folder``: finished swaps of anybody, listed in a table; no network of ours is needed."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from tqdm import tqdm
 from simswap import pixels
 from simswap.data.gallery import ProtocolPairs
 from simswap.data.listing import walk_images
-from simswap.data.manifest import read_csv
 from simswap.data.reading import Pixels, UnreadableImage, read_image
+from simswap.data.sources import nfc
+from simswap.data.tables import read_table
 from simswap.described import Source, describe
 from simswap.errors import InputError
 from simswap.evaluation.frames import FaceFinder
@@ -57,11 +59,15 @@ class Folder:
                              "known; give the pictures as they are, with a detector")
         finder = None if self.aligned else FaceFinder.of(self.landmarks, setting.detector)
         entries, persons = self._read_table()
+        gallery = self._gallery_files()
+        for name, person in persons.items():
+            if gallery.get(name, person) != person:
+                raise InputError(f"{self.pairs}: {name} is of the person {person!r}, and in protocol.gallery it is in "
+                                 f"the folder {gallery[name]!r}; give the persons the same names in both")
 
         # Where the faces are in every picture, each looked at once.
         windows = Windows(self.root, finder, template, size)
         files = list(dict.fromkeys(name for entry in entries for name in (entry["source"], entry["target"])))
-        gallery = self._gallery_files()
         for name in tqdm([*files, *gallery], "finding faces", unit="picture", disable=None, leave=False):
             windows.look(name)
         kept, skipped = [], []
@@ -110,21 +116,29 @@ class Folder:
                         [Finished(self.method, read)], skipped)  # fmt: skip
 
     def _read_table(self) -> tuple[list[dict[str, str]], dict[str, str]]:
-        """The entries, and the persons that the table names, by picture. Raises InputError for another table."""
-        table = read_csv(self.pairs)
-        lacking = [name for name in NEEDED if name not in table.column_names]
-        if lacking:
-            shown = ", ".join(table.column_names)
-            raise InputError(f"{self.pairs} has no column {lacking[0]}; its columns are {shown}")
-        columns = {name: [str(value) for value in table[name].to_pylist()]
-                   for name in (*NEEDED, *OPTIONAL) if name in table.column_names}  # fmt: skip
-        entries, persons = [], {}
-        for place in range(table.num_rows):
-            entry = {name: inside(self.root, columns[name][place], f"{self.pairs}, row {place + 1}") for name in NEEDED}
+        """The entries, and the persons that the table names, by picture. Raises InputError for another table, and for
+        one that contradicts itself."""
+        table = read_table(self.pairs)
+        columns = {name: table.text(name).to_pylist() for name in (*NEEDED, *OPTIONAL)
+                   if name in NEEDED or table.find(name) is not None}  # fmt: skip
+        entries: list[dict[str, str]] = []
+        persons: dict[str, str] = {}
+        row_of: dict[str, int] = {}
+        for place in range(len(table)):
+            where = f"{self.pairs}, row {place + 1}"
+            for name in NEEDED:
+                if not columns[name][place]:
+                    raise InputError(f"{where}: nothing stands under {name}")
+            entry = {name: inside(self.root, columns[name][place], where) for name in NEEDED}
+            if (before := row_of.setdefault(entry["result"], place)) != place:
+                raise InputError(f"{where}: the result {entry['result']} stands in row {before + 1} already; list each "
+                                 "result once")  # fmt: skip
             entries.append(entry)
             for key in ("source", "target"):
-                if f"{key}_person" in columns:
-                    persons[entry[key]] = columns[f"{key}_person"][place]
+                person = nfc(columns[f"{key}_person"][place]) if f"{key}_person" in columns else ""
+                if person and persons.setdefault(entry[key], person) != person:
+                    raise InputError(f"{where}: {entry[key]} is of the person {person!r}, and in a row above of "
+                                     f"{persons[entry[key]]!r}; a picture shows one person")
         return entries, persons
 
     def _gallery_files(self) -> dict[str, str]:
@@ -139,12 +153,17 @@ class Folder:
         below = self.gallery.resolve().relative_to(self.root.resolve())
         files = [Path(folder, name) for folder, names in walk_images(self.gallery) for name in names]
         where = f"protocol.gallery={self.gallery}"
-        return {inside(self.root, str(below / file), where): file.parts[0] for file in sorted(files)}
+        return {inside(self.root, str(below / file), where): nfc(file.parts[0]) for file in sorted(files)}
 
 
 def inside(root: Path, name: str, where: str) -> str:
-    """The path below root with slashes. Raises InputError for one that leads out of it."""
+    """The path below root with slashes, as the disk has it: in whichever Unicode form, and with backslashes for
+    slashes. Raises InputError for one that leads out of it."""
     relative = Path(name)
+    for written in (name, name.replace("\\", "/")):
+        for form in ("NFC", "NFD"):
+            if not (root / relative).exists() and (root / unicodedata.normalize(form, written)).exists():
+                relative = Path(unicodedata.normalize(form, written))
     if relative.is_absolute() or ".." in relative.parts or not relative.parts or not (
         (root / relative).resolve().is_relative_to(root.resolve())
     ):  # fmt: skip
@@ -182,7 +201,7 @@ class Windows:
             if picture.shape[0] != picture.shape[1]:
                 raise ValueError(f"is {picture.shape[1]} x {picture.shape[0]} px, and an aligned crop is square")
             return np.zeros((2, 3)), 0, template_points(self.template, self.size)
-        landmarks = self.finder.find(str(Path(name).with_suffix("")), picture)
+        landmarks = self.finder.find(str(Path(name).with_suffix("")), picture, Path(name).suffix)
         if landmarks is None:
             raise ValueError("no face")
         alignment = align(landmarks, self.template, self.size)

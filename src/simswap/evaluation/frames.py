@@ -21,6 +21,7 @@ from simswap.errors import InputError
 from simswap.evaluation.disk_work import Arrays, load
 from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import pick_main_face
+from simswap.faces.plausible import landmark_fault
 from simswap.files import sha256_of
 from simswap.measuring import Faces
 from simswap.precision import from_array
@@ -54,10 +55,14 @@ class FaceFinder:
         assert isinstance(detector, Instrument)  # every choice of detector= describes itself
         return cls(None, detector, detector)
 
-    def find(self, name: str, picture: Pixels) -> np.ndarray | None:
-        """Landmarks [5, 2] in px of the main face of a picture, None where there is none."""
+    def find(self, name: str, picture: Pixels, ending: str = "") -> np.ndarray | None:
+        """Landmarks [5, 2] in px of the main face of a picture, None where there is none. ending: a table's rows may
+        bear it. Raises ValueError for a row that can be no face in this picture."""
         if self.table is not None:
-            return self.table.find(name)
+            given = self.table.find(name, ending)
+            if given is not None and (fault := landmark_fault(given, picture.shape)):
+                raise ValueError(fault)
+            return given
         assert self.detector is not None
         faces = self.detector.detect(picture)
         return pick_main_face(faces, picture.shape).landmarks if faces else None
@@ -89,11 +94,11 @@ def face_crops(
         if picture is None:
             skipped.append(f"{number}: cannot be read")
             continue
-        landmarks = finder.find(f"{video}/{number}", picture)
-        if landmarks is None:
-            skipped.append(f"{number}: no face")
-            continue
         try:
+            landmarks = finder.find(f"{video}/{number}", picture)
+            if landmarks is None:
+                skipped.append(f"{number}: no face")
+                continue
             alignment = align(landmarks, template, size)
         except ValueError as error:
             skipped.append(f"{number}: {error}")
