@@ -38,7 +38,7 @@ def _against_baseline(comparison: Comparison, name: str) -> list[str]:
              f"not told apart for {'all ' if open_ == len(told) else ''}{open_} variant{'s' if open_ > 1 else ''}"
              if open_ else ""]
     label = KNOWN[name].label[0].upper() + KNOWN[name].label[1:]
-    return [f"{label} against {comparison.baseline.label}, by intervals over seeds: "
+    return [f"{label} against {comparison.baseline.label}, by intervals over seeds and, where they are known, pairs: "
             f"{', '.join(part for part in parts if part)}."]
 
 

@@ -48,14 +48,13 @@ class FaceForensics:
     manipulated videos ``<target>_<source>``. landmarks: tables with NAME_ID ``<video>/<frame>``, in place of detector=.
     missing: ``stop`` at pairs whose videos are not there, or ``skip`` them. max_skipped_share: of frames without a
     usable face. jitter: also swap each frame's neighbours. template, size: of the crops; null: the checkpoint's. cache:
-    folder of crops and readings; null: evaluation_cache beside evaluation.json. batch_size: pictures at a time. seed:
-    of the intervals.
+    folder of crops and readings; null: evaluation_cache beside evaluation.json. batch_size: pictures at a time.
     """
 
     def __init__(
         self, root: str, originals: str, pairs: str, splits: list[str], frames: int, gallery: str,
         swaps: str | list[str] | None, landmarks: str | list[str] | None, missing: str, max_skipped_share: float,
-        jitter: bool, template: str | None, size: int | None, cache: str | None, batch_size: int, seed: int,
+        jitter: bool, template: str | None, size: int | None, cache: str | None, batch_size: int,
     ) -> None:  # fmt: skip
         for key, value, choices in (("gallery", gallery, ("all", "pairs")), ("missing", missing, ("stop", "skip"))):
             if value not in choices:
@@ -66,7 +65,7 @@ class FaceForensics:
         self.frames, self.gallery, self.missing, self.jitter = frames, gallery, missing, jitter
         self.swaps = [Path(folder) for folder in ([swaps] if isinstance(swaps, str) else swaps or [])]
         self.landmarks, self.max_skipped_share, self.cache = landmarks, max_skipped_share, cache
-        self.template, self.size, self.batch_size, self.seed = template, size, batch_size, seed
+        self.template, self.size, self.batch_size = template, size, batch_size
 
     def prepare(self, setting: Setting) -> Material:
         template, size = setting.crops(self.template, self.size)
@@ -132,7 +131,7 @@ class FaceForensics:
             "gallery_rule": f"{self.frames} frames a video, evenly spaced over what it and its partners share; right "
             "is the right source video; the source frame and the target frame are in it "
             "(id_retrieval_without_source: without the source frame)",
-            "data": str(self.root), "seed": self.seed,
+            "data": str(self.root), "seed": None,
             "split": ", ".join(self.splits) if self.pairs == "splits" else "",
             "faces": describe(finder.described), "gallery_sha256": names_sha256(text),
         }  # fmt: skip
@@ -142,7 +141,7 @@ class FaceForensics:
             settings = [frames, pairs_sha256(pair_names), self.batch_size, self.jitter, signature(instruments)]
             return DiskWork(folder / "readings", setting.ranks, settings)
 
-        return Material(faces, rows, pair_names, facts, self.batch_size, self.seed, finished, skipped, {}, work,
+        return Material(faces, rows, pair_names, facts, self.batch_size, finished, skipped, {}, work,
                         self.jitter)  # fmt: skip
 
     def _pairs(

@@ -36,19 +36,19 @@ class Folder:
     aligned: the files are crops of ``template`` already; else faces are found (landmarks= or detector=) on source and
     target, and a result as large as its target is looked at in the target's window, another where its own face is.
     gallery: a folder of persons' folders to retrieve among; null: the sources and targets. max_skipped_share: of
-    entries that cannot be used. template, size, batch_size, seed: as for faceforensics.
+    entries that cannot be used. template, size, batch_size: as for faceforensics.
     """
 
     def __init__(
         self, pairs: str, root: str | None, method: str, aligned: bool, gallery: str | None,
         landmarks: str | list[str] | None, max_skipped_share: float, template: str | None, size: int | None,
-        batch_size: int, seed: int,
+        batch_size: int,
     ) -> None:  # fmt: skip
         self.pairs, self.method, self.aligned = Path(pairs), method, aligned
         self.root = Path(root) if root else self.pairs.parent
         self.gallery = Path(gallery) if gallery else None
         self.landmarks, self.max_skipped_share = landmarks, max_skipped_share
-        self.template, self.size, self.batch_size, self.seed = template, size, batch_size, seed
+        self.template, self.size, self.batch_size = template, size, batch_size
 
     def prepare(self, setting: Setting) -> Material:
         if setting.ranks.size > 1:
@@ -101,7 +101,7 @@ class Folder:
             "gallery_rule": ("the pictures of protocol.gallery and all" if gallery else "all") + " sources and targets "
             "of the table; the very source image and the target's original are in it (id_retrieval_without_source: "
             "without the source image)",
-            "data": str(self.root), "split": "", "seed": self.seed,
+            "data": str(self.root), "split": "", "seed": None,
             "faces": describe(finder.described if finder else Source("finished crops", "", {"kind": "finished crops"})),
             "gallery_sha256": names_sha256(names),
             "result_windows": "finished crops" if self.aligned else
@@ -112,7 +112,7 @@ class Folder:
             *([person_of[r] for r in rows] for rows in (target, source)),
         )
         rows = ProtocolPairs(np.arange(len(names)), target, source)
-        return Material(faces, rows, pair_names, facts, self.batch_size, self.seed,
+        return Material(faces, rows, pair_names, facts, self.batch_size,
                         [Finished(self.method, read)], skipped)  # fmt: skip
 
     def _read_table(self) -> tuple[list[dict[str, str]], dict[str, str]]:

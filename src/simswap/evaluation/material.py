@@ -70,7 +70,6 @@ class Material:
     names: PairNames
     facts: dict[str, Any]
     batch_size: int
-    seed: int
     finished: Sequence[Finished] = ()
     skipped: Sequence[Skipped] = ()
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)

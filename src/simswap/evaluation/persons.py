@@ -49,7 +49,7 @@ class Persons:
             "gallery_sha256": names_sha256([manifest.relative_path(row) for row in pairs.gallery]),
         }  # fmt: skip
         return Material(
-            faces, pairs, named_pairs(data, pairs), facts, self.batch_size, self.seed,
+            faces, pairs, named_pairs(data, pairs), facts, self.batch_size,
             slices=slice_pairs(faces, pairs, self.slices),
         )  # fmt: skip
 

@@ -172,8 +172,8 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
         more += _wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
     return [
         *_wrapped("protocol", f"{protocol['name']}: {protocol['pairs']:,} swaps, {split}"
-                  f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops, seed "
-                  f"{protocol['seed']}"),
+                  f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops"
+                  + ("" if protocol["seed"] is None else f", seed {protocol['seed']}")),
         *_wrapped("gallery", f"{protocol['gallery_images']:,} images of {protocol['gallery_persons']:,} {groups}: "
                   f"{protocol['gallery_rule']}"),
         *_wrapped("chance", "not known" if not _known(protocol["chance"])
