@@ -162,3 +162,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"file/run cannot be written to \(Not a directory\)"), \
             claimed(tmp_path / "file" / "run", "training"):
         pass
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".png", "é" * 125 + ".png"])
+def test_the_longest_names_that_a_disk_takes_are_written(tmp_path, name):
+    with whole_file(tmp_path / name) as part:
+        part.write_text("content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "content"

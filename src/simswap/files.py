@@ -41,7 +41,7 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
     Whatever ends the block early (Ctrl-C too), no file of either name is left half written; a former file of the
     name stays as it was. Missing folders are made. Raises InputError for a folder or disk that cannot be written to.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{_short(path.name)}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -56,6 +56,12 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): free the disk or choose another "
                          "output folder") from error
+
+
+def _short(name: str) -> str:
+    """A name with room for an ending on disks that take 255 bytes."""
+    data = os.fsencode(name)
+    return name if len(data) <= 200 else hashlib.sha256(data).hexdigest()
 
 
 def _to_disk(path: Path) -> None:

@@ -96,3 +96,16 @@ def test_a_list_that_cannot_be_kept_is_one_line(manifest, tmp_path):
     crops.keep_list(tmp_path / "nowhere" / "unreadable.csv")
     with pytest.raises(InputError, match="cannot be written"):
         crops.add([(1, "gone")], 10)
+
+
+def test_what_a_failing_disk_hid_does_not_count_in_the_resumed_run(manifest, tmp_path):
+    file = tmp_path / "unreadable.csv"
+    first = UnreadableCrops(manifest, 100, 0.5)
+    first.keep_list(file)
+    first.add([(3, "cannot be opened: Input/output error"), (4, "empty file")], 1000)
+    assert set(first.reasons) == {3, 4}
+    second = UnreadableCrops(manifest, 100, 0.5)
+    second.keep_list(file)
+    assert second.reasons == {4: "empty file"}
+    second.add([(3, "cannot be opened: Input/output error")], 1000)
+    assert [row["row"] for row in listed(file)] == ["3", "4"]  # once

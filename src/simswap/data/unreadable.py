@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 from simswap.data.manifest import Manifest
+from simswap.data.reading import may_pass
 from simswap.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ class UnreadableCrops:
         )
 
     def _add(self, new: Unreadable) -> dict[int, str]:
-        """Append those that the file does not have; returns all that it then holds."""
+        """Append those that the file does not have; returns all that it then holds, without those that a failing disk
+        or network hid: this run may well read them."""
         assert self._file is not None
         try:
             with self._file.open("a+b") as stream:
@@ -96,7 +98,7 @@ class UnreadableCrops:
                 f"{self._file} cannot be written ({error.strerror or error}): free the disk or choose another output "
                 "folder"
             ) from error
-        return held
+        return {row: reason for row, reason in held.items() if not may_pass(reason)}
 
 
 def _read(file: Path, text: str) -> dict[int, str]:
