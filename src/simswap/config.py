@@ -1,25 +1,18 @@
-"""Checks the composed configuration once, at the start, and turns bad input into one line and exit code 2.
+"""Front doors: the configuration of one is composed, checked (`simswap.settings`) and handed to its job."""
 
-The allowed keys are learnt, not listed: a node with a ``_target_`` allows what the target's signature takes, any
-other node what the default YAML files hold. No room's fields are known here.
-"""
-
-import difflib
 import functools
-import importlib
-import inspect
 import logging
 import os
 import re
 import sys
-import types
-import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -30,13 +23,17 @@ from simswap.errors import InputError, JobFailed
 from simswap.folders import TRAINING, let_go, register_resolvers
 from simswap.jobs import failed_jobs, noted, survive
 from simswap.processes import run_handed_over
+from simswap.settings.check import check
+from simswap.settings.paths import read_arguments, with_home
+from simswap.settings.records import check_folder
+from simswap.settings.targets import check_targets, import_target
+from simswap.settings.words import CONF_DIR, explain_hydra, hydra_quoted, nearest
 from simswap.system_errors import allow_open_files, explain_system
 
-CONF_DIR = str(Path(__file__).resolve().parents[2] / "conf")
+__all__ = ["CONF_DIR", "build", "check", "explain_hydra", "front_door", "nearest", "reference_for"]
 
 # Groups whose files change other groups' keys: they are what is checked, so they are no part of the reference.
 OVERLAY_GROUPS = ("experiment", "ablation", "sweep", "launcher")
-TRUSTED_TARGETS = ("simswap.", "lightning.")
 SHARED_BY_RANKS = ("train", "evaluate")
 """Front doors that several processes may share."""
 EXIT_FAILED = 1
@@ -45,9 +42,12 @@ EXIT_BAD_INPUT = 2
 register_resolvers()  # here, so that a job in a launcher's own process knows them too
 
 
-def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
+def front_door(
+    job: Callable[[DictConfig], Any], config_name: str, further_check: Callable[[DictConfig], None] | None = None
+) -> None:
     """Compose ``conf/<config_name>.yaml`` with the command line, check it, run ``job(cfg)`` and exit.
 
+    further_check: raises InputError for what this job alone can know of its settings.
     Exit codes: 0 done, 2 bad input or interrupted (one line on standard error, no stack trace), 1 a process of the job
     failed (one line), or jobs of a sweep did: they are listed at its end and do not stop the others. Other errors of a
     single run are faults of the program and keep their stack trace.
@@ -57,13 +57,19 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
     if ranks.HANDOFF in os.environ:
         sys.exit(run_handed_over(job))
 
+    def check_all(cfg: DictConfig, reference: DictConfig) -> None:
+        check(cfg, reference)
+        if further_check is not None:
+            further_check(cfg)
+
     @functools.wraps(job)
     def checked_job(cfg: DictConfig) -> Any:
         if not ranks.is_first():
             _leave_the_log_to_the_first_rank()
 
         def checked(cfg: DictConfig) -> Any:
-            check(cfg, reference_for(config_name))
+            check_all(cfg, reference_for(config_name))
+            with_home(cfg)
             return job(cfg)
 
         try:
@@ -79,11 +85,13 @@ def front_door(job: Callable[[DictConfig], Any], config_name: str) -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
     try:
-        sys.argv[1:] = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
+        arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
+        sys.argv[1:] = read_arguments(arguments)
         allow_open_files()
         if config_name not in SHARED_BY_RANKS:
             ranks.refuse_several(f"simswap-{config_name}")
         _refuse_sweeps_of_ranks(sys.argv[1:])
+        _check_before_start(config_name, check_all, further_check)
         hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
     except KeyboardInterrupt as interrupt:
         how = str(interrupt) or "run the same command again to go on"
@@ -133,159 +141,67 @@ def _leave_the_log_to_the_first_rank() -> None:
         root.removeHandler(handler)
 
 
+def _check_before_start(
+    config_name: str, check_all: Callable[[DictConfig, DictConfig], None],
+    further_check: Callable[[DictConfig], None] | None,
+) -> None:  # fmt: skip
+    """Check all that can be known before Hydra makes a folder, a log, or anything that a YAML file names.
+
+    A person's own YAML files are read as data first. Then the config of a single run is composed and checked; a
+    sweep's jobs are checked each when it starts, here only what Hydra itself would run for them.
+    """
+    arguments = get_args_parser().parse_args()
+    own = [Path(folder) for folder in (arguments.config_dir, arguments.config_path) if folder]
+    for folder in own:
+        check_folder(folder)
+    if arguments.config_path or arguments.config_name or arguments.help or arguments.hydra_help or arguments.cfg or \
+            arguments.info or arguments.shell_completion:  # fmt: skip
+        return  # it shows something, or each job is checked when it starts
+    overrides, search = list(arguments.overrides), []
+    if arguments.config_dir:
+        search = [f"hydra.searchpath=[{hydra_quoted(f'file://{own[0].resolve()}')}]"]
+    if arguments.multirun:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        overrides = [text for text, one in zip(overrides, parsed, strict=True) if not one.is_sweep_override()]
+    with hydra.initialize_config_dir(CONF_DIR, version_base="1.3"):
+        try:
+            cfg = hydra.compose(config_name, overrides + search, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException):
+            return  # Hydra will say what is wrong
+        check_targets({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+        if arguments.multirun or cfg.hydra.mode == RunMode.MULTIRUN:
+            if further_check is not None:
+                further_check(cfg)
+            return
+        HydraConfig.instance().set_config(cfg)
+        try:
+            reference = reference_for(config_name, search)
+            OmegaConf.set_struct(cfg, False)
+            del cfg["hydra"]
+            if "${hydra:" not in OmegaConf.to_yaml(cfg):  # that is known in the job only
+                check_all(cfg, reference)
+        finally:
+            HydraConfig.instance().cfg = None
+
+
 def build(node: DictConfig, **more: Any) -> Any:
-    """Call a checked node's ``_target_`` with its keys (plain containers) and ``more``."""
-    # Called here and not by Hydra, which would wrap the target's own errors and copy what is in ``more``.
-    return hydra.utils.instantiate(node, _partial_=True, _convert_="all")(**more)
+    """Call a checked node's ``_target_`` with its keys (plain containers) and ``more``.
+
+    Nothing below the node is called. Raises InputError where the target is not on the list.
+    """
+    settings: Any = OmegaConf.to_container(node, resolve=True)
+    return import_target(settings.pop("_target_"))(**(settings | more))
 
 
-def reference_for(config_name: str) -> DictConfig:
+def reference_for(config_name: str, more: Sequence[str] = ()) -> DictConfig:
     """The default configuration with the same group choices, without overlays and single overrides.
 
-    Must be called inside a Hydra job.
+    more: further overrides. Must be called inside a Hydra job.
     """
     choices = HydraConfig.get().runtime.choices
     overrides = [
-        f"{group}={choice}"
+        f"{group}={hydra_quoted(choice)}"
         for group, choice in choices.items()
         if not group.startswith("hydra/") and group not in OVERLAY_GROUPS and choice not in (None, "null")
     ]
-    return hydra.compose(config_name, overrides=overrides)
-
-
-def check(cfg: DictConfig, reference: DictConfig) -> None:
-    """Raise InputError for an unknown key, a wrong type or a missing value anywhere in ``cfg``.
-
-    ``reference`` is the same choice of groups without the user's changes: it holds the allowed keys and their types.
-    """
-    try:
-        missing = sorted(OmegaConf.missing_keys(cfg))
-        if missing:
-            raise InputError(f"{missing[0]} has no value: give it as {missing[0]}=…")
-        tree = OmegaConf.to_container(cfg, resolve=True)
-    except OmegaConfBaseException as error:
-        raise InputError(explain_hydra(error)) from error
-    _check_node(tree, OmegaConf.to_container(reference, resolve=False), "")
-
-
-def _check_node(node: Any, reference: Any, path: str) -> None:
-    if not isinstance(node, dict):
-        return
-    target = node.get("_target_")
-    hints: dict[str, Any] = {}
-    if target is not None:
-        hints = _signature_types(target, path)
-        allowed: set[str] | None = {*hints, "_target_"}
-    elif isinstance(reference, dict):
-        allowed = set(reference)
-    else:
-        allowed = None  # a free mapping (its default is null): the room that takes it checks it
-    for key, value in node.items():
-        where = f"{path}.{key}" if path else str(key)
-        if allowed is not None and key not in allowed:
-            raise InputError(f"unknown key {where}{nearest(str(key), allowed)}")
-        known = reference.get(key) if isinstance(reference, dict) else None
-        _check_type(value, hints.get(str(key)), known, where)
-        if allowed is not None:
-            _check_node(value, known, where)
-
-
-def _signature_types(target: str, path: str) -> dict[str, Any]:
-    """Parameter names of a ``_target_`` with their types; only this package's and Lightning's are trusted."""
-    if not target.startswith(TRUSTED_TARGETS):
-        raise InputError(f"{path}._target_ is {target}: only names below {' and '.join(TRUSTED_TARGETS)} are allowed")
-    module, _, name = target.rpartition(".")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{path}._target_ names {target}, which is not there ({error})") from error
-    constructor = function.__init__ if inspect.isclass(function) else function
-    try:
-        hints = typing.get_type_hints(constructor)
-    except (NameError, TypeError):
-        hints = {}
-    return {name: hints.get(name) for name in inspect.signature(function).parameters}
-
-
-def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
-    """Compare with the signature's type where there is one, else with the type of the default."""
-    accepted = _plain_types(hint) if hint is not None else _plain_types(type(known)) if known is not None else None
-    if isinstance(known, str) and ("${" in known or known == "???") and hint is None:
-        return  # an interpolation says nothing of its type
-    if accepted is None:
-        return
-    if float in accepted:
-        accepted = (*accepted, int)
-    if isinstance(value, bool) and bool not in accepted and accepted:
-        raise InputError(f"{where} is {value}: it takes {_names(accepted)}")
-    if value is None and hint is None:
-        return
-    if not isinstance(value, accepted):
-        raise InputError(f"{where} is {value!r}: it takes {_names(accepted)}")
-
-
-def _plain_types(hint: Any) -> tuple[type, ...] | None:
-    """The scalar and container types of an annotation, or None where it cannot be judged."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        parts = [_plain_types(part) for part in typing.get_args(hint)]
-        return None if any(part is None for part in parts) else tuple(kind for part in parts if part for kind in part)
-    if origin is typing.Literal:
-        return tuple({type(value) for value in typing.get_args(hint)})
-    if hint in (int, float, bool, str, list, dict, type(None)):
-        return (hint,)
-    if origin in (list, dict):
-        return (origin,)
-    return None
-
-
-def _names(accepted: Iterable[type]) -> str:
-    return " or ".join(sorted({"null" if kind is type(None) else kind.__name__ for kind in accepted}))
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """``; did you mean …? valid here: …``, to end a complaint about an unknown name."""
-    options = sorted(str(option) for option in valid)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]}?" if close else "."
-    return f"{guess} Valid here: {', '.join(options) or 'nothing'}"
-
-
-def explain_hydra(error: Exception) -> str:
-    """One line from one of Hydra's or OmegaConf's errors, with the nearest valid name where it lists some."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, InputError):  # of a resolver of ours
-            return str(inner)
-        inner = inner.__cause__ or inner.__context__
-    text = str(error)
-    cause = str(error.__cause__ or "")
-    pattern = r"Could not find '([^']+)'\s+Available options in '([^']+)':\s+(.*?)(?:\nConfig search|\Z)"
-    group = re.search(pattern, text, re.S)
-    if group:
-        name, folder, options = group.groups()
-        short = name.removeprefix(f"{folder}/")
-        return f"{folder}={short}: there is no such choice{nearest(short, options.split())}"
-    member = re.search(r"Could not override '([^']+)'", text)
-    if member:
-        return f"unknown key {member.group(1)}{_nearest_in_defaults(member.group(1), cause or text)}"
-    return " ".join(f"{text} {cause}".split())
-
-
-def _nearest_in_defaults(key: str, text: str) -> str:
-    """Look for the nearest key among all keys of the YAML files: the composed config is not there yet."""
-    keys: set[str] = set()
-    for file in Path(CONF_DIR).rglob("*.yaml"):
-        prefix = "" if file.parent == Path(CONF_DIR) else f"{file.parent.name}."
-        keys |= {f"{prefix}{name}" for name in _flat_keys(OmegaConf.to_container(OmegaConf.load(file)))}
-    close = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f" ({' '.join(text.split())})"
-
-
-def _flat_keys(node: Any, path: str = "") -> Iterable[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key in ("defaults", "hydra"):
-                continue
-            yield f"{path}{key}"
-            yield from _flat_keys(value, f"{path}{key}.")
+    return hydra.compose(config_name, overrides=[*overrides, *more])

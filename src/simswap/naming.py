@@ -6,7 +6,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+
+from simswap.settings.records import read_plain
 
 ASIDE = ("hydra.", "sweep.", "hydra/", "launcher=", "sweep=", "resume=")
 """Overrides that say nothing of a run's settings."""
@@ -32,7 +33,7 @@ def group_name(experiment: str) -> str:
 def same_in_all_jobs(sweep: Path) -> set[str]:
     """Keys that a sweep's command line (in its multirun.yaml) gives one value: what else a job has, it changes."""
     file = sweep / "multirun.yaml"
-    given = OmegaConf.load(file).hydra.overrides.task if file.is_file() else []
+    given = read_plain(file)["hydra"]["overrides"]["task"] if file.is_file() else []
     parsed = OverridesParser.create().parse_overrides(list(given))
     return {override.get_key_element() for override in parsed if not override.is_sweep_override()}
 

@@ -29,6 +29,8 @@ from omegaconf import DictConfig, OmegaConf
 from simswap.errors import InputError, JobFailed
 from simswap.files import whole_file
 from simswap.ranks import HANDOFF
+from simswap.settings.paths import escape_tree
+from simswap.settings.targets import check_targets
 from simswap.system import end_with
 from simswap.system_errors import explain_system
 
@@ -57,7 +59,7 @@ def run_in_processes(module: str, cfg: DictConfig, environments: Sequence[Mappin
         handed = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(handed, dict)
         handed["hydra"] = _plain_hydra(hydra)
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(handed)), encoding="utf-8")
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(escape_tree(handed))), encoding="utf-8")
         processes = [_start(module, folder, rank, more) for rank, more in enumerate(environments)]
         try:
             with _signals_passed_on(processes):
@@ -162,6 +164,7 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
     folder, rank = Path(os.environ[HANDOFF]), int(os.environ["RANK"])
     cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
+    check_targets(OmegaConf.to_container(cfg, resolve=False))
     hydra = OmegaConf.merge(OmegaConf.structured(HydraConf), cfg.pop("hydra"))
     HydraConfig.instance().set_config(OmegaConf.create({"hydra": hydra}))
     if rank == 0:

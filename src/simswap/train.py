@@ -20,6 +20,7 @@ from simswap.errors import InputError
 from simswap.folders import has_begun, run_claimed
 from simswap.models.embedder import Embedder
 from simswap.naming import group_name, run_name
+from simswap.settings.ranges import short_seed
 from simswap.sweeping.pruning import pruning_of
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import Progress, SampleGrid
@@ -37,6 +38,7 @@ from simswap.training.speed import check_precision, set_speed
 from simswap.training.stopping import OrderlyStop
 from simswap.training.surroundings import Surroundings
 from simswap.training.validation import Validation
+from simswap.training.values import check_training, trainer_values
 from simswap.training.warm_start import start_from
 from simswap.training.watching import Watch
 
@@ -71,7 +73,7 @@ def fit(
 ) -> float | tuple[float, ...] | None:
     """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
     quieten()
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    L.seed_everything(short_seed(cfg.seed), workers=True, verbose=False)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
 
@@ -94,11 +96,14 @@ def fit(
     )
     if cfg.start_from and newest is None:
         start_from(module, cfg.start_from)
+    if cfg.trainer.precision == "64-true":
+        module.embedder.double()  # it is frozen, and so not the trainer's
     set_speed(module, cfg.channels_last, cfg.compile)
     log.info("%s", summary(module, data, run))
 
     trainer: L.Trainer = build(
         cfg.trainer,
+        **trainer_values(cfg.trainer),
         **processes.trainer_settings(cfg.trainer, [WholeFiles()]),
         logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=config),
         callbacks=[
@@ -178,7 +183,7 @@ def summary(module: SimSwapModule, data: Any, run: Path) -> str:
 
 
 def main() -> None:
-    front_door(train, "train")
+    front_door(train, "train", check_training)
 
 
 if __name__ == "__main__":

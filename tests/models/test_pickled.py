@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from simswap.errors import InputError
+from simswap.models.pickle_machine import Record
 from simswap.models.pickled import read_pickled_module
 
 
@@ -103,6 +104,79 @@ def test_a_lambda_by_its_module_is_refused(tmp_path):
         archive.writestr("archive/data.pkl", program)
     with pytest.raises(InputError, match=r"it asks for os\.system"):
         read_pickled_module(tmp_path / "net.pth")
+
+
+def archived(tmp_path, program: bytes):
+    with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/data/0", bytes(16))
+    return tmp_path / "net.pth"
+
+
+def doubled(times: int, pair: bytes) -> bytes:
+    """A value that holds the one before it twice, ``times`` times: 2^times parts if it is ever walked through."""
+    return b"\x80\x02N" + b"".join(b"q" + bytes([k]) + b"h" + bytes([k]) + pair for k in range(times))
+
+
+MODULES = b"".join(
+    b"q%c0}(X\x01\x00\x00\x00ah%cX\x01\x00\x00\x00bh%cu" % (k, k, k) for k in range(45)
+)
+LONG_LIST = b"](" + b"N" * 3000 + b"eq\x00"
+ENDLESS = {
+    "a key of nested pairs": b"}" + doubled(60, b"\x86")[2:] + b"Ns.",
+    "a set of nested pairs": b"\x8f(" + doubled(60, b"\x86")[2:] + b"\x90.",
+    "a set called for": b"cbuiltins\nset\n](" + doubled(60, b"\x86")[2:] + b"e\x85R.",
+    "an ordered dict": b"ccollections\nOrderedDict\n](" + doubled(60, b"\x86")[2:] + b"N\x86e\x85R.",
+    "a dict of nested pairs": b"(" + doubled(60, b"\x86")[2:] + b"Nd.",
+    "a storage's name": b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + doubled(60, b"\x86")[2:] + b"tQ.",
+    "modules in modules, each twice": b"}" + MODULES + b".",
+    "copies of a long list": LONG_LIST + b"ctorch\nSize\nq\x01" + b"h\x01h\x00\x85R0" * 3000 + b".",
+    "attributes over and over": b"cmodels\nNet\n)\x81}(" + b"".join(
+        b"X\x03\x00\x00\x00%03dN" % k for k in range(999)) + b"uq\x00b" + b"h\x00b" * 3000 + b".",
+    "a restored state that is a call": b"cmodels\nNet\n)\x81}X\x0c\x00\x00\x00__setstate__"
+        b"ccollections\nOrderedDict\nsb](" + doubled(60, b"\x86")[2:] + b"N\x86eb.",
+    "an array of gigabytes": b"\x96" + (2**34).to_bytes(8, "little") + b".",
+    "numbers that collide": b"}(" + b"".join(
+        b"\x8a\x0a" + (k * (2**61 - 1)).to_bytes(10, "little") + b"N" for k in range(1, 20000)) + b"u.",
+    "a class that is changed": b"cmodels\nNet\n(N}X\x0b\x00\x00\x00_parametersNstb.",
+    "an old instruction": b"(imodels\nNet\n.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_endless_work_is_refused_before_it_begins(tmp_path, name):
+    path = archived(tmp_path, ENDLESS[name])
+    with pytest.raises(InputError, match=r"net\.pth is (refused: .*nothing in it was run|no pickled network)"):
+        read_pickled_module(path)
+    assert not hasattr(Record, "_parameters")
+    (tmp_path / "old.pth").write_bytes(ENDLESS[name])
+    with pytest.raises(InputError, match=r"old\.pth is (refused|no pickled network)"):
+        read_pickled_module(tmp_path / "old.pth")
+
+
+def test_a_memo_number_reserves_no_memory(tmp_path):
+    path = archived(tmp_path, b"}r\xff\xff\xff\x7f.")
+    with pytest.raises(InputError, match="holds no network's weights"):
+        read_pickled_module(path)
+
+
+@pytest.mark.parametrize("form", [(10**12, 0), (2**40, 0), (4, 1, 1, 1, 1, 1, 1, 1, 1)])
+def test_a_tensor_shows_no_value_twice(tmp_path, form):
+    """Strides of 0 would make a petabyte out of four values."""
+    size = form[:1] if form[-1] == 0 else form
+    tensor = torch.zeros(4).as_strided(size, (form[-1],) * len(size))
+    torch.save({"a": tensor}, tmp_path / "wide.pth")
+    with pytest.raises(InputError, match=r"beyond its values|no possible shape"):
+        read_pickled_module(tmp_path / "wide.pth")
+
+
+def test_packed_archives_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"}.")
+        archive.writestr("archive/data/0", bytes(10**7))
+    assert (tmp_path / "bomb.pth").stat().st_size < 20_000
+    with pytest.raises(InputError, match="it is packed"):
+        read_pickled_module(tmp_path / "bomb.pth")
 
 
 def test_tensors_stay_inside_their_values(tmp_path):

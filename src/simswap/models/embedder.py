@@ -20,7 +20,10 @@ class Embedder(nn.Module):
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
         """images: [B, 3, S, S] in unit range; view: int64 [B]. Returns [B, E], L2-normalised."""
-        return self.recogniser(self.view(images, view))
+        seen = self.view(images, view)
+        # In a training in double precision crops come in single, and a judge stays so.
+        own = next((value.dtype for value in self.recogniser.parameters()), torch.float32)
+        return self.recogniser(seen.to(own) if torch.float64 in (own, seen.dtype) else seen)
 
     @torch.no_grad()
     def identity(self, images: Tensor, view: Tensor) -> Tensor:

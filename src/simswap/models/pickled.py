@@ -1,14 +1,15 @@
 """Weights out of a file in which somebody pickled a whole torch module, without running what the pickle asks for.
 
 A pickle is a program. Here it may name tensors, containers and network classes only; tensors are rebuilt afterwards and
-network classes become inert records. Anything else is refused by name before anything is called. Both of torch's forms
-are read: the zip file of today, and the row of pickles from before torch 1.6.
+network classes become inert records. Anything else is refused by name before anything is called, and so is more work
+than weights need (`simswap.models.pickle_machine`). Both of torch's forms are read: the zip file of today, and the row
+of pickles from before torch 1.6.
 """
 
 import io
+import math
 import pickle
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +17,14 @@ import torch
 from torch import Tensor
 
 from simswap.errors import InputError
+from simswap.models.pickle_machine import Machine, Record, plain_ordered, plain_set, refuse
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {
     "FloatStorage": torch.float32, "HalfStorage": torch.float16, "DoubleStorage": torch.float64,
     "LongStorage": torch.int64, "IntStorage": torch.int32, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }  # fmt: skip
+MOST_NODES, MOST_AXES, LONGEST_NAME = 200_000, 8, 1000
 _NETWORK_CLASSES = ("torch.nn.modules.", "models.")
 
 
@@ -39,13 +42,6 @@ class _Strided(NamedTuple):
     stride: Any
 
 
-class Record:
-    """Stands for an object of a network class: its attributes, and no behaviour."""
-
-    def __init__(self, *arguments: object) -> None:
-        pass
-
-
 def _strided(storage: Any, offset: Any, size: Any, stride: Any, *rest: object) -> _Strided:
     return _Strided(storage, offset, size, stride)
 
@@ -55,19 +51,19 @@ def _itself(value: Any, *rest: object) -> Any:
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): plain_ordered,
     ("torch._utils", "_rebuild_tensor"): _strided,
     ("torch._utils", "_rebuild_tensor_v2"): _strided,
     ("torch._utils", "_rebuild_parameter"): _itself,
-    ("torch", "Size"): tuple,
+    ("torch", "Size"): tuple,  # its elements are counted
     # modules pickled by torch before 1.2 name the backend of then
     ("torch.nn.backends.thnn", "_get_thnn_function_backend"): Record,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
+    ("builtins", "set"): plain_set,
+    ("__builtin__", "set"): plain_set,
 }
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(Machine):
     """An unpickler that imports nothing: every name is looked up in the table above."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -77,16 +73,22 @@ class _Reader(pickle.Unpickler):
             return _DTYPES[name]
         if module.startswith(_NETWORK_CLASSES):
             return Record
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no file of weights needs")
+        raise refuse(f"it asks for {module}.{name}, which no file of weights needs")
 
     def persistent_load(self, saved: Any) -> Any:
         if isinstance(saved, tuple) and len(saved) >= 2 and saved[0] == "module" and saved[1] is Record:
             return Record  # the old form keeps a class together with its source text
         if not (isinstance(saved, tuple) and len(saved) >= 3 and saved[0] == "storage"):
-            raise pickle.UnpicklingError("it refers to something else than a tensor's values")
+            raise refuse("it refers to something else than a tensor's values")
         if not isinstance(saved[1], torch.dtype):
-            raise pickle.UnpicklingError("a tensor's values are of an unknown kind")
-        return _Storage(str(saved[2]), saved[1])
+            raise refuse("a tensor's values are of an unknown kind")
+        return _Storage(_key(saved[2]), saved[1])
+
+
+def _key(given: Any) -> str:
+    if type(given) not in (str, int):
+        raise refuse("a tensor's values have no name")
+    return str(given)
 
 
 def read_pickled_module(path: Path) -> dict[str, Tensor]:
@@ -99,18 +101,23 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
     data = path.read_bytes()
     try:
         content, values = _read_zip(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_legacy(data)
-        found = dict(_tensors(content, "", values, 0))
+        found = _Found(values)
+        found.look(content)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path} is refused: {error}; nothing in it was run") from error
     except Exception as error:  # broken bytes make the reader raise nearly anything
         raise InputError(f"{path} is no pickled network, or is cut off ({type(error).__name__})") from error
-    if not found:
+    if not found.tensors:
         raise InputError(f"{path}: holds no network's weights")
-    return found
+    return found.tensors
 
 
 def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or \
+                sum(part.file_size for part in parts) > len(data):  # fmt: skip
+            raise refuse("it is packed, or its parts lie on each other, as in no file of torch's")
         program = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         content = _Reader(io.BytesIO(archive.read(program))).load()
         folder = program.removesuffix("data.pkl") + "data/"
@@ -123,7 +130,7 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
     """Magic number, version, machine, the object, the storages' keys; then each storage: its length and its values."""
     stream = io.BytesIO(data)
     if _Reader(stream).load() != _LEGACY_MAGIC:
-        raise pickle.UnpicklingError("it is not of torch's form")
+        raise refuse("it is not of torch's form")
     for _ in ("version", "machine"):
         _Reader(stream).load()
     reader = _Legacy(stream)
@@ -131,7 +138,7 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
     values = {}
     for key in _Reader(stream).load():
         count = int.from_bytes(stream.read(8), "little")
-        values[str(key)] = stream.read(count * reader.width_of[str(key)])
+        values[_key(key)] = stream.read(count * reader.width_of[_key(key)])
     return content, values
 
 
@@ -149,35 +156,39 @@ class _Legacy(_Reader):
         return storage
 
 
-def _tensors(node: Any, name: str, values: dict[str, bytes], depth: int) -> list[tuple[str, Tensor]]:
+class _Found:
     """Names and tensors below a record or dict, as torch's `state_dict` names them."""
-    if depth > 50:
-        raise pickle.UnpicklingError("its modules are nested without an end")
-    if isinstance(node, _Strided):
-        return [(name, _tensor(node, values))]
-    if isinstance(node, Record):
-        state = vars(node)
-        children = [state.get(kind) or {} for kind in ("_parameters", "_buffers", "_modules")]
-    elif isinstance(node, dict):
-        children = [node]
-    else:
-        return []
-    return [
-        found
-        for group in children
-        for child, value in group.items()
-        for found in _tensors(value, f"{name}.{child}" if name else str(child), values, depth + 1)
-    ]
 
+    def __init__(self, values: dict[str, bytes]) -> None:
+        self.values, self.visited = values, 0
+        self.tensors: dict[str, Tensor] = {}
+        self._flat: dict[_Storage, Tensor] = {}
 
-def _tensor(strided: _Strided, values: dict[str, bytes]) -> Tensor:
-    """A copy of the tensor's values; refused where it would reach beyond its storage."""
-    storage, offset, size, stride = strided
-    whole = all(type(number) is int and number >= 0 for number in (offset, *size, *stride))
-    if not isinstance(storage, _Storage) or not whole or len(size) != len(stride):
-        raise pickle.UnpicklingError("a tensor of no possible shape")
-    flat = torch.frombuffer(bytearray(values[storage.key]), dtype=storage.dtype)
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 in size or last >= len(flat):
-        raise pickle.UnpicklingError("a tensor that reaches beyond its values")
-    return flat.as_strided(size, stride, offset).clone()
+    def look(self, node: Any, name: str = "", depth: int = 0) -> None:
+        self.visited += 1
+        if depth > 50 or self.visited > MOST_NODES or len(name) > LONGEST_NAME:
+            raise refuse("its modules are nested without an end")
+        if isinstance(node, _Strided):
+            self.tensors[name] = self._tensor(node)
+            return
+        groups: list[Any] = [node] if isinstance(node, dict) else []
+        if isinstance(node, Record):
+            groups = [vars(node).get(kind) or {} for kind in ("_parameters", "_buffers", "_modules")]
+        for group in groups:
+            for child, value in group.items():
+                self.look(value, f"{name}.{child}" if name else str(child), depth + 1)
+
+    def _tensor(self, strided: _Strided) -> Tensor:
+        """A view of the storage's values; refused where it would reach beyond them, or show one of them twice."""
+        storage, offset, size, stride = strided
+        if not isinstance(storage, _Storage) or len(size) != len(stride) or len(size) > MOST_AXES or not all(
+            type(number) is int and number >= 0 for number in (offset, *size, *stride)
+        ):  # fmt: skip
+            raise refuse("a tensor of no possible shape")
+        if storage not in self._flat:
+            self._flat[storage] = torch.frombuffer(bytearray(self.values[storage.key]), dtype=storage.dtype)
+        flat = self._flat[storage]
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if 0 in size or last >= len(flat) or math.prod(size) > len(flat):
+            raise refuse("a tensor that reaches beyond its values")
+        return flat.as_strided(size, stride, offset)

@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from simswap.errors import InputError
 from simswap.files import whole_file
 from simswap.jobs import failure_of, values_of
+from simswap.settings.ranges import short_seed
 from simswap.sweeping.space import Point, Space
 
 JOURNAL = "study.journal"
@@ -67,7 +68,7 @@ class Settings:
 
     def make_sampler(self, trials_before: int) -> optuna.samplers.BaseSampler:
         """A sampler whose draws are not those of the process that a resumed study began in."""
-        seed = self.seed + trials_before
+        seed = short_seed(self.seed + trials_before)
         if self.sampler == "tpe":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)

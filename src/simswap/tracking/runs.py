@@ -10,10 +10,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from simswap.data.listing import natural_key
 from simswap.errors import InputError
+from simswap.settings.records import read_record
 from simswap.tracking.evaluation_format import as_current
 from simswap.tracking.metrics_rows import STEP, read_rows
 
@@ -77,8 +77,8 @@ def read_config(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path} is not there: give the folder of a run, as in outputs/demo/<time>")
     try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+        config = OmegaConf.to_container(read_record(path), resolve=True)
+    except OmegaConfBaseException as error:
         raise InputError(f"{path} is no config of a run: {str(error).splitlines()[0]}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} is no config of a run: it holds no keys")

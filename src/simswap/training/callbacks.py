@@ -21,18 +21,18 @@ class SampleGrid(L.Callback):
     """Every so many iterations: the same unseen targets (left) and sources (top), swapped, as a picture.
 
     Written to ``<run>/samples/<iteration>.png`` and to the loggers, once more at the end unless that was asked for by
-    a signal: the run then goes on. faces: rows and columns of the grid.
+    a signal: the run then goes on. every: null or 0 for no grids at all. faces: rows and columns of the grid.
     """
 
-    def __init__(self, run: Path, every: int, faces: int, seed: int, stop: OrderlyStop) -> None:
+    def __init__(self, run: Path, every: int | None, faces: int, seed: int, stop: OrderlyStop) -> None:
         self.folder, self.every, self.faces, self.seed, self.stop = run / "samples", every, faces, seed, stop
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer.global_step % self.every == 0:
+        if self.every and trainer.global_step % self.every == 0:
             self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.global_step % self.every and not self.stop.signal:
+        if self.every and trainer.global_step % self.every and not self.stop.signal:
             self._write(trainer, pl_module)
 
     def _write(self, trainer: L.Trainer, module: L.LightningModule) -> None:

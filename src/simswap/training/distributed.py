@@ -7,6 +7,7 @@ are taken as they are: their environment says which rank this is, and nothing is
 
 import atexit
 import os
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -98,6 +99,8 @@ class Processes:
         started = ranks.from_environment()
         alone = started is not None and sees_one_gpu(trainer, started)
         settings: dict[str, Any] = {"plugins": [*plugins, cluster_environment(alone)]}
+        if not on_gpu(trainer):  # Lightning's CPU takes a number alone
+            settings["devices"] = local_devices(trainer)
         if started is not None or self.ddp or local_devices(trainer) * trainer.get("num_nodes", 1) > 1:
             strategy = RankDDP(find_unused_parameters=self.find_unused_parameters, timeout=self.timeout)
             settings |= {"strategy": strategy, "sync_batchnorm": self.sync_batchnorm}
@@ -229,17 +232,22 @@ def on_gpu(trainer: DictConfig) -> bool:
 def local_devices(trainer: DictConfig) -> int:
     """Devices (processes) of a node that ``trainer.devices`` asks for; raises InputError where it makes no number."""
     devices = trainer.get("devices", 1)
+    wrong = InputError(f"trainer.devices={devices}: give a number, a list of GPUs such as [0,1], or auto")
+    if isinstance(devices, bool | float):
+        raise wrong
     available = torch.cuda.device_count() if on_gpu(trainer) else 1
     if devices in ("auto", -1, "-1"):
         return max(1, available)
-    if isinstance(devices, str) and "," in devices:
-        return len([part for part in devices.split(",") if part.strip()])
-    if not isinstance(devices, int | str):
-        return len(devices)
+    if not isinstance(devices, int):
+        named = [part for part in devices.split(",") if part.strip()] if isinstance(devices, str) else list(devices)
+        if not all(re.fullmatch(r"\s*\d+\s*", str(part)) for part in named) or len({*map(str, named)}) < len(named):
+            raise wrong
+        if not isinstance(devices, str) or "," in devices:
+            devices = len(named)
     try:
         number = int(devices)
-    except ValueError as error:
-        raise InputError(f"trainer.devices={devices}: give a number, a list of GPUs or auto") from error
+    except (ValueError, TypeError) as error:
+        raise wrong from error
     if number < 1:
         raise InputError(f"trainer.devices={devices}: give at least 1")
     return number

@@ -184,7 +184,9 @@ class SimSwapModule(SteppingModule):
 
     def swap(self, target: Faces, source: Faces) -> Faces:
         """The averaged generator on pictures in unit range: what is validated, sampled and saved."""
-        return swap_faces(self.ema, self.embedder, target, source)  # type: ignore[arg-type]
+        images = target.images.to(next(self.ema.parameters()).dtype)
+        result = swap_faces(self.ema, self.embedder, Faces(images, target.view), source)  # type: ignore[arg-type]
+        return Faces(result.images.to(target.images.dtype), result.view)
 
     def on_validation_start(self) -> None:
         self.validation.start(self.embedder, self.swap, self.device)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from simswap import checkpoint, ranks
 from simswap.errors import InputError
 from simswap.files import remove_leftovers, whole_file
+from simswap.settings.check import check, fill
+from simswap.settings.paths import escape_tree, with_home
+from simswap.settings.records import read_record
 from simswap.training.saving import NEWEST, NEWEST_FIRST
+from simswap.training.values import check_training
 
 HARMLESS = (
     # how long
@@ -49,9 +52,13 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
                  "a new run with start_from=", NEWEST, Path(cfg.resume).name)
     stored = _record(run)
     default = hydra.compose(HydraConfig.get().job.config_name)
-    for key in default:  # a run of an older version has not all of them
-        if key not in stored:
-            stored[key] = default[key]
+    fill(stored, default)
+    try:
+        check(stored, default)
+        check_training(stored)
+    except InputError as error:
+        raise InputError(f"{run / '.hydra' / 'config.yaml'}: {error}") from error
+    with_home(stored)
     named = _named(HydraConfig.get().overrides.task)
     before, after, usual = _leaves(stored), _leaves(cfg), _leaves(default)
     changed = {}
@@ -71,9 +78,11 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
     for key, (_, new) in changed.items():
         if new == ABSENT:
             parent, _, name = key.rpartition(".")
-            del OmegaConf.select(stored, parent)[name]
+            node = OmegaConf.select(stored, parent)
+            if node is not None and name in node:  # a mapping may have become null before
+                del node[name]
         else:
-            OmegaConf.update(stored, key, new, force_add=True)
+            OmegaConf.update(stored, key, escape_tree(new), force_add=True)
     if changed:
         log.info("the run goes on with changed settings: %s", "; ".join(words.values()))
         if ranks.is_first():
@@ -127,12 +136,7 @@ def _record(run: Path) -> DictConfig:
             f"resume={run}: there is no whole {folder / 'config.yaml'}; give a run's folder, as in "
             "outputs/demo/<time>, or start the run again without resume"
         )
-    try:
-        stored = OmegaConf.load(folder / "config.yaml")
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"resume={run}: {folder / 'config.yaml'} cannot be read ({error})") from error
-    assert isinstance(stored, DictConfig)
-    return stored
+    return read_record(folder / "config.yaml")
 
 
 def _named(overrides: list[str]) -> tuple[str, ...]:

@@ -13,6 +13,15 @@ from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recogniser
 
+FIGURES = ("id_retrieval", "id_similarity", "target_similarity", "pose_error_deg", "self_reconstruction")
+"""What a validation logs, as ``val/<name>`` and for each control as ``val/<control>/<name>``."""
+
+
+def logged_names() -> list[str]:
+    """All names that a validation logs."""
+    of = ["", *(f"{control.name}/" for control in (DO_NOTHING, COPY_SOURCE))]
+    return [f"val/{prefix}{name}" for prefix in of for name in FIGURES]
+
 
 class Validation:
     """Fixed pairs of the ``val`` split; every rank measures its share, the metrics add up over ranks.

@@ -1,0 +1,136 @@
+"""A composed configuration is checked once, here, before anything is built from it.
+
+A node with a ``_target_`` allows what the target's signature takes, any other node what the default YAML files hold;
+numbers have the ranges of `simswap.settings.ranges`. No room's fields are known here.
+"""
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from simswap.errors import InputError
+from simswap.settings.ranges import OPTIONAL, RANGES
+from simswap.settings.targets import check_target, check_targets
+from simswap.settings.trainer_keys import allowed_of_trainer
+from simswap.settings.words import explain_hydra, nearest
+
+
+def check(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise InputError for an unknown key, a wrong type, a number out of its range or a missing value in ``cfg``.
+
+    ``reference`` is the same choice of groups without the user's changes: it holds the allowed keys and their types.
+    """
+    try:
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            raise InputError(f"{missing[0]} has no value: give it as {missing[0]}=…")
+        tree = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(explain_hydra(error)) from error
+    check_targets(tree)
+    _check_node(tree, OmegaConf.to_container(reference, resolve=False), "")
+
+
+def _check_node(node: Any, reference: Any, path: str) -> None:
+    if not isinstance(node, dict):
+        return
+    target = node.get("_target_")
+    hints: dict[str, Any] = {}
+    if target is not None:
+        hints = _signature_types(target, path)
+        allowed: set[str] | None = {*hints, "_target_"}
+        if path == "trainer":
+            allowed = allowed_of_trainer(node, reference, hints)
+    elif isinstance(reference, dict):
+        allowed = set(reference)
+    else:
+        allowed = None  # a free mapping (its default is null): the room that takes it checks it
+    for key, value in node.items():
+        where = f"{path}.{key}" if path else str(key)
+        if allowed is not None and key not in allowed:
+            raise InputError(f"unknown key {where}{nearest(str(key), allowed)}")
+        known = reference.get(key) if isinstance(reference, dict) else None
+        ranged = where in RANGES and _is_numeric(hints.get(str(key)))
+        if ranged:
+            RANGES[where].check(where, value)
+        else:
+            _check_type(value, hints.get(str(key)), known, where)
+        if allowed is not None and not ranged:
+            _check_node(value, known, where)
+    if target is None and isinstance(reference, dict):
+        gone = [key for key in reference if key not in node]
+        if gone:
+            raise InputError(f"{f'{path}.' if path else ''}{gone[0]} is missing; a key is never left out")
+
+
+def fill(stored: DictConfig, default: DictConfig) -> None:
+    """Give a recorded config the keys that it lacks, being of an older version, with their default values."""
+    OmegaConf.set_struct(stored, False)
+    for key in default:
+        if key not in stored:
+            stored[key] = default[key]
+            continue
+        mine, usual = stored._get_node(key), default._get_node(key)
+        if all(isinstance(one, DictConfig) and not one._is_none() and "_target_" not in one for one in (mine, usual)):
+            fill(mine, usual)  # type: ignore[arg-type]
+
+
+def _is_numeric(hint: Any) -> bool:
+    """Whether a parameter takes numbers; a key that is no parameter does, where it has a range."""
+    accepted = None if hint is None else _plain_types(hint)
+    return accepted is None or bool({int, float, list} & {*accepted})
+
+
+def _signature_types(target: str, path: str) -> dict[str, Any]:
+    """Parameter names of a listed ``_target_`` with their types."""
+    check_target(target, path)
+    module, _, name = target.rpartition(".")
+    function = getattr(importlib.import_module(module), name)
+    constructor = function.__init__ if inspect.isclass(function) else function
+    try:
+        hints = typing.get_type_hints(constructor)
+    except (NameError, TypeError):
+        hints = {}
+    return {name: hints.get(name) for name in inspect.signature(function).parameters}
+
+
+def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
+    """Compare with the signature's type where there is one, else with the type of the default."""
+    accepted = _plain_types(hint) if hint is not None else _plain_types(type(known)) if known is not None else None
+    if isinstance(known, str) and ("${" in known or known == "???") and hint is None:
+        accepted = None  # an interpolation says nothing of its type
+    if value is None and known is not None and hint is None and where not in OPTIONAL:
+        raise InputError(f"{where} is null: it takes {_names(accepted or (str,))}")
+    if accepted is None or (value is None and hint is None):
+        return
+    if float in accepted:
+        accepted = (*accepted, int)
+    if isinstance(value, bool) and bool not in accepted and accepted:
+        raise InputError(f"{where} is {value}: it takes {_names(accepted)}")
+    if not isinstance(value, accepted):
+        raise InputError(f"{where} is {value!r}: it takes {_names(accepted)}")
+
+
+def _plain_types(hint: Any) -> tuple[type, ...] | None:
+    """The scalar and container types of an annotation, or None where it cannot be judged."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        parts = [_plain_types(part) for part in typing.get_args(hint)]
+        return None if any(part is None for part in parts) else tuple(kind for part in parts if part for kind in part)
+    if origin is typing.Literal:
+        return tuple({type(value) for value in typing.get_args(hint)})
+    if hint in (int, float, bool, str, list, dict, type(None)):
+        return (hint,)
+    if origin in (list, dict):
+        return (origin,)
+    return None
+
+
+def _names(accepted: Iterable[type]) -> str:
+    return " or ".join(sorted({"null" if kind is type(None) else kind.__name__ for kind in accepted}))

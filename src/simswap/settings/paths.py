@@ -1,0 +1,141 @@
+"""Arguments as a person types them: a path is taken as it stands, and ``~`` is home, wherever a key means a path."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from simswap.settings.words import hydra_quoted
+
+PATHS = frozenset({
+    "raw", "out", "landmarks", "attributes", "checkpoint", "shipped", "data_root", "recogniser_path", "source",
+    "target", "only", "mapping", "weights", "resume", "start_from", "runs",
+    "data.root", "data.embeddings", "recognition.path", "judge.path", "pose.path", "pose.pack", "fid.path",
+    "detector.pack", "protocol.root", "protocol.pairs", "protocol.landmarks", "protocol.gallery", "protocol.swaps",
+    "protocol.cache", "sweep.resume", "hydra.run.dir", "hydra.sweep.dir",
+})  # fmt: skip
+"""Keys whose value is a path. A new one in conf/ needs its name here: a test looks for it."""
+
+LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks", "protocol.swaps"})
+"""Those that also take several, as ``[a,b]``."""
+
+_KEY = re.compile(r"^(\+{0,2})([A-Za-z_][\w.]*)=(.*)$", re.S)
+_PARSER = OverridesParser.create()
+
+
+def read_arguments(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments with the values of path keys quoted for Hydra, and ``~`` as the home folder.
+
+    What exists under the very name that was typed is meant. Else a list stays a list, an interpolation (``${…}``) one,
+    and with -m a choice (``a,b``) one; all other characters belong to the path.
+    """
+    several = bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
+    return [_read(argument, several) for argument in arguments]
+
+
+def _read(argument: str, several: bool) -> str:
+    flag, equals, folder = argument.partition("=")
+    if equals and flag.startswith("-"):
+        return f"{flag}={os.path.expanduser(folder)}"
+    found = _KEY.match(argument)
+    if found is None or found[2] not in PATHS:
+        return argument
+    prefix, key, value = found.groups()
+    if value in ("", "null", "???"):
+        return argument
+    if os.path.lexists(os.path.expanduser(value)):
+        return f"{prefix}{key}={_literal(value)}"
+    if key in LISTS and value.startswith("[") and value.endswith("]"):
+        return f"{prefix}{key}=[{','.join(_element(part) for part in _parts(value[1:-1]))}]"
+    if several and (re.match(r"(choice|glob)\(.*\)$", value) or len(_parts(value)) > 1):
+        if _parses(argument) or value.startswith(("choice(", "glob(")):
+            return argument
+        return f"{prefix}{key}={','.join(_element(part) for part in _parts(value))}"
+    return f"{prefix}{key}={_element(value)}"
+
+
+def _element(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" and not os.path.lexists(text):
+        inner = _unquoted(text)
+        if inner is not None:
+            return _literal(inner, interpolated=True)
+    return _literal(text, interpolated=not os.path.lexists(os.path.expanduser(text)))
+
+
+def _unquoted(text: str) -> str | None:
+    try:
+        return str(_PARSER.parse_overrides([f"x={text}"])[0].value())
+    except (HydraException, ValueError):
+        return None
+
+
+def _literal(value: str, interpolated: bool = False) -> str:
+    """A path as Hydra's quoted string. interpolated: ``${…}`` in it asks for another key."""
+    value = os.path.expanduser(value)
+    return hydra_quoted(value if interpolated else escaped(value))
+
+
+def _parts(text: str) -> list[str]:
+    """Cut at commas that stand in no quotes and no brackets."""
+    parts, depth, quote = [""], 0, ""
+    for place, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote and text[place - 1] != "\\" else quote
+        elif sign in "'\"" and not parts[-1].strip():
+            quote = sign
+        elif sign in "{[(":
+            depth += 1
+        elif sign in ")]}":
+            depth -= 1
+        if sign == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
+
+
+def _parses(argument: str) -> bool:
+    try:
+        _PARSER.parse_overrides([argument])
+    except (HydraException, ValueError):
+        return False
+    return True
+
+
+def escaped(text: str) -> str:
+    """A text that OmegaConf gives back as it is, though it holds ``${``."""
+    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", text)
+
+
+def escape_tree(tree: Any) -> Any:
+    """Plain values, to be made a config again: nothing in them is an interpolation any more."""
+    if isinstance(tree, dict):
+        return {key: escape_tree(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [escape_tree(value) for value in tree]
+    return escaped(tree) if isinstance(tree, str) else tree
+
+
+def with_home(cfg: DictConfig) -> None:
+    """Replace ``~`` at the start of the config's paths by the home folder, those from YAML files too."""
+    for key in PATHS - {"hydra.run.dir", "hydra.sweep.dir"}:
+        _replace(cfg, key, os.path.expanduser)
+
+
+def _replace(cfg: DictConfig, key: str, change: Callable[[str], str]) -> None:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    if not isinstance(node, DictConfig) or name not in node or OmegaConf.is_missing(node, name):
+        return
+    value = node[name]
+    if isinstance(value, str) and value.startswith("~"):
+        OmegaConf.update(cfg, key, escaped(change(value)), merge=False)
+    elif OmegaConf.is_list(value) and any(isinstance(one, str) and one.startswith("~") for one in value):
+        changed = [escaped(change(one)) if isinstance(one, str) else one for one in value]
+        OmegaConf.update(cfg, key, changed, merge=False)
+

@@ -1,0 +1,239 @@
+"""The range of each numeric key, declared once: the check and docs/ranges.md read it, the tests try both ends."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from simswap.errors import InputError
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a numeric key takes.
+
+    whole: whole numbers only. low, high: both ends, None for an open one. above, below: the end itself is left out.
+    null: null too. off: 0 and null too, and both mean off. also: further values. count: a list of so many numbers.
+    others: texts and lists are checked elsewhere. tried: values near the ends for tests, where an end is open or left
+    out.
+    """
+
+    whole: bool
+    low: float | None
+    high: float | None = None
+    above: bool = False
+    below: bool = False
+    null: bool = False
+    off: bool = False
+    also: tuple[Any, ...] = ()
+    count: int | None = None
+    others: bool = False
+    tried: tuple[float | None, float | None] = (None, None)
+
+    def check(self, where: str, value: Any) -> None:
+        """Raise InputError unless the key called ``where`` takes this value."""
+        if value is None and (self.null or self.off):
+            return
+        if self.others and isinstance(value, str | list):
+            return
+        if self.count is not None:
+            good = isinstance(value, list) and len(value) == self.count and all(self._holds(one) for one in value)
+        else:
+            good = self._holds(value)
+        if not good:
+            given = "null" if value is None else repr(value)
+            raise InputError(f"{where} is {given}: it takes {self.words()}")
+
+    def _holds(self, value: Any) -> bool:
+        if any(type(value) is type(one) and value == one for one in (*self.also, *((0,) if self.off else ()))):
+            return True
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        low = self.low is None or (value > self.low if self.above else value >= self.low)
+        return low and (self.high is None or (value < self.high if self.below else value <= self.high))
+
+    def words(self) -> str:
+        """``a whole number from 1 to 5, or null``."""
+        noun = "whole number" if self.whole else "number"
+        ends = [] if self.low is None else [f"{'above' if self.above else 'from'} {self.low:g}"]
+        if self.high is not None:
+            high = "2^64 - 1" if self.high == LARGEST_SEED else f"{self.high:g}"
+            ends.append(f"{'below' if self.below else 'to'} {high}")
+        counted = f"a list of {self.count} {noun}s, each" if self.count else f"a {noun}"
+        text = f"{counted} {' '.join(ends)}"
+        more = [str(value) for value in self.also] + (["0 or null for off"] if self.off else [])
+        more += (["null"] if self.null else []) + (["a list"] if self.others else [])
+        return ", or ".join([text, *more])
+
+    def ends(self) -> list[Any]:
+        """The lowest and the highest value, or what is tried near an end that is open or left out."""
+        ends = [
+            tried if tried is not None else end
+            for tried, end in zip(self.tried, (self.low, self.high), strict=True)
+        ]  # fmt: skip
+        return [[end] * self.count if self.count else end for end in ends]
+
+    def outside(self) -> list[Any]:
+        """Values of every kind that the key does not take."""
+        values: list[Any] = [math.nan, math.inf, -math.inf, True, {}] + ([] if self.others else ["wide", "1", []])
+        values += [1.5] if self.whole and 1.5 not in self.also else []
+        if self.low is not None:
+            values.append(self.low if self.above else self.low - 1 if -1 not in self.also else -7)
+        if self.high is not None:
+            values.append(self.high if self.below else self.high + 1)
+        if self.count:
+            values += [[good := self.ends()[0][0]] * (self.count + 1), [good] * (self.count - 1), ["a", "b"], good,
+                       *([value] * self.count for value in values[:4])]  # fmt: skip
+        values += [] if self.null or self.off else [None]
+        return [value for value in values if not (self.off and type(value) is int and value == 0)]
+
+
+LARGEST_SEED = 2**64 - 1
+
+
+def short_seed(seed: int) -> int:
+    """A seed below 2^32, which is all that Lightning and numpy's old generator take; a smaller one is itself."""
+    seed %= 2**64
+    return seed if seed < 2**32 else (seed ^ (seed >> 32)) % 2**32
+
+
+def whole(low: int, high: int | None = None, tried: int | None = None, **more: Any) -> Range:
+    """Whole numbers from low to high; tried: in place of an open high end."""
+    return Range(True, low, high, tried=(None, tried), **more)
+
+
+def number(low: float | None, high: float | None = None, tried: tuple[Any, Any] = (None, None), **more: Any) -> Range:
+    """Finite numbers from low to high."""
+    return Range(False, low, high, tried=tried, **more)
+
+
+def share(**more: Any) -> Range:
+    """From 0 to 1."""
+    return number(0, 1, **more)
+
+
+def above_zero(low: float, high: float, **more: Any) -> Range:
+    """Any finite number above 0; low, high: what tests try."""
+    return number(0, above=True, tried=(low, high), **more)
+
+
+SEED = whole(0, LARGEST_SEED)
+
+RANGES: dict[str, Range] = {
+    # simswap-train
+    "seed": SEED,
+    "average_decay": share(),
+    "threads": whole(1, tried=3, off=True),
+    "progress_every": whole(1, tried=10**9),
+    "validation.persons": whole(2, tried=10**6),
+    "validation.images_per_person": whole(1, tried=10**6),
+    "validation.pairs": whole(1, tried=100),
+    "validation.batch_size": whole(1, tried=10**6),
+    "guards.max_skipped_in_a_row": whole(0, tried=10**9),
+    "guards.warmup": whole(0, tried=10**9),
+    "guards.limits.identity": share(),
+    "guards.limits.target_similarity": number(-1, 1),
+    "guards.limits.pose": number(0, tried=(None, 10.0)),
+    "guards.limits.discriminator": share(),
+    "samples.every": whole(1, tried=10**9, off=True),
+    "samples.faces": whole(1, tried=20),
+    "checkpoints.every": whole(1, tried=10**9),
+    "sweep.trials": whole(1, tried=10**6),
+    "sweep.parallel": whole(1, tried=1000),
+    "sweep.population": whole(2, tried=1000),
+    "sweep.pruning_startup": whole(0, tried=10**6),
+    "sweep.pruning_warmup": whole(0, tried=10**9),
+    "sweep.seed": SEED,
+    "sweep.trial": whole(0, tried=10**6, null=True),
+    "data.batch_size": whole(1, tried=16),
+    "data.same_probability": share(),
+    "data.size": whole(16, 4096, null=True),
+    "data.workers": whole(0, 512),
+    "data.fractions.train": share(),
+    "data.fractions.val": share(),
+    "data.fractions.test": share(),
+    "data.augmentation.flip": share(),
+    "data.augmentation.colour": number(0, 0.5),
+    "data.cache_mb": whole(0, tried=10**6),
+    "data.prefetch": whole(1, tried=100),
+    "data.max_unreadable_share": share(),
+    "generator.width": whole(1, tried=32),
+    "generator.stages": whole(1, 8),
+    "generator.blocks": whole(1, tried=12),
+    "generator.max_width": whole(1, tried=10**6),
+    "generator.identity_scale": above_zero(1e-3, 100.0),
+    "discriminator.width": whole(1, tried=32),
+    "discriminator.layers": whole(2, 5, null=True),
+    "discriminator.scales": whole(1, 8),
+    "objective.weights.identity": number(0, tried=(None, 1e3)),
+    "objective.weights.reconstruction": number(0, tried=(None, 1e3)),
+    "objective.weights.adversarial": number(0, tried=(None, 1e3)),
+    "objective.weights.gradient_penalty": number(0, tried=(None, 1e3)),
+    "objective.weights.feature_matching": number(0, tried=(None, 1e3)),
+    "objective.feature_matching.first_layer": whole(0, 4),
+    "objective.feature_matching.last_layer": whole(0, 4),
+    "optimizer.generator_lr": above_zero(1e-12, 1e-1),
+    "optimizer.discriminator_lr": above_zero(1e-12, 1e-1),
+    "optimizer.betas": number(0, 1, below=True, count=2, tried=(None, 0.9999)),
+    "optimizer.discriminator_betas": number(0, 1, below=True, count=2, null=True, tried=(None, 0.9999)),
+    "optimizer.eps": above_zero(1e-30, 1.0),
+    "optimizer.warmup": whole(0, tried=10**9),
+    "optimizer.total_iterations": whole(1, tried=10**9, null=True),
+    "optimizer.final_ratio": share(),
+    "optimizer.discriminator_warmup": whole(0, tried=10**9, null=True),
+    "optimizer.discriminator_final_ratio": share(null=True),
+    "optimizer.generator_clip": above_zero(1e-6, 1e9, null=True),
+    "optimizer.discriminator_clip": above_zero(1e-6, 1e9, null=True),
+    "optimizer.accumulate": whole(1, tried=4),
+    "optimizer.discriminator_steps": whole(1, tried=3),
+    "trainer.devices": whole(1, tried=1, also=(-1,), others=True),
+    "trainer.num_nodes": whole(1, tried=1),
+    "trainer.max_steps": whole(1, tried=3, also=(-1,)),
+    # 1.0: once, at the end
+    "trainer.val_check_interval": whole(1, tried=10**9, also=(1.0,)),
+    "trainer.log_every_n_steps": whole(1, tried=10**9),
+    "strategy.timeout_minutes": number(0, 525600, above=True, tried=(0.1, None)),
+    "logger.init_timeout": number(0, 86400, above=True, tried=(0.1, None)),
+    "logger.finish_timeout": number(0, 86400),
+    # simswap-evaluate
+    "grid_faces": whole(1, tried=50),
+    "protocol.persons": whole(2, tried=10**6),
+    "protocol.images_per_person": whole(1, tried=10**6),
+    "protocol.pairs": whole(1, tried=100),
+    "protocol.seed": SEED,
+    "protocol.batch_size": whole(1, tried=10**6),
+    "protocol.slices.glasses": number(0, tried=(None, 1e6)),
+    "protocol.slices.yaw": number(0, tried=(None, 1e6)),
+    "protocol.slices.mouth_open": number(0, tried=(None, 1e6)),
+    "protocol.slices.gaze_x": number(0, tried=(None, 1e6)),
+    "protocol.max_skipped_share": share(),
+    "protocol.size": whole(16, 4096, null=True),
+    "protocol.frames": whole(1, tried=1000),
+    "fid.size": whole(1, 4096, null=True),
+    "detector.size": whole(32, 4096),
+    "detector.threshold": number(0, 1, above=True, below=True, tried=(0.01, 0.99)),
+    # simswap-prepare, simswap-import
+    "size": whole(16, 4096),
+    "min_side": whole(0, tried=10**6),
+    "quality": whole(1, 100),
+    "workers": whole(0, 512),
+    "origin.persons": whole(1, tried=20),
+    "origin.images": whole(1, tried=20),
+    "origin.size": whole(32, 1024),
+    "origin.seed": SEED,
+    "generation": whole(2021, 2022),
+    # simswap-swap
+    "threshold": number(-1, 1),
+    "min_face": whole(0, tried=10**6),
+    "batch_size": whole(1, tried=10**6),
+    "paste.extent": number(0, 10, above=True, tried=(0.1, None)),
+    "paste.feather": share(),
+    "paste.detail": share(),
+    # simswap-compare
+    "pictures": whole(0, tried=100),
+}
+"""Dotted key → its range. A new numeric key in conf/ needs its line here: a test looks for it."""
+
+OPTIONAL = {"checkpoint"}
+"""Keys without a default that may be null all the same; the job says where they may not."""

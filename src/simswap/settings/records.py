@@ -1,0 +1,121 @@
+"""YAML files of others, and of earlier runs, read as data: nothing that they ask for is called or looked up."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from simswap.errors import InputError
+from simswap.settings.targets import check_any_targets, check_targets
+
+OF_RECORDS = ("visible_gpus", "jobs_on_gpus")
+"""Resolvers that a recorded config may ask for: it holds what the YAML files of conf/ leave open for the machine."""
+
+OF_FILES = (*OF_RECORDS, "run_folder", "run_record", "sweep_folder", "evaluation_folder",
+            "hydra", "now", "python_version", "oc.env", "oc.select")  # fmt: skip
+"""Resolvers that a person's own YAML files may ask for. Those that build nodes out of text are left out."""
+
+MOST_BYTES, MOST_DEPTH = 500_000, 40
+_INNERMOST = re.compile(r"\$\{([^{}$]*)\}")
+_RESOLVED = "\0"
+
+
+def read_record(file: Path) -> DictConfig:
+    """A config that a run recorded, with its references to other keys unresolved.
+
+    Raises InputError where it cannot be read, is no mapping, or asks for a call or a look-up that is not on the lists.
+    """
+    return OmegaConf.create(_plain(file, OF_RECORDS))
+
+
+def read_plain(file: Path) -> dict[str, Any]:
+    """The keys of a YAML file as plain values, in which nothing is looked up. Raises InputError as `read_record`."""
+    return _plain(file, None)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError where a YAML file in or below a person's own folder of configs asks for what is not allowed."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder of YAML files")
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()):
+        _plain(file, OF_FILES, of_group=True)
+
+
+def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise InputError(f"{file} is larger than {MOST_BYTES} bytes: it is no file of settings")
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_NoAliases)
+    except InputError:
+        raise
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({' '.join(str(error).split())})") from error
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds no keys")
+    try:
+        if resolvers is None:
+            return content
+        _check_texts(content, "", resolvers, 0)
+        if of_group:
+            check_any_targets(content)
+        else:
+            check_targets(content)
+        OmegaConf.create(content)
+    except (InputError, OmegaConfBaseException) as error:
+        raise InputError(f"{file}: {' '.join(str(error).split())}") from error
+    return content
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Plain values only, and each node once: aliases of aliases would grow without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
+# Numbers as OmegaConf reads them (1e-4 is one), but never to the base 60: a time such as 10:00:00:00 stays a text.
+_DATES_AND_NUMBERS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_NoAliases.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in patterns if tag not in _DATES_AND_NUMBERS]
+    for first, patterns in _NoAliases.yaml_implicit_resolvers.items()
+}
+_NoAliases.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]{1,40}$"), list("-+0123456789"))
+_NoAliases.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9][0-9_]*"
+               r"(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)  # fmt: skip
+
+
+def _check_texts(node: Any, path: str, resolvers: tuple[str, ...], depth: int) -> None:
+    if depth > MOST_DEPTH:
+        raise InputError(f"{path.split('.')[0]} is nested without an end")
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _check_texts(key, f"{path}.{key}".lstrip("."), resolvers, depth + 1)
+            _check_texts(value, f"{path}.{key}".lstrip("."), resolvers, depth + 1)
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            _check_texts(value, f"{path}[{place}]", resolvers, depth + 1)
+    elif isinstance(node, str):
+        check_resolvers(node, path, resolvers)
+
+
+def check_resolvers(text: str, where: str, allowed: tuple[str, ...]) -> None:
+    """Raise InputError where a text asks for a resolver (``${name:…}``) that is not ``allowed``; keys may be named."""
+    while "${" in text:
+        inner = _INNERMOST.search(text)
+        if inner is None:
+            raise InputError(f"{where} holds a '${{' that is never closed")
+        name, colon, _ = inner[1].partition(":")
+        if colon and name.strip() not in allowed:
+            raise InputError(f"{where} asks for ${{{inner[1]}}}, which a file may not; write the value itself")
+        text = text[: inner.start()] + _RESOLVED + text[inner.end() :]
+
