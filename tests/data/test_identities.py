@@ -1,10 +1,13 @@
 """The table of identities: whole or not there, gone on with after a kill, and refused when it is another's."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.identities import TableParts, open_table, table_path
+from simswap.data.identities import TableParts, choose_folder, open_table, table_path
 from simswap.data.manifest import Manifest
 from simswap.errors import InputError
 
@@ -69,6 +72,44 @@ def test_whatever_changes_the_identities_changes_the_name(crops, tmp_path):
     (tmp_path / "manifest.csv").write_text("\n".join(lines[:-1]) + "\n")
     others.append(crops / "identities" / table_path(Manifest.open(tmp_path), "ab" * 32, "warp", 32).name)
     assert len({plain, *others}) == 5
+
+
+def copy_of(crops, place):
+    shutil.copytree(crops, place)
+    return Manifest.open(place)
+
+
+def test_the_same_names_over_other_crops_are_another_table(crops, tmp_path):
+    plain, same = (table_path(copy_of(crops, tmp_path / name), "ab" * 32, "warp", 32, tmp_path) for name in "ab")
+    assert plain == same
+    changed = copy_of(crops, tmp_path / "content")
+    file = changed.path(0)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    settings = copy_of(crops, tmp_path / "settings")
+    record = settings.root / "prepare.json"
+    record.write_text(record.read_text().replace('"arcface"', '"ffhq"'))
+    gone = copy_of(crops, tmp_path / "gone")
+    gone.path(3).unlink()
+    others = [table_path(manifest, "ab" * 32, "warp", 32, tmp_path) for manifest in (changed, settings, gone)]
+    assert len({plain, *others}) == 4
+
+
+def test_where_the_table_goes(tmp_path, monkeypatch):
+    assert choose_folder(tmp_path, Path("there"), "t.npy") == (Path("there"), "")
+    assert choose_folder(tmp_path, None, "t.npy") == (tmp_path / "identities", "")
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "identities").write_text("a file: nothing can be written below it")
+    folder, line = choose_folder(blocked, None, "t.npy")
+    assert folder == Path("outputs", "identities")
+    assert "data.embeddings=" in line
+    # a table that is there already is used from a disk that cannot be written to
+    (tmp_path / "identities" / "t.npy").write_bytes(b"")
+    monkeypatch.setattr("simswap.data.identities._is_writable", lambda folder: False)
+    assert choose_folder(tmp_path, None, "t.npy") == (tmp_path / "identities", "")
+    assert choose_folder(tmp_path, None, "other.npy")[0] == Path("outputs", "identities")
 
 
 def test_batches_bring_the_rows_of_the_table_and_the_same_pairs_and_targets(crops, tmp_path):

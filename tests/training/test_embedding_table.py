@@ -11,8 +11,10 @@ import torch
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.identities import TableParts, open_table, table_path
 from simswap.models.embedder import Embedder
+from simswap.train import main
 from simswap.training.embedding_table import EmbeddingTable, fill
 from simswap.training.module import SimSwapModule
+from tests.training.runs import SMALL
 from tests.training.tiny import tiny_module, tiny_recogniser
 
 
@@ -111,6 +113,12 @@ def _rank(rank: int, root: str) -> None:
         root_device = torch.device("cpu")
         barrier = staticmethod(lambda name: torch.distributed.barrier())
 
+        @staticmethod
+        def broadcast(value):
+            shared = [value]
+            torch.distributed.broadcast_object_list(shared, src=0)
+            return shared[0]
+
     class Trainer:
         datamodule, strategy, global_rank, world_size, is_global_zero = data, Strategy, rank, 2, rank == 0
 
@@ -129,3 +137,22 @@ def test_two_processes_wait_for_the_whole_table(own_crops):
     data = SwapDataModule(own_crops, batch_size=1)
     path = table_path(data.manifest, tiny_recogniser().sha256, "warp", 32)
     assert [p.name for p in (own_crops / "identities").iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_data_folder_that_cannot_be_written_to(crops, tmp_path, door, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    root = tmp_path / "data"
+    shutil.copytree(crops, root, ignore=shutil.ignore_patterns("identities"))
+    (root / "identities").write_text("a file, so that no folder of this name can be made")
+    code, _, errors = door(
+        main, *SMALL, f"data.root={root}", f"hydra.run.dir={tmp_path}/run", "trainer.max_steps=2",
+        "data.cache_embeddings=true", "data.augmentation.sources=false",
+        *(["data.embeddings=~/tables"] if given else []),
+    )  # fmt: skip
+    assert code == 0, errors
+    place = Path.home() / "tables" if given else tmp_path / "outputs" / "identities"
+    assert len(list(place.glob("*.npy"))) == 1
+    line = "cannot be written to: the table of identities goes to outputs/identities"
+    assert (line in (tmp_path / "run" / "train.log").read_text()) is not given

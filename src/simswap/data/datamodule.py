@@ -50,6 +50,7 @@ class SwapDataModule(lightning.LightningDataModule):
         augmentation: keys `flip` (probability), `colour` (strength) and `sources` (whether they are augmented too), see
             `PairAugmentation`.
         cache_embeddings: sources come as the identities of a table (`data.identities`), which whoever trains makes.
+        embeddings: folder of that table; None puts it beside the manifest.
         cache_mb: budget in MiB a rank for decoded training crops, 0 is off; see `CropCache`.
         prefetch: batches that each worker holds ready.
         max_unreadable_share: more unreadable crops than this share stop the run, see `UnreadableCrops`.
@@ -70,6 +71,7 @@ class SwapDataModule(lightning.LightningDataModule):
         fractions: Mapping[str, float] = FRACTIONS,
         augmentation: Mapping[str, Any] | None = None,
         cache_embeddings: bool = False,
+        embeddings: str | None = None,
         cache_mb: int = 0,
         prefetch: int = 2,
         max_unreadable_share: float = 0.01,
@@ -98,7 +100,7 @@ class SwapDataModule(lightning.LightningDataModule):
                 "data.cache_embeddings: a source that is augmented has another identity each time; set "
                 "data.augmentation.sources=false, or flip and colour to 0"
             )
-        self.cache_embeddings = cache_embeddings
+        self.cache_embeddings, self.embeddings = cache_embeddings, Path(embeddings) if embeddings else None
         #: the table of source identities, set before training where `cache_embeddings` asks for one
         self.identities: Path | None = None
         self._size = size

@@ -1,11 +1,13 @@
-"""The identities of all crops in one memory-mapped table beside the manifest: written once, read by row.
+"""The identities of all crops in one memory-mapped table, beside the manifest or elsewhere: written once, read by row.
 
-``<root>/identities/<recogniser's hash>_<view>_<size>px_<manifest's hash>.npy`` float32 [N, E], row i of it for row i of
-the manifest, NaN where the crop could not be read. Which network fills it is no business of this file: it only keeps
+``<folder>/<recogniser's hash>_<view>_<size>px_<hash of the crops>.npy`` float32 [N, E], row i of it for row i of the
+manifest, NaN where the crop could not be read. Which network fills it is no business of this file: it only keeps
 the rows, so that data and models stay apart.
 """
 
+import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -13,17 +15,62 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from simswap.data.manifest import Manifest
+from simswap.data.manifest import SETTINGS_FILE, Manifest
 from simswap.errors import InputError
 from simswap.files import whole_file
 
 FOLDER = "identities"
+ELSEWHERE = Path("outputs", "identities")
+"""Below the working folder, as runs are."""
+SIZES, CONTENTS = 4096, 64
 Identities = npt.NDArray[np.float32]
 
 
-def table_path(manifest: Manifest, recogniser: str, view: str, size: int) -> Path:
-    """Where the table lies; another recogniser (its SHA-256), view of the crops, size or manifest is another file."""
-    return manifest.root / FOLDER / f"{recogniser[:16]}_{view}_{size}px_{manifest.fingerprint()[:16]}.npy"
+def table_path(manifest: Manifest, recogniser: str, view: str, size: int, folder: Path | None = None) -> Path:
+    """Where the table lies, by default beside the manifest; another recogniser (its SHA-256), view of the crops, size,
+    manifest or content is another file."""
+    name = f"{recogniser[:16]}_{view}_{size}px_{crops_digest(manifest)[:16]}.npy"
+    return (folder or manifest.root / FOLDER) / name
+
+
+def crops_digest(manifest: Manifest) -> str:
+    """What tells these crops from others under the same names: SHA-256 over the manifest, how they were prepared, the
+    sizes in bytes of up to `SIZES` crops and the content of up to `CONTENTS`, evenly spaced."""
+    digest = hashlib.sha256(manifest.fingerprint().encode())
+    settings = manifest.root / SETTINGS_FILE
+    digest.update(settings.read_bytes() if settings.is_file() else b"")
+    for count, content in ((SIZES, False), (CONTENTS, True)):
+        for row in np.unique(np.linspace(0, len(manifest) - 1, min(count, len(manifest))).astype(np.int64)):
+            file = manifest.path(int(row))
+            try:
+                digest.update(file.read_bytes() if content else str(file.stat().st_size).encode() + b" ")
+            except OSError:
+                digest.update(b"unreadable ")
+    return digest.hexdigest()
+
+
+def choose_folder(root: Path, given: Path | None, name: str) -> tuple[Path, str]:
+    """The folder of the table called ``name``, and a line to be logged ("" where there is nothing to say).
+
+    given: what ``data.embeddings`` says, which is taken as it is. Else it lies beside the manifest, where it is
+    already or can be written; on a disk that cannot be written to it goes to ``outputs/identities``.
+    """
+    if given is not None:
+        return given, ""
+    usual = root / FOLDER
+    if (usual / name).is_file() or _is_writable(usual):
+        return usual, ""
+    line = f"{usual} cannot be written to: the table of identities goes to {ELSEWHERE} (data.embeddings= names another)"
+    return ELSEWHERE, line
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 @lru_cache(maxsize=2)  # once a process, not once a row, and nothing that would be pickled along to a worker

@@ -23,6 +23,9 @@ PATHS = frozenset({
 LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks", "protocol.swaps"})
 """Those that also take several, as ``[a,b]``."""
 
+NUMBERS_TOO = frozenset({"protocol.pairs"})
+"""A path with one protocol, a number with another."""
+
 _KEY = re.compile(r"^(\+{0,2})([A-Za-z_][\w.]*)=(.*)$", re.S)
 _PARSER = OverridesParser.create()
 
@@ -45,7 +48,7 @@ def _read(argument: str, several: bool) -> str:
     if found is None or found[2] not in PATHS:
         return argument
     prefix, key, value = found.groups()
-    if value in ("", "null", "???"):
+    if value in ("", "null", "???") or (key in NUMBERS_TOO and re.fullmatch(r"[\d.,e+-]+", value)):
         return argument
     if os.path.lexists(os.path.expanduser(value)):
         return f"{prefix}{key}={_literal(value)}"

@@ -1,5 +1,7 @@
 """Source identities worked out once an image instead of once a pair (``data.cache_embeddings``)."""
 
+import logging
+
 import lightning as L
 import numpy as np
 import torch
@@ -9,11 +11,13 @@ from tqdm import tqdm
 from simswap import pixels
 from simswap.data.crops import RowCrops
 from simswap.data.datamodule import SwapDataModule, one_thread
-from simswap.data.identities import TableParts, table_path
+from simswap.data.identities import TableParts, choose_folder, table_path
 from simswap.errors import InputError
 from simswap.models.embedder import Embedder
 from simswap.precision import full_precision
 from simswap.training.module import SimSwapModule
+
+log = logging.getLogger(__name__)
 
 CHUNK, BATCH = 4096, 64  # rows of a file, and of them at a time through the recogniser
 
@@ -31,6 +35,11 @@ class EmbeddingTable(L.Callback):
             return
         embedder = pl_module.embedder
         path = table_path(data.manifest, embedder.recogniser.sha256, embedder.view.how, data.size)
+        folder, line = choose_folder(data.manifest.root, data.embeddings, path.name)
+        folder, line = trainer.strategy.broadcast((folder, line))  # one place for all ranks
+        path = folder / path.name
+        if line and trainer.is_global_zero:
+            log.info("%s", line)
         parts = TableParts(path, len(data.manifest), CHUNK)
         fill(parts, data, embedder.to(trainer.strategy.root_device), trainer.global_rank, trainer.world_size)
         trainer.strategy.barrier("identities")
@@ -38,7 +47,8 @@ class EmbeddingTable(L.Callback):
             parts.join()
         trainer.strategy.barrier("identities joined")
         if not path.is_file():
-            raise InputError(f"{path} is not seen by every process: data.root must be one folder for all nodes")
+            raise InputError(f"{path} is not seen by every process: it must be one folder for all nodes; name one as "
+                             "data.embeddings=<folder>")  # fmt: skip
         data.identities = path
 
 

@@ -23,7 +23,7 @@ HARMLESS = (
     # how long
     "trainer.max_steps", "trainer.max_time",
     # paths that moved; what lies there is compared with the checkpoint's word
-    "data.root", "recognition.path", "judge.path", "pose.path", "pose.pack",
+    "data.root", "data.embeddings", "recognition.path", "judge.path", "pose.path", "pose.pack",
     # how fast, and what is told on the way
     "data.workers", "data.prefetch", "data.cache_mb", "threads", "strategy.timeout_minutes", "strategy.own_process",
     "strategy.gpu_pool", "logger", "progress_every", "trainer.log_every_n_steps", "checkpoints.every",

@@ -1,0 +1,67 @@
+"""What a config may ask to be called: an exact list, at any depth, in any file, whoever gives it."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from simswap.config import CONF_DIR, build
+from simswap.errors import InputError
+from simswap.settings.targets import HYDRA_TARGETS, TARGETS, check_any_targets, check_targets
+
+GENERATOR = "simswap.models.generator.Generator"
+
+
+def test_every_target_of_conf_is_on_the_list_of_its_group():
+    seen = set()
+    for file in Path(CONF_DIR).rglob("*.yaml"):
+        content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        check_any_targets(content)
+        if "_target_" in content and file.parent.parent.name != "hydra":
+            check_targets({file.parent.name: content})
+            seen.add(content["_target_"])
+    assert {"lightning.Trainer", GENERATOR} <= seen
+    assert seen - {None} <= {name for names in TARGETS.values() for name in names}
+
+
+@pytest.mark.parametrize("group", TARGETS)
+def test_every_listed_target_is_there(group):
+    import importlib
+
+    for target in TARGETS[group]:
+        module, _, name = target.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"generator": {"_target_": "torch.load", "f": "x"}},
+        {"generator": {"_target_": "simswap.faces.rendered_dataset.write_dataset"}},  # of another group
+        {"generator": {"_target_": "lightning.pytorch.utilities.migration.migrate_checkpoint"}},
+        {"generator": {"_target_": GENERATOR, "width": {"_target_": "os.system", "command": "x"}}},
+        {"generator": {"_target_": GENERATOR, "width": [[{"_target_": GENERATOR}]]}},
+        {"generator": {"_target_": GENERATOR, "_partial_": True}},
+        {"generator": {"_target_": GENERATOR, "_args_": [1]}},
+        {"generator": {"_target_": GENERATOR, "_recursive_": False}},
+        {"generator": {"_target_": GENERATOR, "_convert_": "all"}},
+        {"generator": {"_target_": [GENERATOR]}},
+        {"_target_": GENERATOR},
+        {"name": {"_target_": None}},
+        {"hydra": {"callbacks": {"x": {"_target_": "os.system"}}}},
+        {"hydra": {"launcher": {"_target_": HYDRA_TARGETS[1], "more": {"_target_": GENERATOR}}}},
+        {"hydra": {"job_logging": {"handlers": {"x": {"()": "os.system", "command": "x"}}}}},
+        {"hydra": {"job_logging": {"handlers": {"x": {"class": "subprocess.Popen", "args": "x"}}}}},
+    ],
+)
+def test_other_calls_are_refused_at_any_depth(tree):
+    with pytest.raises(InputError, match=r"not on the list|calls nothing in this way|logging takes"):
+        check_targets(tree)
+
+
+def test_build_calls_what_is_listed_and_nothing_below_it(tmp_path):
+    with pytest.raises(InputError, match=r"torch\.load.*not on the list"):
+        build(OmegaConf.create({"_target_": "torch.load", "f": str(tmp_path)}))
+    with pytest.raises((TypeError, InputError)):  # the inner mapping stays one
+        build(OmegaConf.create({"_target_": GENERATOR, "width": {"_target_": "os.mkdir", "path": f"{tmp_path}/was"}}))
+    assert not (tmp_path / "was").exists()
