@@ -53,16 +53,15 @@ def _read(argument: str, several: bool) -> str:
     if os.path.lexists(os.path.expanduser(value)):
         return f"{prefix}{key}={_literal(value)}"
     if key in LISTS and value.startswith("[") and value.endswith("]"):
-        return f"{prefix}{key}=[{','.join(_element(part) for part in _parts(value[1:-1]))}]"
+        return f"{prefix}{key}=[{','.join(_element(part.strip()) for part in _parts(value[1:-1]))}]"
     if several and (re.match(r"(choice|glob)\(.*\)$", value) or len(_parts(value)) > 1):
         if _parses(argument) or value.startswith(("choice(", "glob(")):
             return argument
-        return f"{prefix}{key}={','.join(_element(part) for part in _parts(value))}"
+        return f"{prefix}{key}={','.join(_element(part.strip()) for part in _parts(value))}"
     return f"{prefix}{key}={_element(value)}"
 
 
 def _element(text: str) -> str:
-    text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" and not os.path.lexists(text):
         inner = _unquoted(text)
         if inner is not None:

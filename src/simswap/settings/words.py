@@ -42,9 +42,10 @@ def explain_hydra(error: Exception) -> str:
     member = re.search(r"Could not override '([^']+)'", text)
     if member:
         return f"unknown key {member.group(1)}{_nearest_in_defaults(member.group(1), cause or text)}"
-    unread = re.search(r"parsing override '(.*?)'\n", text, re.S)
-    if unread and "=" in unread.group(1):
-        return f"{unread.group(1)}: this value cannot be read; if it is meant as it stands, write {quoted(unread[1])}"
+    ambiguous = re.search(r"Ambiguous value for argument '(.*?)'\s*\n", text, re.S)
+    unread = getattr(error, "override", None) or (ambiguous.group(1) if ambiguous else "")
+    if "=" in unread:
+        return f"{unread}: this value cannot be read; if it is meant as it stands, write {quoted(unread)}"
     return " ".join(f"{text} {cause}".split())
 
 
