@@ -150,3 +150,18 @@ def test_a_grid_takes_as_many_persons_as_there_are(data):
     assert (targets.tolist(), sources.tolist()) == (first[:2], [first[3], first[2]])
     alone = ProtocolPairs(np.array(first[:1]), np.array(first[:1]), np.array(first[:1]))
     assert len(grid_rows(faces, alone, 6)[0]) == 0
+
+
+def test_an_attribute_that_is_text_is_said(crops, tmp_path):
+    import shutil
+
+    from simswap.errors import InputError
+
+    root = shutil.copytree(crops, tmp_path / "crops")
+    lines = (root / "attributes.csv").read_text().splitlines()
+    names = [line.split(",")[0] for line in lines[1:]]
+    (root / "attributes.csv").write_text("NAME_ID,yaw\n" + "".join(f"{name},left\n" for name in names))
+    faces = PreparedFaces(SwapDataModule(str(root), batch_size=1))
+    assert faces.attribute("roll") is None
+    with pytest.raises(InputError, match="the column yaw holds text where numbers are needed"):
+        faces.attribute("yaw")

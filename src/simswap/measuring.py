@@ -17,6 +17,8 @@ from torch import Tensor
 from simswap import pixels
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.gallery import ProtocolPairs
+from simswap.data.manifest import ATTRIBUTES_FILE
+from simswap.errors import InputError
 from simswap.measured import Measured, Readings
 from simswap.metrics.reconstruction import SelfReconstruction
 from simswap.models.embedder import Embedder
@@ -102,7 +104,13 @@ class PreparedFaces:
         return {} if table is None else {name: table[name].to_numpy() for name in table.column_names}
 
     def attribute(self, name: str) -> np.ndarray | None:
-        return self._table[name].astype(np.float64) if name in self._table else None
+        if name not in self._table:
+            return None
+        try:
+            return self._table[name].astype(np.float64)
+        except ValueError as error:
+            raise InputError(f"{self.data.manifest.root / ATTRIBUTES_FILE}: the column {name} holds text where numbers "
+                             f"are needed ({error})") from error
 
 
 def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:

@@ -137,3 +137,13 @@ def test_three_million_rows_open_in_seconds(tmp_path):
     assert (count, persons) == (3_300_000, 9167)
     assert seconds < 20
     assert peak < 1.5e9
+
+
+def test_attributes_are_text_until_they_are_asked_for_as_numbers(prepared):
+    content = "NAME_ID;code;yaw;side\nzoë b/0001;007;1.5;left\nNA/x.y;NA;;right\n"
+    (prepared / "attributes.csv").write_text(content, encoding="utf-16")
+    table = Manifest.open(prepared).attributes()
+    assert table is not None
+    assert table["NAME_ID"].to_pylist()[:2] == ["zoë b/0001", "NA/x.y"]
+    assert table["yaw"].to_pylist() == [1.5, None, None]
+    assert table["side"].to_pylist() == ["left", "right", None]

@@ -61,7 +61,7 @@ def _sample(
 ) -> Iterator[tuple[str, npt.NDArray[np.float64], tuple[int, ...]]]:
     """(file below raw, points [5, 2], height and width) of up to `ENOUGH` images with a row: one a folder in strides
     over all folders, then second ones, and so on."""
-    chosen = folders[:: max(1, len(folders) // ENOUGH)]
+    chosen = folders[:: max(1, -(-len(folders) // ENOUGH))]
     known = [(folder, _with_rows(raw, folder, table)) for folder in chosen if folder.folder]
     given = 0
     for place in range(ENOUGH):
