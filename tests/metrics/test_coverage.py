@@ -94,3 +94,36 @@ def test_coverage_of_shares(kind, part, share):
         assert high > low
     print(f"share {share}, {kind}: held {held / 20:.1f} %")
     assert 0.92 <= held / 2000 <= (0.98 if share < 0.99 else 1.0)
+
+
+def other_protocols() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Sources and targets of other protocols, by name."""
+    source, target = own_pairs(100, 1000)
+    couple = np.repeat(np.arange(60), 10)
+    own = np.repeat(np.arange(40), 8)
+    return {
+        "videos of FaceForensics++, which meet in couples": (couple ^ 1, couple),
+        "a slice of 30 persons' targets": (source[target < 30], target[target < 30]),
+        "a folder, each of 30 sources on each of 30 targets": (
+            np.repeat(np.arange(30), 30), np.tile(np.arange(30, 60), 30)),
+        "a folder whose pictures each are somebody else": (np.arange(50), np.arange(50, 100)),
+        "persons swapped with themselves": (own, own),
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", other_protocols())
+@pytest.mark.parametrize(("kind", "part"), [("none", 0.0), *((k, p) for k in KINDS[1:] for p in (0.6, 0.1))])
+def test_coverage_on_other_protocols(name, kind, part):
+    source, target = other_protocols()[name]
+    rng = np.random.default_rng(SEED)
+    held = 0
+    for _ in range(2000):
+        one, other = rng.standard_normal((2, 120))
+        effect = {"none": 0, "source": one[source], "target": one[target], "half": one[source] + other[target],
+                  "both": one[source] + one[target]}[kind]  # fmt: skip
+        values = part**0.5 * effect + (1 - part) ** 0.5 * rng.standard_normal(len(source))
+        _, low, high = mean_interval(values, source, target)
+        held += low <= 0 <= high
+    print(f"{name}, {kind} {part}: held {held / 20:.1f} %")
+    assert 0.92 <= held / 2000 <= 0.98
