@@ -38,6 +38,23 @@ def test_a_single_run_is_named_by_its_command_line(job):
     assert run_name() == "defaults"
 
 
+def test_a_run_that_goes_on_keeps_its_names_wherever_its_folder_is(job, tmp_path):
+    folder = tmp_path / "try" / "3"
+    (folder / ".hydra").mkdir(parents=True)
+    recorded = {"hydra": {"mode": "MULTIRUN", "overrides": {"task": ["experiment=demo", "seed=1"]},
+                          "job": {"num": 7, "name": "${oc.env:NOT_LOOKED_UP}"},
+                          "runtime": {"output_dir": "/elsewhere/outputs/demo/2026-11-25_22-00-00/7"}}}
+    (folder / ".hydra" / "hydra.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(recorded)))
+    job("RUN", [f"resume={folder}", "trainer.max_steps=9"])
+    assert run_name() == "7 experiment=demo seed=1"
+    assert group_name("demo") == "demo 2026-11-25_22-00-00"
+    recorded["hydra"]["mode"] = "RUN"
+    (folder / ".hydra" / "hydra.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(recorded)))
+    assert (run_name(), group_name("demo")) == ("experiment=demo seed=1", "demo")
+    (folder / ".hydra" / "hydra.yaml").write_text("[broken")
+    assert run_name() == "trainer.max_steps=9"
+
+
 def test_keys_are_as_long_as_tells_them_apart():
     assert short(["generator.width=8", "discriminator.width=16", "+a.b='x y'"]) == [
         "generator.width=8", "discriminator.width=16", "b=x y"]

@@ -12,7 +12,7 @@ from simswap.comparison.collected import SOURCES, Run, keep_where, load_local
 from simswap.comparison.comparison import compare_runs
 from simswap.comparison.output import check_folder, write_all
 from simswap.comparison.sections import sections_of
-from simswap.comparison.wandb_report import publish
+from simswap.comparison.wandb_report import check_report, publish
 from simswap.comparison.wandb_runs import load_wandb, open_api
 from simswap.config import front_door
 from simswap.errors import InputError
@@ -27,6 +27,8 @@ def compare(cfg: DictConfig) -> None:
 def page_of(cfg: DictConfig, pictures: Path) -> None:
     """The runs, what they say side by side, its files, and the report where one is wanted."""
     out = check_folder(Path(cfg.out))
+    if cfg.report:
+        check_report(cfg.report)
     runs, left_out = collect(cfg, pictures)
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simswap import ranks
+from simswap import NO_HOME, ranks
 from simswap.errors import InputError, JobFailed
 from simswap.folders import TRAINING, let_go, register_resolvers
 from simswap.jobs import failed_jobs, noted, survive
@@ -88,6 +88,8 @@ def front_door(
         arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
         sys.argv[1:] = read_arguments(arguments)
         allow_open_files()
+        if NO_HOME is not None and ranks.is_first():
+            print(NO_HOME, file=sys.stderr)
         if config_name not in SHARED_BY_RANKS:
             ranks.refuse_several(f"simswap-{config_name}")
         _refuse_sweeps_of_ranks(sys.argv[1:])

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
+from simswap.errors import InputError
 from simswap.settings.records import read_plain
 
 ASIDE = ("hydra.", "sweep.", "hydra/", "launcher=", "sweep=", "resume=")
@@ -14,20 +16,46 @@ ASIDE = ("hydra.", "sweep.", "hydra/", "launcher=", "sweep=", "resume=")
 
 
 def run_name() -> str:
-    """``3 identity=20 seed=1``: the job's number and the settings that its sweep changes; a single run's overrides."""
-    hydra = HydraConfig.get()
-    changed = [o for o in hydra.overrides.task if not o.startswith(ASIDE)]
-    if hydra.mode != RunMode.MULTIRUN:
+    """``3 identity=20 seed=1``: the job's number and the settings that its sweep changes; a single run's overrides.
+
+    A run that goes on is called as when it began, however it is started now, and wherever its folder has moved.
+    """
+    job = _job()
+    changed = [o for o in job.overrides if not o.startswith(ASIDE)]
+    if not job.of_a_sweep:
         return " ".join(changed) or "defaults"
-    same = same_in_all_jobs(Path(hydra.runtime.output_dir).parent)
-    return " ".join([str(hydra.job.num), *short([o for o in changed if o.partition("=")[0] not in same])])
+    same = same_in_all_jobs(job.folder.parent)
+    return " ".join([str(job.number), *short([o for o in changed if o.partition("=")[0] not in same])])
 
 
 def group_name(experiment: str) -> str:
     """The sweep's name: the experiment and the sweep's folder; of a single run the experiment."""
-    hydra = HydraConfig.get()
-    sweep = Path(hydra.runtime.output_dir).parent
-    return f"{experiment} {sweep.name}" if hydra.mode == RunMode.MULTIRUN else experiment
+    job = _job()
+    return f"{experiment} {job.sweep}" if job.of_a_sweep else experiment
+
+
+class _Job(NamedTuple):
+    """folder: of the run, as it is called now. sweep: its sweep's folder, as it was called when the run began."""
+
+    folder: Path
+    of_a_sweep: bool
+    overrides: list[str]
+    number: Any
+    sweep: str
+
+
+def _job() -> _Job:
+    now = HydraConfig.get()
+    folder = Path(now.runtime.output_dir)
+    record = folder / ".hydra" / "hydra.yaml"
+    try:
+        hydra = read_plain(record)["hydra"]
+        return _Job(folder, str(hydra["mode"]).endswith("MULTIRUN"), [str(o) for o in hydra["overrides"]["task"]],
+                    hydra["job"].get("num"), Path(hydra["runtime"]["output_dir"]).parent.name)
+    except (InputError, KeyError, TypeError, AttributeError):
+        pass  # a run that begins in this very process, or one whose record is lost
+    sweep = now.mode == RunMode.MULTIRUN
+    return _Job(folder, sweep, list(now.overrides.task), now.job.num if sweep else None, folder.parent.name)
 
 
 def same_in_all_jobs(sweep: Path) -> set[str]:

@@ -11,7 +11,7 @@ from simswap.comparison.comparison import compare_runs
 from simswap.comparison.figures import REQUIRED
 from simswap.comparison.sections import sections_of
 from simswap.comparison.swaps import side_by_side
-from simswap.comparison.wandb_report import build_report, publish, results_for_wandb
+from simswap.comparison.wandb_report import build_report, check_report, ids_in_wandb, publish, results_for_wandb
 from simswap.comparison.wandb_runs import load_wandb, open_api
 from simswap.errors import InputError
 from simswap.tracking.wandb_summary import evaluation_summary
@@ -33,6 +33,7 @@ class Run:
 
     def __init__(self, name, seed, retrieval, grids, state="finished"):
         self.id, self.name, self.state, self.url = name, name, state, f"https://wandb.example/{name}"
+        self.group = "sweep 2026-11-25_22-00-00" if name != "alien" else "sweeping"
         self.config = config_of({"objective.weights.identity": 10.0 if seed < 2 else 20.0}, seed % 2)
         self.summary_metrics = {
             "val/id_retrieval": {"max": 1.0, "last": retrieval}, "val/pose_error_deg": {"min": 0.1, "last": 4.0},
@@ -69,7 +70,8 @@ def loaded(tmp_path):
     write_grid(tmp_path / "new.png", 0.8, across=2)
     grids = [(9, tmp_path / "old.png"), (10, tmp_path / "new.png")]  # by number: 10 comes after 9
     runs = [Run(str(k), k, 0.2 * (k + 1), grids) for k in range(4)]
-    api = Api([*runs, Run("going", 0, 0.1, [], "running"), Run("broken", 0, 0.1, [], "crashed")])
+    api = Api([*runs, Run("going", 0, 0.1, [], "running"), Run("broken", 0, 0.1, [], "crashed"),
+               Run("alien", 0, 0.9, [])])
     curves = ["train/identity", "val/id_retrieval"]
     found = load_wandb(
         api, "me/simswap", "validation", curves, keep_where(None), tmp_path / "pictures", group="sweep", tags=["a"])
@@ -78,7 +80,7 @@ def loaded(tmp_path):
 
 def test_runs_come_with_figures_curves_and_pictures(loaded):
     api, runs, left_out = loaded
-    assert api.asked == ("me/simswap", {"jobType": "train", "group": "sweep", "tags": {"$in": ["a"]}})
+    assert api.asked == ("me/simswap", {"jobType": "train", "tags": {"$in": ["a"]}})
     assert left_out == [
         "https://wandb.example/going is still going: compare it when it has finished",
         "https://wandb.example/broken crashed: go on with simswap-train resume=<its folder>, or leave it out"]
@@ -138,9 +140,45 @@ def test_the_report_has_the_pages_content(loaded, tmp_path):
     assert "Highest ID retrieval: identity=20" in text
     grids = [block for block in report.blocks if isinstance(block, wr.PanelGrid)]
     assert grids[0].panels[0].media_keys == ["tradeoff"]
-    assert "Metric('group') in ['made']" in str(grids[1].runsets[0].filters)
+    assert "Metric('ID') in ['0', '1', '2', '3']" in str(grids[1].runsets[0].filters)
     table = results_for_wandb(comparison)
     assert table.columns[:3] == ["variant", "seeds", "objective.weights.identity"]
     assert table.data[1][:3] == ["identity=20", 2, "20.0"]
     with pytest.raises(InputError, match="report=simswap: give entity/project"):
         publish(comparison, sections, tmp_path, "simswap")
+
+
+def test_groups_are_found_as_sweeps_name_them(tmp_path):
+    def load(group):
+        return load_wandb(Api([Run("0", 0, 0.2, []), Run("alien", 0, 0.9, [])]), "me/p", "validation", [],
+                          keep_where(None), tmp_path, group=group)[0]  # fmt: skip
+
+    assert [run.name for run in load("sweep")] == ["0"]
+    assert [run.name for run in load("sweep 2026-11-25_22-00-00")] == ["0"]
+    assert [run.name for run in load("made")] == ["0", "alien"]  # the name in their configs
+    with pytest.raises(InputError, match="is in the group sweep 2026; there are: sweep 2026-11-25_22-00-00, sweeping"):
+        load("sweep 2026")
+
+
+def test_panels_show_the_compared_runs_alone(tmp_path):
+    from simswap.comparison.collected import Run as Collected
+    from simswap.tracking.wandb_run import KnownAs, remember
+
+    remember(tmp_path / "a", KnownAs("id1", "0 seed=1", "demo 2026", "train", "simswap"))
+    (tmp_path / "b").mkdir()
+    runs = [Collected(name, str(where), {}, {}, {}) for name, where in
+            (("a", tmp_path / "a"), ("b", tmp_path / "b"), ("c", "https://wandb.ai/me/p/runs/id3"))]  # fmt: skip
+    assert ids_in_wandb(runs) == ["id1", "id3"]
+
+
+def test_a_report_needs_a_server(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.setenv("WANDB_ENTITY", "me")
+    assert check_report("p") == "me/p"
+    assert check_report("you/p") == "you/p"
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with pytest.raises(InputError, match="report=p needs W&B's server, but its variables in the environment say offl"):
+        check_report("p")
+    monkeypatch.delenv("WANDB_ENTITY")
+    with pytest.raises(InputError, match="report=p: give entity/project"):
+        check_report("p")

@@ -1,15 +1,19 @@
 """The comparison as a W&B report: its tables and plots, and W&B's own panels over the same runs."""
 
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simswap.comparison.collected import Run
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.page import Section
 from simswap.comparison.summary import at_a_glance, protocol_words
 from simswap.comparison.tables import markdown, results_table
 from simswap.errors import InputError
 from simswap.tracking.metrics_rows import STEP_METRIC
+from simswap.tracking.wandb_environment import folder_for, given, settled_mode, tidied
+from simswap.tracking.wandb_run import known_as
 
 JOB = "compare"
 
@@ -25,14 +29,13 @@ def publish(comparison: Comparison, sections: Sequence[Section], out: Path, proj
         import wandb_workspaces.reports.v2  # noqa: F401
     except ImportError as error:
         raise InputError("report= needs wandb-workspaces: pip install 'simswap[reports]'") from error
-    entity, _, name = project.partition("/")
-    if not entity or not name:
-        raise InputError(f"report={project}: give entity/project")
+    entity, _, name = check_report(project).partition("/")
     figures = {path.stem: path for path in sorted((out / "figures").glob("*.png"))}
     settings = wandb.Settings(silent=True, console="off", init_timeout=20)
     try:
-        with wandb.init(entity=entity, project=name, job_type=JOB, name=comparison.title[:128], mode="online",
-                        dir=str(out), settings=settings) as run:  # fmt: skip
+        # An id of its own: WANDB_RUN_ID is a training run's, which this must not write over.
+        with tidied(), wandb.init(entity=entity, project=name, job_type=JOB, name=comparison.title[:128], mode="online",
+                                  id=uuid.uuid4().hex[:8], dir=str(folder_for(out)), settings=settings) as run:
             run.log({key: wandb.Image(str(path)) for key, path in figures.items()})
             run.log({"results": results_for_wandb(comparison)})
         report = build_report(comparison, sections, entity, name, list(figures))
@@ -42,6 +45,31 @@ def publish(comparison: Comparison, sections: Sequence[Section], out: Path, proj
         raise InputError(f"report={project}: {reason.rstrip('.')}; the local page is whole. Log in with wandb login"
                          ) from error
     return str(report.url)
+
+
+def ids_in_wandb(runs: Sequence[Run]) -> list[str]:
+    """By which ids W&B knows the compared runs: what it wrote into their folders, or the ends of their addresses."""
+    found = {}
+    for run in runs:
+        if run.where.startswith(("http://", "https://")):
+            found[run.where] = run.where.rstrip("/").rpartition("/")[2]
+        elif (known := known_as(Path(run.where))) is not None:
+            found[run.where] = known.id
+    return sorted(set(found.values()))
+
+
+def check_report(project: str) -> str:
+    """``entity/project`` of a report, the entity by WANDB_ENTITY where it is left out. Raises InputError for a place
+    that is none, or where W&B's variables keep it offline."""
+    entity, _, name = project.rpartition("/")
+    entity = entity or given("WANDB_ENTITY") or ""
+    if not entity or not name or "/" in entity:
+        raise InputError(f"report={project}: give entity/project")
+    mode = settled_mode("auto")
+    if mode != "online":
+        raise InputError(f"report={project} needs W&B's server, but its variables in the environment say {mode}: unset "
+                         "WANDB_MODE and WANDB_DISABLED, or leave out report=")
+    return f"{entity}/{name}"
 
 
 def results_for_wandb(comparison: Comparison) -> Any:
@@ -62,9 +90,8 @@ def build_report(
     """The report, not yet saved. figures: the keys of the plots in the comparison's own run."""
     import wandb_workspaces.reports.v2 as wr
 
-    groups = sorted({str(run.config["name"]) for run in comparison.runs if run.config.get("name")})
-    trained = wr.Runset(entity=entity, project=project, name="training runs",
-                        filters=f"Metric('group') in {groups!r} and Metric('jobType') == 'train'")
+    ids = ids_in_wandb(comparison.runs)
+    trained = wr.Runset(entity=entity, project=project, name="training runs", filters=f"Metric('ID') in {ids!r}")
     own = wr.Runset(entity=entity, project=project, name="this comparison",
                     filters=f"Metric('jobType') == '{JOB}' and Metric('displayName') == {comparison.title[:128]!r}")
     last: list[Any] = [wr.SummaryMetric(f"val/{name}.last") for name in ("pose_error_deg", "id_retrieval")]
@@ -77,6 +104,9 @@ def build_report(
         wr.MediaBrowser(title="samples", media_keys=["samples"]),
         wr.RunComparer(diff_only="split"),
     ]  # fmt: skip
+    unknown = len({run.where for run in comparison.runs}) - len(ids)
+    missing = f"{unknown} of the runs never logged to W&B and are not in these panels."
+    where = [wr.MarkdownBlock(missing)] if unknown else []
     words = [*at_a_glance(comparison), *comparison.notes, *(f"Left out: {line}" for line in comparison.left_out)]
     blocks: list[Any] = [wr.MarkdownBlock("\n\n".join(words)), wr.H2("Final figures"),
                          wr.MarkdownBlock(markdown(results_table(comparison))), wr.H2("Plots"),
@@ -87,6 +117,6 @@ def build_report(
         text = "\n\n".join([*map(markdown, section.tables), section.caption])
         blocks += [wr.H2(section.title), wr.MarkdownBlock(text)]
     measured = "\n".join(f"- {what}: {text}" for what, text in protocol_words(comparison))
-    blocks += [wr.H2("The runs in W&B"), wr.PanelGrid(runsets=[trained], panels=panels),
+    blocks += [wr.H2("The runs in W&B"), *where, *([wr.PanelGrid(runsets=[trained], panels=panels)] if ids else []),
                wr.H2("How it was measured"), wr.MarkdownBlock(measured)]
     return wr.Report(entity=entity, project=project, title=comparison.title, blocks=blocks)

@@ -18,6 +18,7 @@ from simswap.comparison.collected import (
 from simswap.comparison.figures import VALIDATED
 from simswap.errors import InputError
 from simswap.tracking.metrics_rows import STEP_METRIC
+from simswap.tracking.wandb_environment import tidied
 from simswap.tracking.wandb_summary import GRID, evaluation_in
 
 GRIDS = "media/images/samples_"
@@ -30,8 +31,9 @@ def open_api() -> Any:
     import wandb
 
     try:
-        return wandb.Api(timeout=TIMEOUT)
-    except wandb.Error as error:
+        with tidied():
+            return wandb.Api(timeout=TIMEOUT)
+    except (wandb.Error, ValueError, OSError, RuntimeError) as error:
         raise InputError(f"W&B: {_one_line(error)}; log in with wandb login, or compare local folders with runs="
                          ) from error
 
@@ -48,20 +50,23 @@ def load_wandb(
         curves: names of logged metrics whose curves are wanted.
         keep: of a run's settings, whether it is wanted.
         pictures: a folder to which each run's last sample grid is downloaded.
-        group, tags: only runs of this group, with one of these tags.
+        group, tags: only runs of this group (see `is_in`), with one of these tags.
 
     Raises InputError for a project that is not there, a server that does not answer, or no run that can be compared.
     """
     import wandb
 
     filters: dict[str, Any] = {"jobType": "train"}
-    if group:
-        filters["group"] = group
     if tags:
         filters["tags"] = {"$in": list(tags)}
     runs, left_out = [], []
     try:
         found = list(api.runs(project, filters=filters))
+        if group:
+            found, groups = [run for run in found if is_in(run, group)], {str(group_of(run)) for run in found}
+            if not found:
+                raise InputError(f"wandb={project}: no training run is in the group {group}; there are: "
+                                 f"{', '.join(sorted(groups)) or 'none'}")
         for run in found:
             config = flat(run.config)
             if not keep(config):
@@ -76,6 +81,18 @@ def load_wandb(
         why = f"; the first: {left_out[0]}" if left_out else ""
         raise InputError(f"wandb={project}: none of the {len(found)} training runs there can be compared{why}")
     return runs, left_out
+
+
+def group_of(run: Any) -> str | None:
+    """The run's group in W&B; a sweep's is ``<name> <its folder>``."""
+    return getattr(run, "group", None)
+
+
+def is_in(run: Any, group: str) -> bool:
+    """Whether a run is of this sweep (``ablation 2026-11-25_22-00-00``), or of any sweep or single run of an
+    experiment (``ablation``)."""
+    own = group_of(run)
+    return own == group or (own is not None and own.startswith(f"{group} ")) or dict(run.config).get("name") == group
 
 
 def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[str], pictures: Path) -> Run:

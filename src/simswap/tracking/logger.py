@@ -1,23 +1,28 @@
 """A run's loggers: metrics.csv, and W&B where it is wanted; without a login or a server W&B goes on offline."""
 
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_only
 
+from simswap import ranks
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.metrics_rows import STEP_METRIC
+from simswap.tracking.wandb_environment import say, settled_mode
 from simswap.tracking.wandb_history import HistoryLogger, offline_fragments, steps_of
-from simswap.tracking.wandb_run import KnownAs, begin, end, folder_of, known_as, remember, say, settled_mode
+from simswap.tracking.wandb_run import (
+    as_it_began,
+    begin,
+    end,
+    folder_of,
+    known_as,
+    reason_of,
+    remember,
+    to_be_known_as,
+)
 from simswap.tracking.wandb_summary import BEST, training_summary
-
-LONGEST_NAME = 128
-"""W&B refuses longer names of runs and groups."""
 
 
 def build_loggers(
@@ -27,7 +32,8 @@ def build_loggers(
     group: str | None = None,
     job_type: str = "train",
     config: Mapping[str, Any] | None = None,
-    project: str = "simswap",
+    project: str | None = None,
+    entity: str | None = None,
     mode: str = "auto",
     init_timeout: float = 10.0,
     finish_timeout: float = 60.0,
@@ -40,11 +46,15 @@ def build_loggers(
         group: the sweep's or experiment's name.
         job_type: what the run does.
         config: the resolved config, plain containers.
-        project: W&B's project.
-        mode: ``auto``: WANDB_MODE where it is set, else as ``online``; ``online``: log to the server, and offline
-            where there is no login or the server does not answer; ``offline``; ``disabled``: metrics.csv alone.
+        project: W&B's project; None: WANDB_PROJECT, else simswap.
+        entity: whose project; None: WANDB_ENTITY, else the login's own.
+        mode: ``auto``: WANDB_MODE or WANDB_DISABLED where set, else as ``online``; ``online``: log to the server, and
+            offline where there is no login or the server does not answer; ``offline``; ``disabled``: metrics.csv alone.
         init_timeout: seconds that the server has for its first answer (giving up takes as long again).
         finish_timeout: seconds that the upload may still take at the end of the run; the files stay on the disk.
+
+    A run that goes on keeps its name, group, project, tags and notes. Of a new one W&B's variables decide them before
+    what is given here (docs/training.md); project and entity are the other way round.
 
     Nothing is ever asked for, and the environment stays as it was, so that a sweep's next job starts afresh. On other
     ranks than 0 there is metrics.csv's logger alone, which writes nothing there.
@@ -54,7 +64,7 @@ def build_loggers(
     """
     loggers: list[Logger] = [MetricsCsvLogger(run)]
     mode = settled_mode(mode)
-    if mode == "disabled" or getattr(rank_zero_only, "rank", 0) != 0:
+    if mode == "disabled" or not ranks.is_first():
         return loggers
     try:
         import wandb  # noqa: F401
@@ -63,21 +73,23 @@ def build_loggers(
         return loggers
     run.mkdir(parents=True, exist_ok=True)
     before = known_as(run)
-    called = KnownAs(
-        before.id if before else os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8],
-        (name or run.name)[:LONGEST_NAME], group[:LONGEST_NAME] if group else None, job_type, project,
-    )
-    experiment = begin(
-        run, called, mode, goes_on=before is not None, config=dict(config or {}), init_timeout=init_timeout,
-        finish_timeout=finish_timeout)
-    remember(run, called._replace(id=experiment.id))
+    called = to_be_known_as(run, name, group, job_type, project, entity)
+    try:
+        experiment = begin(
+            run, called, mode, goes_on=before is not None, config=dict(config or {}), init_timeout=init_timeout,
+            finish_timeout=finish_timeout)
+    except Exception as error:  # whatever W&B stumbles over on this machine: training does not need it
+        say(f"W&B is left out ({reason_of(error)}): metrics go to metrics.csv alone")
+        return loggers
+    called = as_it_began(called, experiment)
+    remember(run, called)
     experiment.define_metric(STEP_METRIC)
     experiment.define_metric("*", step_metric=STEP_METRIC, step_sync=True)
     for metric, best in BEST.items():
         experiment.define_metric(metric, step_metric=STEP_METRIC, summary=f"{best},last")
     earlier = [file for file in offline_fragments(run, experiment.id) if folder_of(experiment) not in file.parents]
     known = set().union(*map(steps_of, earlier)) if experiment.offline else set(range(experiment.starting_step))
-    loggers.append(HistoryLogger(run, known, experiment=experiment, project=project, save_dir=run))
+    loggers.append(HistoryLogger(run, known, experiment=experiment, project=called.project, save_dir=run))
     return loggers
 
 

@@ -6,6 +6,7 @@ begins with the rows of metrics.csv that no fragment before it holds, and leaves
 A run that was online and finds no server goes on offline under another id, with its whole history.
 """
 
+import json
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -62,8 +63,12 @@ class HistoryLogger(WandbLogger):
 
 
 def offline_fragments(run: Path, identity: str) -> list[Path]:
-    """W&B's files of the starts of this id that had no server."""
-    return sorted((run / "wandb").glob(f"offline-run-*/run-{identity}.wandb"))
+    """W&B's files of the starts of this id that had no server: in the run's folder, and where WANDB_DIR was."""
+    file = run / "wandb" / "run.json"
+    known = json.loads(file.read_text(encoding="utf-8")).get("folders", ()) if file.is_file() else ()
+    folders = dict.fromkeys([run.resolve(), *(Path(folder).resolve() for folder in known)])
+    found = [path for folder in folders for path in (folder / "wandb").glob(f"offline-run-*/run-{identity}.wandb")]
+    return sorted(found, key=lambda path: path.parent.name)
 
 
 def steps_of(fragment: Path) -> set[int]:

@@ -9,27 +9,53 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simswap.errors import InputError
 from simswap.files import whole_file
+from simswap.tracking.wandb_environment import (
+    folder_for,
+    given,
+    id_of_new_run,
+    is_silent,
+    say,
+    say_once,
+    tags,
+    tidied,
+)
 from simswap.tracking.wandb_history import offline_fragments
 
-MODES = ("auto", "online", "offline", "disabled")
+LONGEST_NAME = 128
+"""W&B refuses longer names of runs and groups."""
+DEFAULT_PROJECT = "simswap"
 
 
 class KnownAs(NamedTuple):
-    """As what W&B knows a run. Every start gives all of it: what it left out, W&B would set anew."""
+    """As what W&B knows a run. Every start gives all of it: what it left out, W&B would set anew.
+
+    folders: where W&B's files lie below ``wandb/``, beside the run's own folder.
+    """
 
     id: str
     name: str
     group: str | None
     job_type: str
     project: str
+    entity: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    folders: tuple[str, ...] = ()
+
+
+FOR_NEW_RUNS = {"WANDB_NAME": "name", "WANDB_RUN_GROUP": "group", "WANDB_PROJECT": "project", "WANDB_ENTITY": "entity",
+                "WANDB_RUN_ID": "id", "WANDB_NOTES": "notes"}  # fmt: skip
 
 
 def known_as(run: Path) -> KnownAs | None:
     """As what W&B knows the run since its last start, from ``<run>/wandb/run.json``; None: it never began there."""
     file = run / "wandb" / "run.json"
-    return KnownAs(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    lists = {key: tuple(found[key]) for key in ("tags", "folders") if key in found}
+    return KnownAs(**{key: value for key, value in found.items() if key in KnownAs._fields} | lists)
 
 
 def remember(run: Path, called: KnownAs) -> None:
@@ -38,19 +64,31 @@ def remember(run: Path, called: KnownAs) -> None:
         part.write_text(json.dumps(called._asdict(), indent=1), encoding="utf-8")
 
 
-def settled_mode(mode: str) -> str:
-    """``online``, ``offline`` or ``disabled``; ``auto`` is WANDB_MODE where it is set, else online.
+def to_be_known_as(
+    run: Path, name: str | None, group: str | None, job_type: str, project: str | None, entity: str | None
+) -> KnownAs:
+    """What W&B shall call a run: of one that goes on what it called it before, of a new one what W&B's variables say,
+    else what is given here."""
+    folder = folder_for(run)
+    folders = () if folder == run else (str(folder),)
+    before = known_as(run)
+    if before is not None:
+        unused = [variable for variable, field in FOR_NEW_RUNS.items()
+                  if given(variable) not in (None, getattr(before, field))]
+        if not given("WANDB_SWEEP_ID") and unused:
+            say_once(f"W&B: {', '.join(unused)} not used: the run goes on as {before.name} of {before.project}")
+        return before._replace(folders=tuple(dict.fromkeys([*before.folders, *folders])))
+    group = given("WANDB_RUN_GROUP") or group
+    return KnownAs(
+        id_of_new_run() or uuid.uuid4().hex[:8], (given("WANDB_NAME") or name or run.name)[:LONGEST_NAME],
+        group[:LONGEST_NAME] if group else None, job_type, project or given("WANDB_PROJECT") or DEFAULT_PROJECT,
+        entity or given("WANDB_ENTITY"), tags(), given("WANDB_NOTES"), folders)
 
-    Raises InputError for another word.
-    """
-    if mode not in MODES:
-        raise InputError(f"logger.mode is {mode!r}: choose one of {', '.join(MODES)}")
-    if mode == "auto":
-        mode = os.environ.get("WANDB_MODE", "online")
-        mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)  # W&B's former names
-        if mode not in MODES[1:]:
-            raise InputError(f"WANDB_MODE is {mode!r}: choose one of {', '.join(MODES[1:])}, or unset it")
-    return mode
+
+def as_it_began(called: KnownAs, experiment: Any) -> KnownAs:
+    """With what W&B itself has settled: the id of an agent's run, the account of the login."""
+    settled = {key: getattr(experiment, key, None) or getattr(called, key) for key in ("id", "project", "entity")}
+    return called._replace(**settled)
 
 
 def begin(
@@ -63,28 +101,24 @@ def begin(
     run that has begun offline stays so.
     goes_on: W&B has begun this id before.
     """
-    import wandb
-
     arguments = _arguments(run, called, goes_on, config, init_timeout, finish_timeout)
     if _stays_offline(run, called, mode):
-        return wandb.init(mode="offline", **arguments)
+        return _init("offline", arguments)
     experiment, reason = _try_online(arguments)
     if experiment is None:
         # Under an id of its own: W&B's service still holds the other one, and would refuse it.
-        experiment = wandb.init(mode="offline", **(arguments | {"id": uuid.uuid4().hex[:8], "resume": None}))
+        experiment = _init("offline", arguments | {"id": uuid.uuid4().hex[:8], "resume": None})
         say(f"W&B goes on offline ({reason}); to upload: wandb sync {folder_of(experiment)}")
-    else:
+    elif not is_silent():
         say(f"W&B: {experiment.url}")
     return experiment
 
 
 def go_on(run: Path, called: KnownAs, mode: str) -> tuple[Any, str]:
     """A run that has begun, to add to what it holds: W&B's run object, or None and why the server did not take it."""
-    import wandb
-
     arguments = _arguments(run, called, True, None, 10.0, 60.0)
     if _stays_offline(run, called, mode):
-        return wandb.init(mode="offline", **arguments), ""
+        return _init("offline", arguments), ""
     return _try_online(arguments)
 
 
@@ -99,18 +133,26 @@ def _arguments(
 ) -> dict[str, Any]:
     import wandb
 
+    names = called._asdict()
+    del names["folders"]
+    if given("WANDB_SWEEP_ID"):  # W&B's agent has settled these, and would complain
+        names |= {"id": None, "project": None, "entity": None}
+    settings: dict[str, Any] = {
+        "init_timeout": None if given("WANDB_INIT_TIMEOUT") else init_timeout,
+        "silent": None if given("WANDB_SILENT") else True,  # what there is to say, is said here in one line
+        "console": None if given("WANDB_CONSOLE") else "off",
+    }
     return {
-        **called._asdict(),
+        **names,
+        "tags": list(called.tags) or None,
         "resume": "allow" if goes_on else None,
-        "dir": str(run),
+        "dir": str(folder_for(run)),
         "config": config,
         "settings": wandb.Settings(
-            init_timeout=init_timeout,
             finish_timeout=finish_timeout,
             finish_timeout_raises=True,
-            silent=True,  # what there is to say, is said here in one line
-            console="off",
             reinit="finish_previous",  # or a sweep's second job would log into the first one's run
+            **{key: value for key, value in settings.items() if value is not None},
         ),
     }
 
@@ -121,11 +163,23 @@ def _try_online(arguments: Mapping[str, Any]) -> tuple[Any, str]:
 
     try:
         with _no_terminal():
-            return wandb.init(mode="online", **arguments), ""
+            return _init("online", arguments), ""
     except (wandb.Error, ValueError, TimeoutError, ConnectionError) as error:
-        # W&B puts "<no message>" where the server refused the login.
-        reason = str(error).replace("<no message>", "the server refused the login").strip() or repr(error)
-        return None, reason.splitlines()[0].rstrip(".: ")
+        return None, reason_of(error)
+
+
+def reason_of(error: Exception) -> str:
+    """Why W&B did not begin, in a few words."""
+    # W&B puts "<no message>" where the server refused the login.
+    reason = str(error).replace("<no message>", "the server refused the login").strip() or repr(error)
+    return reason.splitlines()[0].rstrip(".: ")
+
+
+def _init(mode: str, arguments: Mapping[str, Any]) -> Any:
+    import wandb
+
+    with tidied():
+        return wandb.init(mode=mode, **arguments)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -150,7 +204,3 @@ def end(experiment: Any, failed: bool = False) -> None:
 
 def folder_of(experiment: Any) -> Path:
     return Path(experiment.dir).parent  # .dir is the run's folder of uploaded files, below it
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -8,7 +8,8 @@ from typing import Any
 from simswap.tracking.evaluation_format import FORMAT, as_current
 from simswap.tracking.metrics_rows import STEP, read_rows
 from simswap.tracking.status import FINISHED, RUNNING, current_state
-from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, say, settled_mode
+from simswap.tracking.wandb_environment import say, settled_mode
+from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, reason_of
 
 BEST = {
     "val/id_retrieval": "max",
@@ -95,9 +96,12 @@ def put_evaluation(
     if state == RUNNING:
         say(f"W&B has not got the evaluation ({run} is still going): run simswap-evaluate again when it has ended")
         return
-    import wandb
+    try:
+        import wandb
 
-    experiment, reason = go_on(run, called, mode)
+        experiment, reason = go_on(run, called, mode)
+    except Exception as error:  # whatever W&B stumbles over on this machine: the evaluation is in its own file
+        experiment, reason = None, reason_of(error)
     if experiment is None:
         say(f"W&B has not got the evaluation ({reason}): run simswap-evaluate again when its server answers")
         return
