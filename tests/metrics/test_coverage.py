@@ -1,12 +1,13 @@
 """How often the intervals hold the truth and the paired test rejects a true null, on the protocol's own pairs.
 
 Stated before any run of this file: the dyadic-robust variance with Student's t, the cases and the seeds. A first
-version (degrees of freedom blended between swaps and persons) rejected 7.3 % in one of the 39 cases below; Satterthwaite's
-took its place, with the same seeds (see `clustered_mean`). The pairs are those of ``protocol=persons`` (seed 0): 100 x 10 pictures and 1,000 pairs, 30 x 10 pictures and 1,000 or 300 pairs. The
-draws have seed 20261125, 2,000 a case. Effects of persons (as source, as target, half and half, the same one in both
-roles) make up 60, 10 and 3 % of a swap's variance; one case has none. Wanted: the 95 % interval holds the true mean in
-92 to 98 %, the paired test rejects a true null in 3 to 7 %, and where nothing clusters the mean width is at most 1.15
-times that of the interval that knows so.
+version (degrees of freedom blended between swaps and persons) rejected 7.3 % in one of the 39 cases below;
+Satterthwaite's took its place, with the same seeds (see `clustered_mean`). The pairs are those of
+``protocol=persons`` (seed 0): 100 x 10 pictures and 1,000 pairs, 30 x 10 pictures and 1,000 or 300 pairs. The draws
+have seed 20261125, 2,000 a case. Effects of persons (as source, as target, half and half, the same one in both roles)
+make up 60, 10 and 3 % of a swap's variance; one case has none. Wanted: the 95 % interval holds the true mean in 92 to
+98 %, the paired test rejects a true null in 3 to 7 %, and where nothing clusters the mean width is at most 1.15 times
+that of the interval that knows so.
 """
 
 import functools
