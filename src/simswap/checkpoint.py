@@ -7,6 +7,7 @@ Checkpoints of others are data: they are loaded with ``weights_only=True`` and n
 
 import argparse
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ class SwapCheckpoint:
         """How it shows crops to its recogniser: a name of `faces.warping.VIEWS`; files of before have none."""
         return self.description.get("recogniser_view", "warp")
 
+    def check_finite(self) -> None:
+        """Raise InputError where a weight is no finite number: such a network makes no pictures."""
+        check_finite(self.generator.state_dict(), str(self.path))
+
     def check_recogniser(self, recogniser: Recogniser) -> None:
         """Raise InputError where this is not the recogniser that the generator was trained with."""
         trained_with = self.description["recogniser"]
@@ -89,6 +94,15 @@ def describe(
         "recogniser_view": recogniser_view,
         "config": config,
     }
+
+
+def check_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
+    """Raise InputError, naming the first, where some of a network's weights are NaN or infinite."""
+    bad = {name: count for name, value in weights.items()
+           if value.is_floating_point() and (count := int((~value.isfinite()).sum()))}  # fmt: skip
+    if bad:
+        raise InputError(f"{where}: {sum(bad.values()):,} of its weights are no finite numbers, the first in "
+                         f"{next(iter(bad))}: training diverged, or the file is damaged; use another")
 
 
 def git_commit() -> str:
@@ -176,6 +190,7 @@ def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> 
         for name, value in content["state_dict"].items()
         if name.startswith(GENERATOR_PREFIX)
     }
+    check_finite(weights, f"{source} in half precision")
     slim = {KEY: content[KEY] | {"iterations": content.get("global_step"), "notes": notes or {}}, "state_dict": weights}
     with whole_file(out) as part:
         torch.save(slim, part)

@@ -18,16 +18,23 @@ def export(cfg: DictConfig) -> None:
     kinds = source.suffix.lower(), out.suffix.lower()
     if kinds == (".safetensors", ".ckpt"):
         generator, description = read_safetensors(source)
+        checkpoint.check_finite(generator.state_dict(), str(source))
         checkpoint.write_generator(out, generator, description)
         print(f"{out}: checkpoint of {description['image_size']} px")
     elif kinds[1] == ".onnx":
-        worst = write_onnx(out, checkpoint.load(source))
+        worst = write_onnx(out, _whole(source))
         print(f"{out}: onnxruntime gives what torch gives within {worst:.1e} of the largest value")
     elif kinds[1] == ".safetensors":
-        write_safetensors(out, checkpoint.load(source))
+        write_safetensors(out, _whole(source))
         print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     else:
         raise InputError(f"out={out}: write .onnx or .safetensors, or .ckpt from a .safetensors")
+
+
+def _whole(source: Path) -> checkpoint.SwapCheckpoint:
+    loaded = checkpoint.load(source)
+    loaded.check_finite()
+    return loaded
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ def import_weights(cfg: DictConfig) -> None:
     if out.exists():
         raise InputError(f"out={out} is there already; nothing is written over: choose another name")
     state = checkpoint.read_state_dict(Path(cfg.weights))
+    checkpoint.check_finite(state, str(cfg.weights))
     generator = read_generator(state, cfg.generation, cfg.size, str(cfg.weights))
     recogniser = build(cfg.recognition)
     if recogniser.embedding_size != generator.settings["identity_size"]:

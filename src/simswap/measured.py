@@ -18,6 +18,7 @@ from simswap.metrics.reconstruction import SelfReconstruction
 from simswap.metrics.retrieval import IdentityRetrieval
 from simswap.metrics.similarity import IdentitySimilarity
 from simswap.metrics.temporal_jitter import TemporalJitter
+from simswap.usable import is_direction
 
 # What the instruments say of B pictures, by name: embedding [B, E] (judge), pose [B, 3] degrees; and where they are at
 # hand identity [B, E'] (recogniser trained with), points [B, P, 2], gaze [B, 2] degrees, features [B, F].
@@ -46,7 +47,8 @@ class Measured:
         device = gallery["embedding"].device
         self.retrieval = IdentityRetrieval().to(device)
         rows = torch.from_numpy(pairs.gallery).to(device)
-        self.retrieval.set_gallery(gallery["embedding"], person[rows], rows)
+        known = is_direction(gallery["embedding"])
+        self.retrieval.set_gallery(gallery["embedding"][known], person[rows][known], rows[known])
         self.to_source, self.to_target, self.to_identity = (IdentitySimilarity().to(device) for _ in range(3))
         self.pose_error, self.landmark_error = PoseError().to(device), LandmarkError().to(device)
         self.gaze_error, self.jitter = GazeError().to(device), TemporalJitter().to(device)
@@ -57,6 +59,8 @@ class Measured:
         repeated = np.ones(len(pairs.target), dtype=bool)
         repeated[first] = False
         self._repeated = torch.from_numpy(repeated).to(device)  # bool [pairs]: an earlier pair has the same target
+        #: of the pairs that were measured here, how many had no usable result; for those who measure a share
+        self.unusable = 0
 
     def add(self, results: Readings) -> None:
         """Add some results: their readings; ``place`` int64 [B], which pair each is of; and where they were made,
@@ -85,8 +89,10 @@ class Measured:
         if "poses" in results:
             self.jitter.update(results["poses"], results["embeddings"])
         if self.distance is not None:
-            self.distance.update(results["features"], real=False)
-            self.distance.update(gallery["features"][targets], real=True)
+            made, real = results["features"], gallery["features"][targets]
+            known = made.isfinite().all(dim=1) & real.isfinite().all(dim=1)  # one NaN would be in every sum
+            self.distance.update(made[known], real=False)
+            self.distance.update(real[known], real=True)
 
     def samples(self) -> dict[str, Tensor]:
         """Every figure's value per pair, float [n], NaN where it is not defined; a figure that nothing measured is
@@ -153,7 +159,8 @@ class Measured:
 
     @property
     def missed_results(self) -> int:
-        """Pairs without a result (of finished swaps: no such file, or one that cannot be read)."""
+        """Pairs without a usable result: none that can be read, one that is no picture (NaN), or one that the judge
+        cannot embed; and pairs whose target or source it cannot."""
         return len(self._pairs.target) - sum(len(places) for places in self._places)
 
     @property

@@ -5,6 +5,7 @@ embedded by the judge and looked up in it; its head pose is compared with its ta
 each target with itself gives the self-reconstruction.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -27,9 +28,9 @@ from simswap.models.gaze import GazeEstimator
 from simswap.models.generator import Generator
 from simswap.models.pose import PoseEstimator
 from simswap.precision import figures_device, from_array, full_precision
+from simswap.usable import is_direction, is_picture, true_gaze, usable_pairs
 
-CLOSED = 0.5  # eyes that are closed further show no gaze
-
+log = logging.getLogger(__name__)
 
 class Faces(NamedTuple):
     """A batch of crops: images [B, 3, S, S] in unit range and their template's views int64 [B].
@@ -121,10 +122,16 @@ def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, lan
 
 
 def swap_faces(generator: Generator, embedder: Embedder, target: Faces, source: Faces) -> Faces:
-    """A generator's swap of pictures in unit range, in the targets' views: what is validated, sampled and evaluated."""
+    """A generator's swap of pictures in unit range, in the targets' views: what is validated, sampled and evaluated.
+
+    A swap that cannot be made (a result that is not finite, a source that cannot be embedded) is NaN all over.
+    """
     identity = embedder.identity(source.images, source.view)
     result = generator(pixels.to_range(target.images, generator.pixel_range), identity)
-    return Faces(pixels.to_unit(result, generator.pixel_range).clamp(0, 1), target.view)
+    # Clamping would make white of an infinity, and a source without an identity would still give a picture.
+    usable = is_picture(result) & is_direction(identity)
+    images = pixels.to_unit(result, generator.pixel_range).clamp(0, 1)
+    return Faces(images.masked_fill(~usable.view(-1, 1, 1, 1), torch.nan), target.view)
 
 
 @dataclass(frozen=True)
@@ -189,8 +196,9 @@ class Ruler:
         instruments.to(device)
         self.figures_device = figures_device(device)
         self.person = torch.from_numpy(faces.person).to(self.figures_device)
-        self.gaze = None if instruments.gaze is None else _true_gaze(faces, self.figures_device)
+        self.gaze = None if instruments.gaze is None else true_gaze(faces.attribute, self.figures_device)
         self.gallery = self._joined(work("gallery", self._chunks(pairs.gallery), self._read))
+        self.usable = usable_pairs(self.gallery["embedding"], pairs, instruments.judge.recogniser.name)
 
     def _read(self, rows: np.ndarray) -> Readings:
         return self.instruments.read(self.faces.load(rows, self.device), self.faces.template)
@@ -214,11 +222,15 @@ class Ruler:
         results = self._joined(self.work(stage, chunks, partial(self._results, swapper)))
         with full_precision():
             measured.add(results)
+        if measured.missed_results:
+            log.warning("%s: %d of %d pairs have no usable result and count as missed", swapper.name,
+                        measured.missed_results, len(self.pairs.target))  # fmt: skip
         return measured
 
     def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: Measured) -> None:
         """Swap some of the pairs (by their place in the protocol) and add what is measured."""
         results = self._results(swapper, chunk)
+        measured.unusable += len(chunk) - len(results["place"])
         with full_precision():
             measured.add(results)
 
@@ -233,7 +245,7 @@ class Ruler:
             return self._measured_results(swapper, places)
 
     def _measured_results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
-        source = None
+        source, place = None, torch.from_numpy(places).to(self.figures_device)
         if isinstance(swapper, Swapper):
             target, source = (
                 self.faces.load(rows[places], self.device, swapper.landmarks)
@@ -244,15 +256,19 @@ class Ruler:
             reconstruction = SelfReconstruction().to(self.figures_device)
             reconstruction.update(again.to(self.figures_device), target.images.to(self.figures_device))
             readings = {column: reconstruction.values(column) for column in reconstruction.columns}
+            there = there & is_picture(again)
         else:
             result, there = swapper.load(places, 0, self.device)
             readings = {}
-        readings |= self.instruments.read(result, self.faces.template)
+        # What is no picture is shown to no instrument: some cannot bear a NaN, others make a face of it.
+        there = there & is_picture(result.images) & self.usable[place].to(self.device)
+        readings |= self.instruments.read(_without_nan(result), self.faces.template)
+        there = there & is_direction(readings["embedding"])
         if self.jitter:
             before, after = (self._in_motion(swapper, places, source, offset) for offset in (-1, 1))
             for name, moments in (("pose", "poses"), ("embedding", "embeddings")):
                 readings[moments] = torch.stack([before[name], readings[name], after[name]], dim=1)
-        readings["place"] = torch.from_numpy(places).to(self.device)
+        readings["place"] = place
         return {name: values.to(self.figures_device)[there.to(self.figures_device)]
                 for name, values in readings.items()}  # fmt: skip
 
@@ -270,7 +286,8 @@ class Ruler:
             assert source is not None
             target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks, offset)
             faces, there = swapper.swap(target, source), self._all_there(places)
-        images = faces.images.float().clamp(0, 1)
+        there = there & is_picture(faces.images)
+        images = _without_nan(faces).images.float().clamp(0, 1)
         readings = {
             "pose": self.instruments.pose(images, self.faces.template, faces.view).float(),
             "embedding": self.instruments.judge(images, faces.view).float(),
@@ -278,11 +295,5 @@ class Ruler:
         return {name: values.masked_fill(~there[:, None], torch.nan) for name, values in readings.items()}
 
 
-def _true_gaze(faces: FaceSource, device: torch.device) -> Tensor | None:
-    """Float [rows, 2] in degrees, NaN where the eyes are closed; None where it is not known."""
-    x, y = faces.attribute("gaze_x"), faces.attribute("gaze_y")
-    if x is None or y is None:
-        return None
-    blink = faces.attribute("blink")
-    closed = np.zeros(len(x), dtype=bool) if blink is None else blink > CLOSED
-    return torch.from_numpy(np.where(closed[:, None], np.nan, np.column_stack([x, y]))).to(device)
+def _without_nan(faces: Faces) -> Faces:
+    return faces._replace(images=faces.images.nan_to_num(0.0))

@@ -60,8 +60,8 @@ def to_unit(images: Tensor, name: str) -> Tensor:
 
 
 def to_uint8(unit: Tensor) -> Tensor:
-    """Unit range [..., H, W] → uint8, rounded, clamped to [0, 255]."""
-    return (unit.detach().float() * 255).round().clamp(0, 255).to(torch.uint8)
+    """Unit range [..., H, W] → uint8, rounded, clamped to [0, 255]; NaN is black."""
+    return (unit.detach().float() * 255).nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8)
 
 
 def _columns(name: str, like: Tensor) -> tuple[Tensor, Tensor]:

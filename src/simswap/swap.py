@@ -77,6 +77,7 @@ def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     trained = checkpoint.load(cfg.checkpoint)
+    trained.check_finite()
     recogniser = recogniser_of(trained.description["config"], cfg.recogniser_path)
     trained.check_recogniser(recogniser)
     embedder = Embedder(recogniser, trained.template, trained.image_size, trained.recogniser_view)

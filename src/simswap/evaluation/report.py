@@ -133,7 +133,8 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
     for name, result in results.items():
         if result.get("missed_results"):
             lines += _wrapped("no result", f"{name}: {result['missed_results']:,} of {protocol['pairs']:,} pairs have "
-                              "none that can be read; its figures are over the others")
+                              "none that can be used (missing, no finite numbers, or not to be embedded by the "
+                              "judge); its figures are over the others")
         if result.get("missed_poses"):
             lines += _wrapped(
                 "no pose", f"{name}: no face found in {result['missed_poses']:,} of {protocol['pairs']:,} pairs; "

@@ -17,6 +17,7 @@ from simswap.inference.paste import COLOURS, face_mask, paste, region, transfer_
 from simswap.inference.photos import Photo
 from simswap.measuring import Faces, swap_faces
 from simswap.models.embedder import Embedder
+from simswap.usable import is_picture
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -106,6 +107,9 @@ class PhotoSwapper:
                 result = swap_faces(
                     self.generator, self.embedder, self._batch(targets[some]), self._batch(sources[some])
                 )
+            if not is_picture(result.images).all():
+                raise InputError("no swap can be made of these faces: the recognizer cannot embed the source (an empty "
+                                 "or damaged picture), or the generator's result is not finite; give another source")
             made += list(pixels.to_uint8(result.images).permute(0, 2, 3, 1).cpu().numpy())
         return made
 
@@ -143,7 +147,7 @@ def most_alike(faces: Tensor, references: Tensor, threshold: float) -> tuple[lis
     """For each face [N, E] the reference [M, E] that it resembles most, or None below the cosine threshold; and the
     greatest cosine of all. A reference is given to one face only: a person is in a photo once.
     """
-    cosine = (faces @ references.T).cpu().clone()
+    cosine = (faces @ references.T).cpu().nan_to_num(-2.0)  # who cannot be embedded is like nobody
     chosen: list[int | None] = [None] * len(faces)
     best = float(cosine.max())
     for _ in range(min(cosine.shape)):

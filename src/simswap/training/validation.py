@@ -1,5 +1,6 @@
 """Validation during training: the averaged generator on persons that training never sees, beside the controls."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,8 @@ from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, Prepa
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recogniser
+
+log = logging.getLogger(__name__)
 
 FIGURES = ("id_retrieval", "id_similarity", "target_similarity", "pose_error_deg", "self_reconstruction")
 """What a validation logs, as ``val/<name>`` and for each control as ``val/<control>/<name>``."""
@@ -78,4 +81,7 @@ class Validation:
     def finish(self) -> dict[str, float]:
         """The figures over all ranks, ``val/…``, and the controls' as ``val/<control>/…``."""
         assert self._measured is not None
+        if self._measured.unusable:
+            log.warning("validation: %d swaps of the averaged generator are no pictures (NaN), or the judge cannot "
+                        "embed them; they count as missed", self._measured.unusable)  # fmt: skip
         return {f"val/{name}": value for name, value in self._measured.means().items()} | self._controls

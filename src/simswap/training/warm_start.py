@@ -26,6 +26,7 @@ def start_from(module: SimSwapModule, path: str | Path) -> None:
                 f"start_from={path}: its {name} is {theirs.get(name)}, this run's is {module.description[name]}; "
                 "branch off a run of the same networks and crops"
             )
+    checkpoint.check_finite(content["state_dict"], f"start_from={path}")
     try:
         module.load_state_dict(content["state_dict"])
     except (KeyError, RuntimeError) as error:
