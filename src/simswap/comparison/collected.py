@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simswap.comparison.ended import check_current, check_state
 from simswap.comparison.figures import REQUIRED, VALIDATED, Interval
 from simswap.errors import InputError
-from simswap.files import sha256_of
 from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (
@@ -21,7 +21,6 @@ from simswap.tracking.runs import (
     read_evaluation,
     read_metrics,
 )
-from simswap.tracking.status import CRASHED, FINISHED, INTERRUPTED, RUNNING, Status, current_state, read_status
 
 SOURCES = ("evaluation", "validation")
 GRIDS = ("evaluation.png", "evaluation_grid.png")
@@ -167,38 +166,6 @@ def _load(
             iteration=results[key].iteration,
             **shared,
         )
-
-
-def check_state(folder: Path) -> Status | None:
-    """The run's last word on itself. Raises InputError unless it has ended so that its figures can stand for it."""
-    state, status = current_state(folder), read_status(folder)
-    if status is None or state in (FINISHED, INTERRUPTED):
-        return status
-    at = f"at iteration {status.iteration}"
-    if state == RUNNING:
-        raise InputError(f"{folder} is still going ({at}): compare it when it has finished")
-    why = "its process is gone" if state == CRASHED else status.message or "see its log"
-    raise InputError(f"{folder} {state} {at} ({why}): go on with simswap-train resume={folder}, or leave it out")
-
-
-def check_current(folder: Path, measured: Swapper, status: Status | None) -> None:
-    """Raise InputError where a run's checkpoint is no longer the one that was measured.
-
-    Its hash is compared where the file is newer than the evaluation; ``last.ckpt`` must also be as far as the run is.
-    """
-    name = Path(measured.checkpoint).name
-    if not name:
-        return
-    evaluation, file = folder / EVALUATION, folder / "checkpoints" / name
-    changed = file.is_file() and measured.sha256 and file.stat().st_mtime_ns > evaluation.stat().st_mtime_ns \
-        and sha256_of(file) != measured.sha256
-    now = status.iteration if status and name == "last.ckpt" else None
-    behind = None not in (now, measured.iteration) and now != measured.iteration
-    if changed or behind:
-        then = "" if measured.iteration is None else f" at iteration {measured.iteration}"
-        told = f" (it is at {now} now)" if behind else ""
-        raise InputError(f"{evaluation} measured {name}{then}, and the run has changed it since{told}: run "
-                         f"simswap-evaluate checkpoint={file} again")
 
 
 def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper:
