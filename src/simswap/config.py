@@ -28,6 +28,7 @@ from simswap.settings.paths import read_arguments, with_home
 from simswap.settings.records import check_folder
 from simswap.settings.targets import check_targets, import_target
 from simswap.settings.words import CONF_DIR, explain_hydra, hydra_quoted, nearest
+from simswap.stops import obeyed
 from simswap.system_errors import allow_open_files, explain_system
 
 __all__ = ["CONF_DIR", "build", "check", "explain_hydra", "front_door", "nearest", "reference_for"]
@@ -93,8 +94,9 @@ def front_door(
         if config_name not in SHARED_BY_RANKS:
             ranks.refuse_several(f"simswap-{config_name}")
         _refuse_sweeps_of_ranks(sys.argv[1:])
-        _check_before_start(config_name, check_all, further_check)
-        hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
+        with obeyed():
+            _check_before_start(config_name, check_all, further_check)
+            hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
     except KeyboardInterrupt as interrupt:
         how = str(interrupt) or "run the same command again to go on"
         print(f"error: interrupted; what was finished is kept, {how}", file=sys.stderr)

@@ -26,6 +26,7 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from simswap import stops
 from simswap.errors import InputError, JobFailed
 from simswap.files import whole_file
 from simswap.ranks import HANDOFF
@@ -35,9 +36,11 @@ from simswap.system import end_with
 from simswap.system_errors import explain_system
 
 PARENT = "SIMSWAP_PARENT"
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 GRACE_SECONDS = 20.0
 """So long the other ranks may take to end by themselves (and close their logs) when one has failed."""
+
+STOP_SECONDS = 3.0
+"""The same after a signal that asks for a stop."""
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ def run_in_processes(module: str, cfg: DictConfig, environments: Sequence[Mappin
     """Run the front door ``module`` once for each of ``environments`` (rank 0 first) and give rank 0's value.
 
     cfg: the job's composed and checked config. environments: what each process gets beside this one's environment.
-    Must be called inside a Hydra job. SIGINT, SIGTERM and SIGUSR1/2 are passed on.
+    Must be called inside a Hydra job. What asks to stop (`simswap.stops`) is passed on.
 
     Raises:
         InputError, KeyboardInterrupt: as the job raised them.
@@ -61,15 +64,16 @@ def run_in_processes(module: str, cfg: DictConfig, environments: Sequence[Mappin
         handed["hydra"] = _plain_hydra(hydra)
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(escape_tree(handed))), encoding="utf-8")
         processes = [_start(module, folder, rank, more) for rank, more in enumerate(environments)]
-        try:
-            with _signals_passed_on(processes):
-                first_failed = _watch(processes)
-        finally:
-            for process in processes:
-                if process.poll() is None:
-                    process.kill()
-                process.wait()
-        return _outcome(folder, processes, first_failed)
+        with stops.watched():
+            try:
+                with _signals_passed_on(processes):
+                    first_failed = _watch(processes)
+            finally:
+                for process in processes:
+                    if process.poll() is None:
+                        process.kill()
+                    process.wait()
+            return _outcome(folder, processes, first_failed)
 
 
 def _plain_hydra(cfg: DictConfig) -> Any:
@@ -97,12 +101,24 @@ def _watch(processes: Sequence[subprocess.Popen]) -> int | None:
         if failed is None:
             failed = next((rank for rank, p in enumerate(processes) if p.poll() not in (None, 0)), None)
             if failed is not None:
-                deadline = time.monotonic() + GRACE_SECONDS
+                deadline = time.monotonic() + min(GRACE_SECONDS, STOP_SECONDS if stops.asked() else GRACE_SECONDS)
+        if stops.asked():
+            for process in processes:
+                if _is_halted(process.pid):
+                    process.kill()  # it cannot obey
         if time.monotonic() > deadline:
             for process in processes:
                 process.kill()  # a rank that waits for a dead one would wait for the time limit of its collectives
         time.sleep(0.05)
     return failed if failed is not None else next((r for r, p in enumerate(processes) if p.returncode), None)
+
+
+def _is_halted(pid: int) -> bool:
+    """Whether a process was halted (SIGSTOP, Ctrl-Z); False where the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except (OSError, IndexError):
+        return False
 
 
 @contextmanager
@@ -115,10 +131,12 @@ def _signals_passed_on(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can take signals
         return
-    earlier = {number: signal.signal(number, pass_on) for number in FORWARDED}
+    earlier = {number: signal.signal(number, pass_on) for number in stops.taken()}
+    stops.enter(stops.SUPERVISING)
     try:
         yield
     finally:
+        stops.enter(stops.LEAVING)
         for number, handler in earlier.items():
             signal.signal(number, handler)
 
@@ -131,6 +149,8 @@ def _outcome(folder: Path, processes: Sequence[subprocess.Popen], first_failed: 
             outcomes[rank] = json.loads(file.read_text(encoding="utf-8"))
     if first_failed is None:
         return _value(outcomes[0]["value"])
+    if stops.asked():
+        raise KeyboardInterrupt(next((o["text"] for o in outcomes.values() if o["kind"] == "interrupt"), ""))
     failures = {rank: outcome for rank, outcome in outcomes.items() if outcome["kind"] != "done"}
     killed = [rank for rank, p in enumerate(processes) if p.returncode and rank not in outcomes]
     if first_failed in killed or not failures:
@@ -170,8 +190,14 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
     if rank == 0:
         configure_log(hydra.job_logging, hydra.verbose)
     outcome: dict[str, Any]
+
+    def tell(outcome: dict[str, Any]) -> None:
+        with whole_file(folder / f"{rank}.json") as part:
+            part.write_text(json.dumps(outcome | {"time": time.time()}), encoding="utf-8")
+
     try:
-        outcome = {"kind": "done", "value": job(cfg)}
+        with stops.obeyed(), stops.last_words(lambda how: tell({"kind": "interrupt", "text": how or ""})):
+            outcome = {"kind": "done", "value": job(cfg)}
     except InputError as error:
         outcome = {"kind": "input", "text": str(error)}
     except KeyboardInterrupt as interrupt:
@@ -180,8 +206,7 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
         line = explain_system(error)
         outcome = {"kind": "input", "text": line} if line else {
             "kind": "fault", "text": one_line(error), "trace": traceback.format_exc()}
-    with whole_file(folder / f"{rank}.json") as part:
-        part.write_text(json.dumps(outcome | {"time": time.time()}), encoding="utf-8")
+    tell(outcome)
     return 0 if outcome["kind"] == "done" else 1
 
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from simswap import ranks
 from simswap.config import build, front_door, nearest
+from simswap.data.workers import fault_of
 from simswap.errors import InputError
 from simswap.folders import has_begun, run_claimed
 from simswap.models.embedder import Embedder
@@ -62,8 +63,11 @@ def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
     processes: Processes = build(cfg.strategy)
     processes.check(cfg.trainer, cfg.objective.weights.gradient_penalty)
     if processes.must_start(cfg.trainer):
-        with StatusReport(run):
-            return processes.run("simswap.train", cfg)
+        try:
+            with StatusReport(run):
+                return processes.run("simswap.train", cfg)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(str(interrupt) or f"go on with simswap-train resume={run}") from None
     with OrderlyStop(run) as stop, StatusReport(run) as report:
         return fit(cfg, run, newest, processes, stop, report)
 
@@ -135,6 +139,11 @@ def fit(
     try:
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
         finished = not stop.signal
+    except (RuntimeError, OSError) as error:
+        fault = fault_of(error)  # a dead worker shows wherever the run is at that moment
+        if fault is None:
+            raise
+        raise fault from error
     finally:
         finish(trainer.loggers, failed=not finished)
     if stop.signal:

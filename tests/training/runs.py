@@ -8,6 +8,8 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,8 +17,10 @@ from typing import Any
 
 import torch
 
+from simswap import stops
 from simswap.train import main
 from simswap.training.module import SimSwapModule
+from simswap.training.validation import Validation
 from tests.waiting import DEADLINE, end_group
 
 _context = multiprocessing.get_context("forkserver")
@@ -34,7 +38,10 @@ def start(arguments: list[str], output: Path, trouble: str = "") -> BaseProcess:
 
     trouble: what happens to the process. ``writing N``: it is killed (signal 9) halfway through the N-th checkpoint
     file that it writes; ``naming N``: when that is written and the files are about to change their names; ``full N``:
-    the disk is full at the N-th; ``SIGTERM N``: its whole process group gets this signal in its N-th iteration.
+    the disk is full at the N-th; ``SIGTERM N``: its whole process group gets this signal in its N-th iteration;
+    ``validation N``: it gets SIGHUP in the N-th batch of a validation; ``starving N``: in its N-th iteration the
+    workers are halted, and it gets SIGTERM when it waits for one; ``orphaned N``: a worker is killed (signal 9) then;
+    ``shm 0``: there is no shared memory.
     """
     process = _context.Process(target=_run, args=(arguments, str(output), trouble))
     process.start()
@@ -77,6 +84,19 @@ def _run(arguments: list[str], output: str, trouble: str) -> None:
 def _arrange(how: str, count: str) -> None:
     if how.startswith("SIG"):
         _patch(SimSwapModule, "training_step", int(count), lambda: os.killpg(0, getattr(signal, how)))
+    elif how == "validation":
+        _patch(Validation, "step", int(count), lambda: os.killpg(0, signal.SIGHUP))
+    elif how == "starving":
+        _patch(SimSwapModule, "training_step", int(count), _starve)
+    elif how == "orphaned":
+        _patch(SimSwapModule, "training_step", int(count),
+               lambda: os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL))
+    elif how == "shm":
+        def no_space(_: torch.Tensor) -> None:
+            raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device "
+                               "(28)")
+
+        torch.Tensor.share_memory_ = no_space  # type: ignore[assignment]
     elif how == "full":
         limit = (2_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
         _patch(torch, "save", int(count), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
@@ -98,6 +118,22 @@ def _arrange(how: str, count: str) -> None:
             replace(old, new)
 
         _patch(torch, "save", int(count), lambda: setattr(os, "replace", rename))
+
+
+def _starve() -> None:
+    workers = [child.pid or 0 for child in multiprocessing.active_children()]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    print("halted", *workers, flush=True)
+
+    def ask() -> None:
+        waited = 0
+        while waited < 20:  # not for a batch that was ready
+            time.sleep(0.05)
+            waited = waited + 1 if stops._state.interruptible else 0
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=ask, daemon=True).start()
 
 
 def _patch(owner: Any, name: str, count: int, happens: Callable[[], Any]) -> None:

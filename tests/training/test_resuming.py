@@ -63,6 +63,60 @@ def test_a_signal_ends_it_in_order(whole, crops, tmp_path):
     assert differences(content_of(whole), content_of(run)) == []
 
 
+def test_a_stop_in_a_validation_makes_it_again(whole, crops, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "out.txt"
+    begin = [*LONG, "validation.batch_size=2", f"data.root={crops}", f"hydra.run.dir={run}"]
+    assert finish(begin, output, "validation 2") == 2, output.read_text()
+    status = read_status(run)
+    assert status is not None
+    assert (status.state, status.iteration) == ("interrupted", 4)
+    assert "val/" not in (run / "metrics.csv").read_text()
+    assert not (run / "checkpoints" / "best.ckpt").exists()
+    assert finish([f"resume={run}"], output) == 0, output.read_text()
+    assert "(SIGHUP)" in output.read_text()
+    assert "Traceback" not in output.read_text()
+    other = tmp_path / "other"  # batches of two round otherwise
+    assert finish([*begin[:-1], f"hydra.run.dir={other}"], output) == 0
+    assert differences(content_of(other), content_of(run)) == []
+
+
+def test_a_stop_while_it_waits_for_its_workers(whole, crops, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "out.txt"
+    assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}"], output, "starving 3") == 2, output.read_text()
+    said = output.read_text()
+    assert f"go on with simswap-train resume={run}" in said
+    assert "Traceback" not in said
+    status = read_status(run)
+    assert status is not None
+    assert status.state == "interrupted"
+    assert status.iteration >= 3
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == status.iteration
+    (line,) = [line for line in said.splitlines() if line.startswith("halted ")]
+    assert len(line.split()) == 3
+    for pid in line.split()[1:]:
+        assert not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    assert finish([f"resume={run}"], output) == 0, output.read_text()
+    assert differences(content_of(whole), content_of(run)) == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ("orphaned 2", "error: a worker of the loader died (Killed), most likely for want of memory"),
+        ("shm 0", "error: /dev/shm is full ("),
+    ],
+)
+def test_a_fault_of_a_worker_is_one_line(trouble, words, crops, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "out.txt"
+    assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}", "trainer.max_steps=500"], output, trouble) == 2
+    said = output.read_text()
+    assert [line[: len(words)] for line in said.splitlines() if line.startswith("error: ")] == [words]
+    assert "Traceback" not in said
+    status = read_status(run)
+    assert status is not None
+    assert status.state == "failed"
+
+
 def test_a_full_disk_leaves_the_checkpoint_before(whole, crops, tmp_path):
     run, output = tmp_path / "run", tmp_path / "out.txt"
     assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}"], output, "full 2") == 2

@@ -17,7 +17,9 @@ from simswap.data.manifest import Manifest
 from simswap.data.pairs import AUGMENTATION_PURPOSE, PairSampler, random_words
 from simswap.data.reading import UnreadableImage
 from simswap.data.unreadable import Unreadable
+from simswap.data.workers import into_shared_memory
 from simswap.errors import InputError
+from simswap.stops import WaitOver, interruptible
 
 # So many replacements in a row mean that the crops are gone, not that one is damaged.
 MAX_REPLACEMENTS = 20
@@ -71,7 +73,9 @@ class PairBatches(Dataset):
         in a stack trace.
         """
         try:
-            return self._batch(iteration)
+            batch = self._batch(iteration)
+            into_shared_memory(*(value for value in batch.values() if isinstance(value, torch.Tensor)))
+            return batch
         except InputError as error:
             return {"failure": str(error)}
 
@@ -190,12 +194,20 @@ class SwapLoader:
     def __init__(self, loader: DataLoader, report: Callable[[Unreadable, int], None]) -> None:
         self.loader, self.report = loader, report
         self.waited = 0.0
+        self._stopped: object = None
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         batches = iter(self.loader)
         while True:
             start = time.monotonic()
-            batch = next(batches)
+            try:
+                with interruptible():
+                    batch = next(batches)
+            except WaitOver:
+                # A stop: the batches that there are, are the last ones. Kept, or its end would wait for the workers
+                # before the run is saved.
+                self._stopped = batches
+                return
             self.waited += time.monotonic() - start
             if "failure" in batch:
                 raise InputError(batch["failure"])

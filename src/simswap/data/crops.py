@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from simswap.data.manifest import Manifest
 from simswap.data.reading import UnreadableImage, read_image
+from simswap.data.workers import into_shared_memory
 
 
 def read_crop(manifest: Manifest, row: int, size: int) -> np.ndarray:
@@ -52,7 +53,9 @@ class RowCrops(Dataset):
             except UnreadableImage:
                 readable[item] = False
         view = self.manifest.view[rows].astype(np.int64)
-        return torch.from_numpy(images), torch.from_numpy(view), torch.from_numpy(readable)
+        item_tensors = torch.from_numpy(images), torch.from_numpy(view), torch.from_numpy(readable)
+        into_shared_memory(*item_tensors)
+        return item_tensors
 
 
 class CropCache:

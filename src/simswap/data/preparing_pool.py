@@ -15,6 +15,8 @@ from typing import Any
 import cv2
 
 from simswap.data.aligning import CropSettings, Detector, FolderResult, FolderTask, process_folder
+from simswap.data.workers import leave_signals_to_the_run
+from simswap.stops import taken
 
 Setup = tuple[Path, Path, CropSettings, Detector | None]
 
@@ -49,19 +51,20 @@ def in_workers(tasks: Iterator[FolderTask], setup: Setup, workers: int) -> Gener
 
 @contextmanager
 def _interrupt_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the block is done, and processes started in it have it blocked: it is the parent's to
-    handle, and a worker that is just starting would print a stack trace."""
+    """What asks to stop waits until the block is done, and processes started in it have it blocked: it is the parent's
+    to handle, and a worker that is just starting would print a stack trace."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's, and only it may set them
         return
     held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # unlike the handler, children inherit this
+    before = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in taken()}
+    signal.pthread_sigmask(signal.SIG_BLOCK, before)  # unlike the handler, children inherit this
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if held:
         raise KeyboardInterrupt
 
@@ -72,7 +75,7 @@ _worker: tuple[Setup, Callable[[], bool]] | None = None
 def _start_worker(setup: Setup, stop: Any) -> None:
     global _worker
     _worker = (setup, stop.is_set)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_the_run()
     cv2.setNumThreads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

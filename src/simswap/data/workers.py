@@ -1,10 +1,16 @@
-"""What a loader's worker does with signals."""
+"""What a loader's worker does with signals and batches, and what its faults mean."""
 
+import errno
 import os
 import signal
 import threading
 
+import torch
+
+from simswap.errors import InputError
 from simswap.system import wait_for_signal_of_parent
+
+SHARED = "/dev/shm"
 
 
 def leave_signals_to_the_run() -> None:
@@ -12,7 +18,7 @@ def leave_signals_to_the_run() -> None:
 
     SIGTERM ends it only where it comes from its parent; a worker that died of it would make the run fail.
     """
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
@@ -21,3 +27,37 @@ def leave_signals_to_the_run() -> None:
         os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def into_shared_memory(*tensors: torch.Tensor) -> None:
+    """In a worker: move a batch to where the run's process reads it. Raises RuntimeError where there is no space.
+
+    Left to torch this happens in a thread, which loses the batch along with the error, and the run would wait for ever.
+    """
+    if torch.utils.data.get_worker_info() is not None:
+        for tensor in tensors:
+            tensor.share_memory_()
+
+
+def fault_of(error: BaseException) -> InputError | None:
+    """A fault of the loader's workers in one line; None where it is something else."""
+    text = str(error)
+    no_space = isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
+    if no_space or "shared memory" in text or "(shm)" in text:
+        return InputError(f"{SHARED} is full{_size_of_shared()}, in which data.workers hand over their batches: give "
+                          "a container more (docker run --shm-size=1g, or --ipc=host), use fewer data.workers or a "
+                          "smaller data.prefetch, or data.workers=0")
+    if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
+        how = text.split("killed by signal: ")[1].split(".")[0] if "killed by signal: " in text else "ended"
+        return InputError(f"a worker of the loader died ({how}), most likely for want of memory: use fewer "
+                          "data.workers, a smaller data.cache_mb or data.prefetch, or data.workers=0")
+    return None
+
+
+def _size_of_shared() -> str:
+    try:
+        found = os.statvfs(SHARED)
+    except OSError:
+        return ""
+    unit = found.f_frsize / 1e6
+    return f" ({found.f_bavail * unit:.0f} of {found.f_blocks * unit:.0f} MB free)"

@@ -10,6 +10,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from simswap.errors import InputError
 from simswap.files import whole_file
+from simswap.stops import saving
+from simswap.training.stopping import StopInValidation
 
 NEXT, NEWEST, BEFORE, BEST = "next.ckpt", "last.ckpt", "previous.ckpt", "best.ckpt"
 NEWEST_FIRST = (NEXT, NEWEST, BEFORE)
@@ -57,6 +59,11 @@ class NewestCheckpoint(L.Callback):
         if trainer.global_step != self._saved_at:
             self._save(trainer)
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, StopInValidation) and trainer.global_step != self._saved_at:
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.reset()  # it begins anew, not where it ended
+            self._save(trainer)
+
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -94,7 +101,8 @@ class BestCheckpoint(L.Callback):
 def save(trainer: L.Trainer, run: Path, name: str) -> None:
     """Write a checkpoint of the run; where it cannot be written, say which one is whole. Called on all ranks."""
     try:
-        trainer.save_checkpoint(run / "checkpoints" / name)
+        with saving():
+            trainer.save_checkpoint(run / "checkpoints" / name)
     except InputError as error:
         kept = run / "checkpoints" / NEWEST
         how = f"{kept} is whole: go on from it with simswap-train resume={run}"

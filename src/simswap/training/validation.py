@@ -57,6 +57,8 @@ class Validation:
         self._protocol = choose_pairs(data, "val", self.persons, self.images_per_person, self.pairs, self.seed)
         mine = np.arange(rank, len(self._protocol.target), world_size)
         data.validation_chunks = np.array_split(mine, max(1, -(-len(mine) // self.batch_size)))
+        #: batches that every rank has; one may have one more
+        self.common_batches = max(1, -(-(len(self._protocol.target) // world_size) // self.batch_size))
 
     def start(self, embedder: Embedder, swap: Callable[[Faces, Faces], Faces], device: torch.device) -> None:
         """Embed the gallery and measure the controls the first time; begin a new measurement."""
