@@ -154,3 +154,19 @@ def test_a_forked_childs_signals_are_its_own():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         time.sleep(0.3)
         assert not stops.asked()
+
+
+def test_a_pool_that_never_answers_does_not_hold_the_end_up(ended):
+    code, errors = ended("""
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor()
+try:
+    with stops.obeyed():
+        pool.submit(time.sleep, 10_000)
+        Path(sys.argv[1], "ready").touch()
+        time.sleep(10_000)
+except KeyboardInterrupt:
+    stops.cut_the_end_short()
+    sys.exit(2)
+""", signal.SIGTERM)
+    assert (code, errors) == (2, "")

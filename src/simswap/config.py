@@ -28,7 +28,7 @@ from simswap.settings.paths import read_arguments, with_home
 from simswap.settings.records import check_folder
 from simswap.settings.targets import check_targets, import_target
 from simswap.settings.words import CONF_DIR, explain_hydra, hydra_quoted, nearest
-from simswap.stops import obeyed
+from simswap.stops import cut_the_end_short, obeyed
 from simswap.system_errors import allow_open_files, explain_system
 
 __all__ = ["CONF_DIR", "build", "check", "explain_hydra", "front_door", "nearest", "reference_for"]
@@ -100,6 +100,7 @@ def front_door(
     except KeyboardInterrupt as interrupt:
         how = str(interrupt) or "run the same command again to go on"
         print(f"error: interrupted; what was finished is kept, {how}", file=sys.stderr)
+        cut_the_end_short()
         sys.exit(EXIT_BAD_INPUT)
     except JobFailed as error:
         print(f"{error.trace}error: {error}", file=sys.stderr)

@@ -50,6 +50,7 @@ class _State:
 
 
 _state = _State()
+_stopped = False  # whether a signal ended what was watched last
 
 
 def asked() -> bool:
@@ -143,7 +144,9 @@ def watched() -> Iterator[None]:
     try:
         yield
     finally:
-        if _state.asked:
+        global _stopped
+        _stopped = asked()
+        if _stopped:
             _kill_children()  # or the end of the interpreter would wait for those that do not answer
         _state.watched_by = 0
         signal.set_wakeup_fd(before)
@@ -203,6 +206,22 @@ def _end(why: str) -> None:
                  f"error: interrupted; {why}; what was finished is kept, {how}\n".encode())
     _kill_children()
     os._exit(EXIT_STOPPED)
+
+
+def cut_the_end_short() -> None:
+    """The end of the interpreter waits for threads of pools, some of which may never answer: not for long."""
+    if not _stopped:
+        return
+    ending = threading.Event()
+
+    def cut() -> None:
+        ending.wait()
+        time.sleep(2)
+        os._exit(EXIT_STOPPED)
+
+    with suppress(AttributeError, RuntimeError):  # not public; pools of threads hang their own waiting there too
+        threading._register_atexit(ending.set)  # type: ignore[attr-defined]  # what comes last is called first
+        threading.Thread(target=cut, daemon=True).start()
 
 
 def _kill_children() -> None:

@@ -4,11 +4,13 @@ import errno
 import os
 import signal
 import threading
-
-import torch
+from typing import TYPE_CHECKING
 
 from simswap.errors import InputError
 from simswap.system import wait_for_signal_of_parent
+
+if TYPE_CHECKING:
+    import torch
 
 SHARED = "/dev/shm"
 
@@ -29,12 +31,14 @@ def leave_signals_to_the_run() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def into_shared_memory(*tensors: torch.Tensor) -> None:
+def into_shared_memory(*tensors: "torch.Tensor") -> None:
     """In a worker: move a batch to where the run's process reads it. Raises RuntimeError where there is no space.
 
     Left to torch this happens in a thread, which loses the batch along with the error, and the run would wait for ever.
     """
-    if torch.utils.data.get_worker_info() is not None:
+    from torch.utils.data import get_worker_info  # here: the pool of prepare goes without torch
+
+    if get_worker_info() is not None:
         for tensor in tensors:
             tensor.share_memory_()
 
