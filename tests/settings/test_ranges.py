@@ -11,7 +11,7 @@ from simswap.config import CONF_DIR, check
 from simswap.errors import InputError
 from simswap.settings.check import _signature_types
 from simswap.settings.paths import LISTS, PATHS
-from simswap.settings.ranges import LARGEST_SEED, RANGES, short_seed, whole
+from simswap.settings.ranges import LARGEST_SEED, RANGES, short_seed, table, whole
 from simswap.train import main
 from tests.training.runs import SMALL
 
@@ -166,3 +166,8 @@ def test_all_ends_that_go_together_train_at_once(crops, tmp_path, door, monkeypa
                                "trainer.max_steps=2", "trainer.val_check_interval=2", *given)  # fmt: skip
         assert code == 0, errors
         assert (tmp_path / str(end) / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_the_page_of_ranges_is_the_tables():
+    page = Path(CONF_DIR).parent / "docs" / "ranges.md"
+    assert page.read_text(encoding="utf-8") == table(), "python -m simswap.settings.ranges > docs/ranges.md"

@@ -237,3 +237,18 @@ RANGES: dict[str, Range] = {
 
 OPTIONAL = {"checkpoint"}
 """Keys without a default that may be null all the same; the job says where they may not."""
+
+
+def table() -> str:
+    """docs/ranges.md: every key and what it takes."""
+    rows = "".join(f"| `{key}` | {limit.words()} |\n" for key, limit in RANGES.items())
+    return (
+        "# Numbers and their ranges\n\nMade by `python -m simswap.settings.ranges > docs/ranges.md` from the one table "
+        "that the check reads. Anything else stops\nwith one line before anything is built: `nan`, `inf`, a text, "
+        "`true`, a fraction where a whole number is due, a list of\nanother length.\n\n| key | takes |\n|---|---|\n"
+        + rows
+    )
+
+
+if __name__ == "__main__":
+    print(table(), end="")
