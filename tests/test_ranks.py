@@ -140,7 +140,7 @@ def be_a_rank(rank, environ, names):
     if "port" in environ:
         os.environ["MASTER_PORT"] = environ["port"]
     try:
-        meeting.join("gloo", timedelta(seconds=60))
+        meeting.join("gloo", timedelta(seconds=300))
         total = torch.tensor([float(rank + 1)])
         torch.distributed.all_reduce(total)
         torch.distributed.destroy_process_group()
@@ -151,12 +151,12 @@ def be_a_rank(rank, environ, names):
 
 def two_tasks(environ):
     """What each of two tasks of srun comes to: the sum over both of rank + 1, or its complaint."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     said = context.Queue()
     tasks = [context.Process(target=be_a_rank, args=(rank, environ, said)) for rank in range(2)]
     for task in tasks:
         task.start()
-    found = dict(said.get(timeout=120) for _ in range(1 if "port" in environ else 2))
+    found = dict(said.get(timeout=400) for _ in range(1 if "port" in environ else 2))
     for task in tasks:
         if "port" in environ:
             task.kill()
