@@ -160,6 +160,11 @@ def stop_own_services() -> None:
     """Stop what libraries keep for this process's next call, as they do themselves when it ends."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
+    if "multiprocessing.forkserver" in sys.modules:
+        from multiprocessing import forkserver, util
+
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        util._run_finalizers()  # type: ignore[attr-defined]  # among them the one that removes its temporary folder
     if "joblib.externals.loky.reusable_executor" in sys.modules:
         from joblib.externals.loky import reusable_executor
 
