@@ -63,6 +63,7 @@ bench: install
 	$(BIN)/python benchmarks/iteration.py
 	$(BIN)/python benchmarks/validation.py
 	$(BIN)/python benchmarks/switches.py
+	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/retrieval.py

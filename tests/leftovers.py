@@ -169,7 +169,7 @@ def stop_own_services() -> None:
         from joblib.externals.loky import reusable_executor
 
         if reusable_executor._executor is not None:
-            reusable_executor._executor.shutdown(wait=True, kill_workers=True)
+            reusable_executor._executor.terminate(kill_workers=True)  # and the folder of its memory-mapped arrays
         from joblib.externals.loky.backend import resource_tracker as lokys
 
         lokys._resource_tracker._stop()

@@ -10,7 +10,6 @@ from typing import Any
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import lightning as L
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +24,7 @@ from simswap.settings.ranges import short_seed
 from simswap.sweeping.pruning import pruning_of
 from simswap.tracking.logger import finish
 from simswap.training.callbacks import Progress, SampleGrid
+from simswap.training.cores import keep_to_share
 from simswap.training.diagnosis import Diagnosis, Limits
 from simswap.training.distributed import Processes
 from simswap.training.embedding_table import EmbeddingTable
@@ -78,10 +78,7 @@ def fit(
     """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
     quieten()
     L.seed_everything(short_seed(cfg.seed), workers=True, verbose=False)
-    if cfg.threads:
-        torch.set_num_threads(cfg.threads)
-
-    data = build(cfg.data, seed=cfg.seed)
+    data = build(cfg.data, seed=cfg.seed, workers=keep_to_share(cfg.threads, cfg.data.workers))
     data.unreadable.keep_list(run / "unreadable.csv")
     recogniser = build(cfg.recognition)
     judge = build(cfg.judge) if cfg.judge._target_ else None

@@ -23,6 +23,8 @@ from simswap import ranks
 from simswap.errors import InputError
 from simswap.meeting import join, own_store
 from simswap.processes import run_in_processes
+from simswap.system import usable_cores
+from simswap.training.cores import SHARE, share_of_cores
 from simswap.training.gpu_pool import lent
 
 
@@ -79,7 +81,8 @@ class Processes:
             gpus = held.enter_context(lent(self.gpu_pool, count)) if self.gpu_pool is not None else []
             # held here until the end, so that no other program gets the port before the ranks come
             store = own_store() if count > 1 else None
-            return run_in_processes(module, cfg, environments(count, gpus, store.port if store else 0))
+            given = environments(count, gpus, store.port if store else 0, share_of_cores(count))
+            return run_in_processes(module, cfg, given)
 
     def check(self, trainer: DictConfig, penalty_weight: float) -> None:
         """Raise InputError where batch norm over ranks does not go together with the rest."""
@@ -207,12 +210,17 @@ def _leave() -> None:
         torch.distributed.destroy_process_group()
 
 
-def environments(count: int, gpus: Sequence[str], port: int = 0) -> list[dict[str, str]]:
-    """What each of ``count`` processes of one machine gets in its environment, rank 0 first. port: of their store."""
+def environments(
+    count: int, gpus: Sequence[str], port: int = 0, share: int | None = None
+) -> list[dict[str, str]]:
+    """What each of ``count`` processes of one machine gets in its environment, rank 0 first. port: of their store.
+    share: the cores of each, where the job does not have the machine to itself."""
     shared = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+    if share is not None:
+        shared[SHARE] = str(share)
     if count == 1:
         return [shared]
-    threads = max(1, (os.cpu_count() or 1) // count)
+    threads = share or max(1, usable_cores() // count)
     shared |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
