@@ -142,7 +142,7 @@ def test_bad_checkpoints_are_named_in_one_line(run, crops, tmp_path, door):
 
     assert "no such checkpoint" in complaint()
     bad.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    assert "is no checkpoint, or is cut off" in complaint()
+    assert "is a zip or torch file that is cut off, not a checkpoint" in complaint()
     bad.write_text("not a checkpoint at all")
     assert "is no checkpoint, or is cut off" in complaint()
     torch.save({"state_dict": {}}, bad)

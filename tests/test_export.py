@@ -81,10 +81,10 @@ def test_bad_input_is_one_line(door, file, tmp_path):
     cases = [
         (file, "a.pt", "write .onnx or .safetensors"),
         (file, "small.ckpt", "nothing is written over"),
-        (tmp_path / "text.safetensors", "a.ckpt", "no generator exported by this project"),
+        (tmp_path / "text.safetensors", "a.ckpt", "is a text file (no tensors), not a generator exported by"),
         (tmp_path / "none.safetensors", "a.ckpt", "there is no such file"),
         (tmp_path / "none.ckpt", "a.onnx", "no such checkpoint"),
-        (tmp_path / "junk.ckpt", "a.onnx", "is no checkpoint, or is cut off"),
+        (tmp_path / "junk.ckpt", "a.onnx", "not a checkpoint"),
     ]
     for source, out, complaint in cases:
         code, _, errors = door(main, f"checkpoint={source}", f"out={tmp_path / out}")

@@ -21,6 +21,7 @@ from simswap.faces.warping import VIEWS
 from simswap.files import NOT_A_PICKLE, sha256_of, whole_file
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recogniser
+from simswap.stand_ins import refuse_stand_in
 
 FORMAT = 1
 KEY = "simswap"
@@ -150,6 +151,7 @@ def read(path: Path) -> dict[str, Any]:
     """The file's whole content as data, with our description in it; raises InputError otherwise."""
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; give a run's .ckpt file, as in outputs/…/checkpoints/last.ckpt")
+    refuse_stand_in(path, "a checkpoint", "torch")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except NOT_A_PICKLE as error:
@@ -164,6 +166,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """A plain file of weights, as data; InputError for a file that holds, or asks for, anything but tensors by name."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights")
+    refuse_stand_in(path, "a file of weights", "torch")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # hostile and broken files make torch raise nearly anything

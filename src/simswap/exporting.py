@@ -19,6 +19,7 @@ from simswap.checkpoint import KEY, SwapCheckpoint
 from simswap.errors import InputError
 from simswap.files import whole_file
 from simswap.models.generator import Generator
+from simswap.stand_ins import refuse_stand_in
 
 OPSET = 17
 TOLERANCE = 1e-3  # of the output's largest value
@@ -72,6 +73,7 @@ def write_safetensors(out: Path, checkpoint: SwapCheckpoint) -> None:
 
 def read_safetensors(path: Path) -> tuple[Generator, dict[str, Any]]:
     """What `write_safetensors` wrote: generator and description. Raises InputError for any other file."""
+    refuse_stand_in(path, "a generator exported by this project", "safetensors")
     try:
         with safe_open(path, framework="pt") as stream:
             description = json.loads((stream.metadata() or {})[KEY])

@@ -280,7 +280,7 @@ def test_linked_folders_are_followed_and_links_make_no_loop(tmp_path):
         ("NAME_ID,X1\na/1,2\n", "has the columns NAME_ID, X1; a landmark table has NAME_ID, P1X"),
         (HEADER + "a/1,left,1,1,1,1,1,1,1,1,1\n", "not the table"),
         (HEADER + "a/1,1\n", "not the table"),
-        ("", "not the table"),
+        ("", "is an empty file, not a table"),
     ],
 )
 def test_bad_landmark_tables_name_the_file(tmp_path, text, message):

@@ -110,5 +110,5 @@ def test_missing_weights_are_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"judge\.pt.*--which judge"):
         builtin.judge()
     (tmp_path / "judge.pt").write_bytes(b"cut off")
-    with pytest.raises(InputError, match=r"judge\.pt.*cannot be read"):
+    with pytest.raises(InputError, match=r"judge\.pt is a text file .cut off., not the built-in network"):
         builtin.judge()

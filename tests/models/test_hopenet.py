@@ -91,7 +91,7 @@ def test_weights_that_do_not_fit_are_named(state, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         HopenetPose(str(tmp_path / "none.pkl"))
     (tmp_path / "junk.pkl").write_bytes(b"junk")
-    with pytest.raises(InputError, match="cannot be read as weights"):
+    with pytest.raises(InputError, match=r"is a text file .junk., not Hopenet's weights"):
         HopenetPose(str(tmp_path / "junk.pkl"))
     with pytest.raises(InputError, match="holds no state dict"):
         HopenetPose(save([1], tmp_path / "list.pkl"))

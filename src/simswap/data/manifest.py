@@ -21,6 +21,7 @@ import pyarrow.csv as pacsv
 from simswap.data.tables import as_numbers, read_table
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES, apply, fit_similarity, template_points
+from simswap.stand_ins import refuse_stand_in
 
 MANIFEST_FILE, SETTINGS_FILE, ATTRIBUTES_FILE, CROPS_FOLDER = (
     "manifest.csv",
@@ -155,6 +156,7 @@ class Manifest:
 
 def read_csv(file: Path, options: pacsv.ConvertOptions | None = None) -> pa.Table:
     """A CSV as a table; raises InputError, naming the file, where it cannot be read or is no such table."""
+    refuse_stand_in(file, "a table (CSV)", "text")
     try:
         return pacsv.read_csv(file, convert_options=options)
     except FileNotFoundError as error:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from simswap.data.damage import Damaged, check_whole, decode_jpeg, decode_png
+from simswap.stand_ins import HEAD, what_it_is
 from simswap.system_errors import is_shortage
 
 Pixels = npt.NDArray[np.uint8]
@@ -105,7 +106,8 @@ def decode_image(data: bytes) -> Pixels:
     except Image.DecompressionBombError as error:
         raise UnreadableImage("too large to decode") from error
     except Image.UnidentifiedImageError as error:
-        raise UnreadableImage("no image") from error
+        found = what_it_is(data[:HEAD], len(data), "picture")
+        raise UnreadableImage(f"no image but {found[0]}" if found else "no image") from error
     except MemoryError as error:
         raise UnreadableImage(NO_MEMORY) from error
     except Exception as error:  # broken bytes make Pillow's decoders raise nearly anything

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from simswap.errors import InputError
 from simswap.files import sha256_of
+from simswap.stand_ins import refuse_stand_in
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ def _load(pack: str) -> Any:
         raise InputError(f"detector.pack={pack}: there is no such folder; give a folder of ONNX files or a pack's name")
     if folder.is_dir() and not list(folder.glob("*.onnx")):
         raise InputError(f"detector.pack={pack} holds no ONNX file; insightface's packs are folders of them")
+    for file in sorted(folder.glob("*.onnx")) if folder.is_dir() else []:
+        refuse_stand_in(file, "an ONNX network", "onnx")
     # albumentations, which insightface may import, asks the package index at import unless told not to.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     with warnings.catch_warnings():

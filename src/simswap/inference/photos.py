@@ -19,6 +19,7 @@ from simswap.errors import InputError
 from simswap.inference.exif import clean_exif
 from simswap.inference.iptc import read_iptc
 from simswap.pictures import on_white
+from simswap.stand_ins import HEAD, what_it_is
 
 Pixels = npt.NDArray[np.uint8]
 # PNG's texts that have another place here, or tell of the file that the photo came from
@@ -85,6 +86,10 @@ def read_photo(path: Path) -> Photo:
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such photo") from error
     except Image.UnidentifiedImageError as error:
+        data = path.read_bytes()
+        found = what_it_is(data[:HEAD], len(data), "picture")
+        if found is not None:
+            raise InputError(f"{path} is {found[0]}, not a photo; {found[1]}") from error
         raise InputError(f"{path}: no picture of a known kind; save HEIC, PDF and the like as JPEG or PNG") from error
     except Exception as error:  # broken bytes make Pillow's decoders raise nearly anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -16,6 +16,7 @@ from simswap.errors import InputError
 from simswap.faces.warping import RecogniserView
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recogniser
+from simswap.stand_ins import refuse_stand_in
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 INPUT_SIZE = 64
@@ -113,6 +114,7 @@ def load_weights(
 ) -> tuple[nn.Module, str]:
     """The network with its weights (kept in half precision) and the file's SHA-256; InputError without the file."""
     path = WEIGHTS / f"{name}.pt"
+    refuse_stand_in(path, "the built-in network", "torch")
     try:
         content = path.read_bytes()
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -14,6 +14,7 @@ from simswap.errors import InputError
 from simswap.faces.face_box import FaceBoxes
 from simswap.files import NOT_A_PICKLE, sha256_of
 from simswap.models.pose import PoseEstimator
+from simswap.stand_ins import refuse_stand_in
 
 SIZE = 224
 BINS, BIN_DEG, FIRST_DEG = 66, 3.0, -99.0
@@ -107,6 +108,7 @@ def degrees(logits: Tensor) -> Tensor:
 
 def load_weights(network: nn.Module, file: Path) -> None:
     """Read a state dict strictly, as data; the counters of batch norm may be missing (older files have none)."""
+    refuse_stand_in(file, "Hopenet's weights", "torch")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

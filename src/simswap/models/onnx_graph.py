@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from simswap.errors import InputError
 from simswap.models import onnx_arithmetic, onnx_elementwise, onnx_reductions, onnx_shapes
 from simswap.models.onnx_node import Built, Node
+from simswap.stand_ins import refuse_stand_in
 
 BUILDERS: dict[str, Callable[[Node], Built | list[Built]]] = {
     **onnx_arithmetic.BUILDERS, **onnx_elementwise.BUILDERS, **onnx_reductions.BUILDERS, **onnx_shapes.BUILDERS
@@ -125,7 +126,10 @@ class OnnxGraph(nn.Module):
         slots += [None] * (self._slot_count - len(slots))
         slots[self._image_slot] = images
         for function, inputs, result, spent in self._steps:
-            slots[result] = function(*[slots[i] for i in inputs])
+            made = function(*[slots[i] for i in inputs])
+            if made.is_floating_point() and made.device != images.device:  # made of shapes, which stay on the CPU
+                made = made.to(images.device)
+            slots[result] = made
             for i in spent:  # without a gradient this frees the layers that are no longer needed
                 slots[i] = None
         value = slots[self._output_slot]
@@ -137,13 +141,26 @@ def read_onnx(path: str | Path, weights: bool = True) -> onnx.ModelProto:
     """The parsed file, with weights kept beside it where `weights`; InputError if missing or unreadable."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; give an ONNX network")
+    refuse_stand_in(Path(path), "an ONNX network", "onnx")
     try:
         model = onnx.load(str(path), load_external_data=weights)
         # torch's exporters of some versions leave their own composed operators as functions in the file
         return inliner.inline_local_functions(model) if weights and model.functions else model
     except Exception as error:
         # protobuf, onnx and the file system each have their own errors for a broken file or missing outer weights
+        _refuse_weights_beside(Path(path))
         raise InputError(f"{path}: cannot be read as an ONNX network ({str(error).splitlines()[0]})") from error
+
+
+def _refuse_weights_beside(path: Path) -> None:
+    """InputError where weights kept in another file are there, but recognizably something else."""
+    try:
+        tensors = onnx.load(str(path), load_external_data=False).graph.initializer
+    except Exception:  # the network itself cannot be read, and its reader says so
+        return
+    places = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    for place in sorted(places):
+        refuse_stand_in(path.parent / place, f"the weights of {path.name}", "onnx")
 
 
 def image_input(model: onnx.ModelProto) -> tuple[str, int, list[int | None]] | None:

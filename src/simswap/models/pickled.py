@@ -18,6 +18,7 @@ from torch import Tensor
 
 from simswap.errors import InputError
 from simswap.models.pickle_machine import Machine, Record, plain_ordered, plain_set, refuse
+from simswap.stand_ins import refuse_stand_in
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {
@@ -98,6 +99,7 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights")
+    refuse_stand_in(path, "a pickled network", "torch")
     data = path.read_bytes()
     try:
         content, values = _read_zip(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_legacy(data)
