@@ -25,7 +25,6 @@ from simswap.inference.swapper import Aligned, PasteSettings, PhotoSwapper, most
 from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.models.embedder import Embedder
 from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
-from simswap.stand_ins import refuse_stand_in
 
 
 def swap(cfg: DictConfig) -> None:
@@ -197,7 +196,6 @@ def _choose(
 
 def _mapping(file: Path) -> tuple[list[Path], list[Path]]:
     """Photos of persons in the targets and of their sources; paths are relative to the file."""
-    refuse_stand_in(file, "a CSV with the columns person,source", "text")
     try:
         table = read_table(file)
         persons, sources = (table.text(name).to_pylist() for name in ("person", "source"))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from simswap.errors import InputError
+from simswap.stand_ins import refuse_stand_in
 
 _DELIMITERS = ",;\t|"
 _HEAD = 2**16  # bytes in which the header must end
@@ -66,6 +67,7 @@ def read_table(file: Path, numbers: Collection[str] = ()) -> TextTable:
     Raises InputError, naming the file, where it cannot be read, has rows of another length than its header, or text
     where numbers belong.
     """
+    refuse_stand_in(file, "a table (CSV)", "text")
     try:
         source, head = _open(file)
         delimiter, names, skip = _header(head)
