@@ -170,3 +170,13 @@ except KeyboardInterrupt:
     sys.exit(2)
 """, signal.SIGTERM)
     assert (code, errors) == (2, "")
+
+
+def test_last_words_given_before_a_watch_outlive_it():
+    """As in a sweep's job, whose process watches its ranks alone: it says how the run goes on all the same."""
+    before = list(stops._state.last_words)
+    with stops.last_words(str):
+        with stops.watched():
+            assert stops._state.last_words == [*before, str]
+        assert stops._state.last_words == [*before, str]
+    assert stops._state.last_words == before

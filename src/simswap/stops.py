@@ -41,12 +41,16 @@ class _State:
     """What the watching thread knows; the main thread writes it."""
 
     def __init__(self) -> None:
+        self.last_words: list[Callable[[str | None], str | None]] = []
+        self.begin()
+
+    def begin(self, watched_by: int = 0) -> None:
+        """Forget what was asked before; last words stay, which may have been given before the watch begins."""
         self.mode, self.since = LEAVING, 0.0
         self.saving = 0
         self.interruptible = False
         self.asked: list[float] = []  # when: the first signal, and a second one
-        self.last_words: list[Callable[[str | None], str | None]] = []
-        self.watched_by = 0  # the process whose thread watches
+        self.watched_by = watched_by  # the process whose thread watches
 
 
 _state = _State()
@@ -137,8 +141,7 @@ def watched() -> Iterator[None]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    _state.__init__()  # type: ignore[misc]
-    _state.watched_by = os.getpid()
+    _state.begin(watched_by=os.getpid())
     thread = threading.Thread(target=_watch, args=(ours,), daemon=True, name="stops")
     thread.start()
     try:
@@ -155,7 +158,7 @@ def watched() -> Iterator[None]:
         thread.join(2)
         theirs.close()
         ours.close()
-        _state.__init__()  # type: ignore[misc]
+        _state.begin()
 
 
 def _watch(signals: socket.socket) -> None:

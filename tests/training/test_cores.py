@@ -74,20 +74,19 @@ def test_it_reaches_a_jobs_own_processes(machine, monkeypatch):
     assert cores.share_of_cores(2) == 3  # settled by whoever started this process
 
 
-def test_a_sweeps_jobs_take_it(crops, tmp_path, door):
-    """Two jobs at a time through the front door: each has half of this process's cores."""
+def test_a_sweeps_job_takes_it(crops, tmp_path, door):
+    """Through the front door, with the launcher for this machine, in a process of its own."""
     from simswap.train import main
     from tests.training.runs import SMALL
 
     # Twice as many as there are: each job has one then.
     count = 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2 * (os.cpu_count() or 1)
     arguments = [*SMALL, f"data.root={crops}", "threads=64", "data.workers=3", "trainer.max_steps=2", "samples.every=9",
-                 "trainer.val_check_interval=2", "launcher=local", f"sweep.parallel={count}", "seed=1,2",
+                 "trainer.val_check_interval=2", "launcher=local", f"sweep.parallel={count}", "seed=1",
                  f"hydra.sweep.dir={tmp_path}"]  # fmt: skip
     code, _, errors = door(main, "-m", *arguments)
     assert code == 0, errors
-    for job in ("0", "1"):
-        assert "beside other jobs: 1 thread(s), 1 worker(s)" in (tmp_path / job / "train.log").read_text()
+    assert "beside other jobs: 1 thread(s), 1 worker(s)" in (tmp_path / "0" / "train.log").read_text()
 
 
 DOORS = ["simswap.train", "simswap.models.generator"]  # every door imports the package first
