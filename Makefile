@@ -6,15 +6,15 @@ INSTALLED := $(VENV)/.installed
 # The wide terminal table of the demo, and no question or download from a tool that it uses.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: install demo ablation test test-slow lint bench clean
+.PHONY: install demo ablation test test-slow test-lowest test-newest lint bench clean
 
 install: $(INSTALLED)
 
-$(INSTALLED): setup.cfg pyproject.toml
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' \
 		|| { echo "error: Python 3.10 to 3.12 is needed; name one as PYTHON=…"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[all]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@
 
 # The main job on the embedded default: render faces, align them, train for five minutes, measure on unseen persons.
@@ -50,6 +50,18 @@ WORKERS ?= 2
 test: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
 
+# With the lowest release of each dependency that setup.cfg allows, and with the newest; each in an environment of its
+# own, of several gigabytes: the index has torch with CUDA. Not a part of .ci/run.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[all]'
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
+
+test-newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[all]'
+	.venv-newest/bin/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
+
 test-slow: install
 	$(BIN)/python -m pytest -m slow --timeout=1800
 
@@ -69,4 +81,4 @@ bench: install
 	$(BIN)/python benchmarks/retrieval.py
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) .venv-lowest .venv-newest build dist src/*.egg-info

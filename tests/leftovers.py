@@ -33,7 +33,8 @@ TOOLS_OWN = (
     "home/.ipython", "home/.jupyter", "home/.local/share/jupyter",
 )  # fmt: skip
 """What tools keep for their next start; it is removed with the home."""
-CACHES = (".git", ".venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist")
+CACHES = (".git", ".venv", ".venv-lowest", ".venv-newest", "__pycache__", ".pytest_cache",
+          ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist")  # fmt: skip
 SOURCES = (".py", ".md", ".yaml", ".ipynb", ".cfg", ".toml", ".txt", ".yml")
 WRITTEN_BY_HAND = ("src", "tests", "docs", "conf", "benchmarks", "notebooks")
 
