@@ -66,8 +66,13 @@ def test_a_wheel_holds_every_file_of_conf_and_runs_from_another_folder(checkout,
 def test_however_pip_installs_it(how, checkout, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    run([sys.executable, "-m", "venv", str(tmp_path / "venv")], elsewhere)
+    # pip asks other languages' tools for their versions, and those write into the home folder.
+    alone = {"PATH": os.defpath, "PIP_CACHE_DIR": str(tmp_path / "cache")}
+    run([sys.executable, "-m", "venv", str(tmp_path / "venv")], elsewhere, **alone)
     python = str(tmp_path / "venv" / "bin" / "python")
+    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    # Python 3.11's venv brings a setuptools older than pyproject.toml asks for, which would stand before the one here.
+    run([*pip, "uninstall", "--yes", "setuptools"], elsewhere, **alone)
     own = Path(run([python, "-c", "import site; print(site.getsitepackages()[0])"], elsewhere).strip())
     # What it needs is taken from here, not fetched; its own .pth files are not read, so neither is this checkout.
     (own / "others.pth").write_text("\n".join(site.getsitepackages()) + "\n")
@@ -78,8 +83,7 @@ def test_however_pip_installs_it(how, checkout, tmp_path):
         given = str(next(tmp_path.glob("*.tar.gz")))
     place = tmp_path / "target"
     more = {"editable": ["-e"], "target": ["--target", str(place)]}.get(how, [])
-    run([python, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet", *more, given],
-        elsewhere)  # fmt: skip
+    run([*pip, "install", "--no-deps", "--no-build-isolation", "--no-index", *more, given], elsewhere, **alone)
     path = {"PYTHONPATH": str(place)} if how == "target" else {}
     conf, count = run([python, "-c", SEE], elsewhere, **path).split()
     home = {"editable": checkout, "target": place / "simswap"}.get(how, own / "simswap")

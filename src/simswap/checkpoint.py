@@ -2,7 +2,7 @@
 
 A training checkpoint is Lightning's, with a description under ``simswap``; the generator that validates and swaps is
 the averaged one, under ``ema.`` in the state dict. A *slim* checkpoint holds only these two, and is read the same way.
-Checkpoints of others are data: they are loaded with ``weights_only=True`` and nothing they name is instantiated.
+Checkpoints of others are data (`simswap.models.torch_files`): nothing they name is instantiated.
 """
 
 import argparse
@@ -21,11 +21,13 @@ from simswap.faces.warping import VIEWS
 from simswap.files import NOT_A_PICKLE, sha256_of, whole_file
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recogniser
+from simswap.models.torch_files import load_data
 from simswap.stand_ins import refuse_stand_in
 
 FORMAT = 1
 KEY = "simswap"
 GENERATOR_PREFIX = "ema."
+MOST_STAGES = 16
 
 
 @dataclass(frozen=True)
@@ -129,22 +131,39 @@ def load(path: str | Path) -> SwapCheckpoint:
             raise InputError(f"{path} names the recogniser view {description['recogniser_view']!r}, which is not known")
         if description["template"] not in TEMPLATES:
             raise InputError(f"{path} names the alignment template {description['template']!r}, which is not known")
-        generator = Generator(**description["generator"])
-        generator.check_size(description["image_size"])
         weights = {
             name.removeprefix(GENERATOR_PREFIX): value.float() if value.is_floating_point() else value
             for name, value in content["state_dict"].items()
             if name.startswith(GENERATOR_PREFIX)
         }
-        generator.load_state_dict(weights, strict=True)
+        generator = _described_generator(description["generator"], weights)
+        generator.check_size(description["image_size"])
         _ = description["recogniser"]["name"], description["recogniser"]["sha256"]
         if "global_step" in content:  # a training checkpoint; a slim one has it in the description
             description = {"iterations": content["global_step"]} | description
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{path} is a damaged checkpoint ({type(error).__name__}: {reason}); use another") from error
     sha256 = sha256_of(path)
     return SwapCheckpoint(path, sha256, description, generator.eval().requires_grad_(False))
+
+
+def _described_generator(settings: dict[str, Any], weights: dict[str, torch.Tensor]) -> Generator:
+    """The described network with these weights; its size is compared with theirs before there is memory for it."""
+    if settings.get("blocks", 0) > len(weights):
+        raise RuntimeError(f"a network of {settings['blocks']} blocks has more weights than there are")
+    if settings.get("stages", 0) > MOST_STAGES:
+        raise RuntimeError(f"no picture is halved {settings['stages']} times")
+    with torch.device("meta"):
+        described = Generator(**settings).state_dict()
+    for name, value in described.items():
+        if name in weights and weights[name].shape != value.shape:
+            raise RuntimeError(f"{name} has the shape {list(weights[name].shape)}, described is {list(value.shape)}")
+    if described.keys() != weights.keys():
+        raise RuntimeError(f"{min(described.keys() ^ weights.keys())} is there, or described, but not both")
+    generator = Generator(**settings)
+    generator.load_state_dict(weights, strict=True)
+    return generator
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -153,7 +172,7 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint; give a run's .ckpt file, as in outputs/…/checkpoints/last.ckpt")
     refuse_stand_in(path, "a checkpoint", "torch")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_data(path)
     except NOT_A_PICKLE as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(f"{path} is no checkpoint, or is cut off ({reason}); copy it again or use another") from error
@@ -168,7 +187,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         raise InputError(f"{path}: there is no such file of weights")
     refuse_stand_in(path, "a file of weights", "torch")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_data(path)
     except Exception as error:  # hostile and broken files make torch raise nearly anything
         raise InputError(f"{path} is no plain file of weights, or is cut off; nothing in it was run") from error
     if not isinstance(content, dict) or not all(

@@ -8,7 +8,6 @@ import hashlib
 import pickle
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -16,6 +15,7 @@ from simswap.errors import InputError
 from simswap.faces.warping import RecogniserView
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recogniser
+from simswap.models.torch_files import load_data
 from simswap.stand_ins import refuse_stand_in
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -117,7 +117,7 @@ def load_weights(
     refuse_stand_in(path, "the built-in network", "torch")
     try:
         content = path.read_bytes()
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_data(path)
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise InputError(

@@ -14,6 +14,7 @@ from simswap.errors import InputError
 from simswap.faces.face_box import FaceBoxes
 from simswap.files import NOT_A_PICKLE, sha256_of
 from simswap.models.pose import PoseEstimator
+from simswap.models.torch_files import load_data
 from simswap.stand_ins import refuse_stand_in
 
 SIZE = 224
@@ -110,7 +111,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
     """Read a state dict strictly, as data; the counters of batch norm may be missing (older files have none)."""
     refuse_stand_in(file, "Hopenet's weights", "torch")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = load_data(file)
     except FileNotFoundError as error:
         raise InputError(f"{file}: no such file; give Hopenet's weights, such as hopenet_robust_alpha1.pkl") from error
     except (OSError, *NOT_A_PICKLE) as error:

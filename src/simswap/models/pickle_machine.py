@@ -89,6 +89,8 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         made = self.stack[-1]
         if type(made) not in (Record, OrderedDict) or not isinstance(state, dict):
             raise refuse("it sets attributes of something that is no network")
+        if type(made) is OrderedDict and set(state) - {"_metadata"}:  # others would stand before its methods
+            raise refuse("it sets attributes of a dictionary")
         self.spend(len(state))
         vars(made).update(state)
 

@@ -20,7 +20,7 @@ from simswap.errors import InputError
 from simswap.models.pickle_machine import Machine, Record, plain_ordered, plain_set, refuse
 from simswap.stand_ins import refuse_stand_in
 
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {
     "FloatStorage": torch.float32, "HalfStorage": torch.float16, "DoubleStorage": torch.float64,
     "LongStorage": torch.int64, "IntStorage": torch.int32, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
@@ -83,10 +83,10 @@ class _Reader(Machine):
             raise refuse("it refers to something else than a tensor's values")
         if not isinstance(saved[1], torch.dtype):
             raise refuse("a tensor's values are of an unknown kind")
-        return _Storage(_key(saved[2]), saved[1])
+        return _Storage(key_of(saved[2]), saved[1])
 
 
-def _key(given: Any) -> str:
+def key_of(given: Any) -> str:
     if type(given) not in (str, int):
         raise refuse("a tensor's values have no name")
     return str(given)
@@ -131,7 +131,7 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:
 def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
     """Magic number, version, machine, the object, the storages' keys; then each storage: its length and its values."""
     stream = io.BytesIO(data)
-    if _Reader(stream).load() != _LEGACY_MAGIC:
+    if _Reader(stream).load() != LEGACY_MAGIC:
         raise refuse("it is not of torch's form")
     for _ in ("version", "machine"):
         _Reader(stream).load()
@@ -140,7 +140,7 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
     values = {}
     for key in _Reader(stream).load():
         count = int.from_bytes(stream.read(8), "little")
-        values[_key(key)] = stream.read(count * reader.width_of[_key(key)])
+        values[key_of(key)] = stream.read(count * reader.width_of[key_of(key)])
     return content, values
 
 

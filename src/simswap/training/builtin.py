@@ -26,6 +26,7 @@ from simswap.faces.rendered_dataset import each_person, person_seed, photo
 from simswap.faces.rendered_head import BEARDS, PARAMETERS, STYLES
 from simswap.files import whole_file
 from simswap.models.builtin import EMBEDDING_SIZE, INPUT_SIZE, POSE_SCALE, WEIGHTS, plain_network, residual_network
+from simswap.models.torch_files import load_data
 from simswap.training.regression import light_and_noise, regress, save_weights, uniform
 
 DATA_SEEDS = {"recogniser": 1001, "judge": 1002, "pose": 1001}
@@ -108,7 +109,7 @@ def train(
             "pose": lambda: residual_network(3),
         }[which]()
         if start is not None:
-            state = torch.load(start, weights_only=True)
+            state = load_data(start)
             network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         return network
 

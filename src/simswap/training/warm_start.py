@@ -23,7 +23,8 @@ def start_from(module: SimSwapModule, path: str | Path) -> None:
     for name in SHARED:
         if theirs.get(name) != module.description[name]:
             raise InputError(
-                f"start_from={path}: its {name} is {theirs.get(name)}, this run's is {module.description[name]}; "
+                f"start_from={path}: its {name} is {str(theirs.get(name))[:200]}, this run's is "
+                f"{module.description[name]}; "
                 "branch off a run of the same networks and crops"
             )
     checkpoint.check_finite(content["state_dict"], f"start_from={path}")
