@@ -47,7 +47,7 @@ def test_numbers_are_read_where_they_are_meant_with_either_decimal_sign(tmp_path
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "it is empty"), (b"  \n\n", "it is empty"), (b"a,b\n1\n", "Expected 2 columns, got 1: 1"),
+        (b"", "is an empty file"), (b"  \n\n", "it is empty"), (b"a,b\n1\n", "Expected 2 columns, got 1: 1"),
         (b"a,b\n1,\xe9\n", "save the table as UTF-8"), ("a,b\n1,é\n".encode("latin-1") * 1, "UTF-8"),
     ],
 )  # fmt: skip

@@ -1,11 +1,16 @@
 """The public ArcFace network against a second implementation, written from its description alone."""
 
+import sys
+import types
+from collections import defaultdict
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from simswap.errors import InputError
-from simswap.models.arcface import ArcFace, arcface_recogniser
+from simswap.models.arcface import ArcFace, IRBlock, SqueezeExcitation, arcface_recogniser
 
 BLOCKS = (1, 2, 1, 1)
 
@@ -69,6 +74,57 @@ def test_equals_the_description(state, file):
     assert images.grad is not None
     assert images.grad.abs().max() > 0
     assert not any(p.requires_grad for p in recogniser.parameters())
+
+
+class InsightFaceOptimizer:
+    """Of the module `optimizer`, as the training that made the published file has it."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.step_num, self.factor = optimizer, 3, np.float64(0.5)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_file_as_published_in_2021(state, tmp_path, monkeypatch, legacy):
+    """``{"model": DataParallel(ResNet), …}``: with the head of the training, its optimizer, epoch and accuracy."""
+    kinds = {"models.arcface_models": [ArcFace, IRBlock, SqueezeExcitation], "optimizer": [InsightFaceOptimizer]}
+    for name, those in kinds.items():
+        module = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        for kind in those:
+            monkeypatch.setattr(kind, "__module__", name)
+            setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "models", types.ModuleType("models"))
+    network = ArcFace(BLOCKS)
+    network.load_state_dict(state)
+    head = torch.nn.DataParallel(torch.nn.Linear(4, 2))
+    inner = torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9)
+    head(torch.rand(1, 4)).sum().backward()
+    inner.step()
+    inner.state = defaultdict(dict, inner.state)
+    content = {"epoch": 16, "acc": np.float64(0.998), "model": torch.nn.DataParallel(network), "metric_fc": head,
+               "optimizer": InsightFaceOptimizer(inner), "where": torch.device("cuda:0")}  # fmt: skip
+    path = tmp_path / "arcface_checkpoint.tar"
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    for name in ("models.arcface_models", "models", "optimizer"):
+        monkeypatch.delitem(sys.modules, name)
+    found = arcface_recogniser(str(path)).network.state_dict()
+    assert set(found) == set(state)
+    for name, value in state.items():
+        assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("front", ["", "module.", "_orig_mod.", "model.module._orig_mod.", "state_dict.module."])
+def test_wherever_the_network_stands_in_the_file(state, tmp_path, front):
+    whole = {f"{front}{name}": value for name, value in state.items()}
+    if front.startswith(("model.", "state_dict.")):
+        whole |= {"optimizer.momentum": torch.ones(3), "head.weight": torch.ones(2, 2)}
+    torch.save(whole, tmp_path / "net.pt")
+    found = arcface_recogniser(str(tmp_path / "net.pt")).network.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    torch.save({f"{front}{name}": value for front in ("a.", "b.") for name, value in state.items()}, tmp_path / "2.pt")
+    with pytest.raises(InputError, match=r"2\.pt holds several networks \(a, b\)"):
+        arcface_recogniser(str(tmp_path / "2.pt"))
 
 
 def test_faults_are_named(state, tmp_path):

@@ -79,13 +79,14 @@ def described(state, first, stages, image, identity, generation):
     return (torch.tanh(x) + 1) / 2 if generation == 2021 else x
 
 
-CASES = [(variant, generation) for variant in VARIANTS for generation in variant.generations]
+CASES = [(variant, generation, size) for variant in VARIANTS for generation, sizes in variant.sizes.items()
+         for size in sizes]  # fmt: skip
 
 
-@pytest.mark.parametrize(("variant", "generation"), CASES, ids=[f"{v.name} {g}" for v, g in CASES])
-def test_equals_the_description(variant, generation):
+@pytest.mark.parametrize(("variant", "generation", "size"), CASES, ids=[f"{v.name} {g} {s}" for v, g, s in CASES])
+def test_equals_the_description(variant, generation, size):
     state = random_state(variant.width, variant.stages, variant.first)
-    ours = read_generator(state, generation, variant.size, "file")
+    ours = read_generator(state, generation, size, "file")
     image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     image = image if generation == 2021 else (image - 0.45) / 0.225
     identity = F.normalize(torch.randn(2, 512, generator=torch.Generator().manual_seed(2)))
@@ -110,8 +111,10 @@ def state():
     return random_state(64, 3, 1, latent=8)
 
 
-def test_any_module_prefix(state):
-    wrapped = {f"module.module.{name}": value for name, value in state.items()}
+@pytest.mark.parametrize("front", ["module.module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+@pytest.mark.parametrize("inner", ["BottleNeck.", "BottleNeck._orig_mod."])
+def test_any_module_prefix(state, front, inner):
+    wrapped = {f"{front}{name.replace('BottleNeck.', inner)}": value for name, value in state.items()}
     ours = read_generator(wrapped, 2021, 224, "file")
     torch.testing.assert_close(ours.first[1].weight, state["first_layer.1.weight"])
     assert ours.settings["identity_size"] == 8
@@ -129,10 +132,10 @@ def test_faults_are_named(state):
     assert "unknown extra.weight" in complaint(state | {"extra.weight": torch.ones(1)})
     assert "down2.0.bias is [3] and must be [256]" in complaint(state | {"down2.0.bias": torch.ones(3)})
     assert "not finite" in complaint(state | {"down2.0.bias": torch.full((256,), torch.nan)})
-    assert "holds the 224 net, for size=224" in complaint(state, size=512)
+    assert "holds the 224 net, for generation=2021 with size=224 or generation=2022" in complaint(state, size=512)
     assert "2021 or 2022" in complaint(state, generation=2023)
     assert "224 or 512" in complaint(state, size=256)
     assert "no public SimSwap generator: it holds conv1.weight" in complaint({"conv1.weight": torch.ones(1)})
     deep = {"first_layer.1.weight": torch.ones(64, 3, 7, 7)} | {f"down{k}.0.bias": torch.ones(1) for k in (1, 2, 3, 4)}
-    assert "holds the Gdeep, for size=512 and generation=2022" in complaint(deep, generation=2021, size=512)
+    assert "holds the Gdeep, for generation=2022 with size=224|512" in complaint(deep, generation=2021, size=512)
     assert "none of the public generators" in complaint({"first_layer.1.weight": torch.ones(48, 3, 7, 7)})

@@ -11,7 +11,7 @@ from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.models.pickled import read_pickled_module
 from simswap.models.recognition import Recogniser
-from simswap.models.state_dicts import count_blocks, fitted, without_prefix
+from simswap.models.state_dicts import count_blocks, fitted, network_in
 
 INPUT_SIZE = 112
 EMBEDDING_SIZE = 512
@@ -87,7 +87,7 @@ def arcface_recogniser(path: str) -> Recogniser:
     Raises InputError for a file that is missing, hostile or of another form; its keys are named.
     """
     file = Path(path).expanduser()
-    state = without_prefix(read_pickled_module(file))
+    state = network_in(read_pickled_module(file), "layer1.0.conv1.weight", str(file))
     blocks = count_blocks(state, len(WIDTHS))
     if 0 in blocks:
         raise InputError(f"{file}: is no ArcFace network of the public form: layer1 to layer4 have {blocks} blocks")

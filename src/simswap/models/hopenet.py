@@ -14,6 +14,7 @@ from simswap.errors import InputError
 from simswap.faces.face_box import FaceBoxes
 from simswap.files import NOT_A_PICKLE, sha256_of
 from simswap.models.pose import PoseEstimator
+from simswap.models.state_dicts import without_prefix
 from simswap.models.torch_files import load_data
 from simswap.stand_ins import refuse_stand_in
 
@@ -119,7 +120,8 @@ def load_weights(network: nn.Module, file: Path) -> None:
         raise InputError(f"{file}: cannot be read as weights ({reason}); give Hopenet's state dict") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{file}: holds no state dict (names and tensors); give Hopenet's weights")
-    state = {str(name): value for name, value in state.items() if not str(name).startswith(UNUSED)}
+    named = without_prefix({str(name): value for name, value in state.items()})
+    state = {name: value for name, value in named.items() if not name.startswith(UNUSED)}
     own = network.state_dict()
     faults = {
         "lacks": [n for n in own if n not in state and not n.endswith("num_batches_tracked")],

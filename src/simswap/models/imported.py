@@ -17,20 +17,21 @@ from simswap.models.state_dicts import check_fit, without_prefix
 
 @dataclass(frozen=True)
 class Variant:
-    """A public net: `width` after the first convolution, `stages`, the number of its `first` stage, picture `size`."""
+    """A public net: `width` after the first convolution, `stages`, the number of its `first` stage, and the picture
+    sizes that each generation's trainer makes it for. The net itself goes with any size that its stages can halve."""
 
     name: str
     width: int
     stages: int
     first: int
-    size: int
-    generations: tuple[int, ...]
+    sizes: Mapping[int, tuple[int, ...]]
 
 
+# The trainer of 2022 takes its size and Gdeep as two settings, so all four pairs of these are made.
 VARIANTS = (
-    Variant("224 net", 64, 3, 1, 224, (2021, 2022)),
-    Variant("512 net", 32, 4, 0, 512, (2021, 2022)),
-    Variant("Gdeep", 64, 4, 1, 512, (2022,)),
+    Variant("224 net", 64, 3, 1, {2021: (224,), 2022: (224, 512)}),
+    Variant("512 net", 32, 4, 0, {2021: (512,), 2022: (512,)}),
+    Variant("Gdeep", 64, 4, 1, {2022: (224, 512)}),
 )
 
 
@@ -52,9 +53,9 @@ TEMPLATES = {224: "simswap", 512: "ffhq"}
 def read_generator(state: Mapping[str, Tensor], generation: int, size: int, where: str) -> Generator:
     """A generator in eval mode with a public file's weights.
 
-    state: the file's keys and tensors; any (repeated) ``module.`` in front of them is taken off. where: the file's
-    name, for complaints. Raises InputError for a generation or size that is not public, weights of another net, and
-    every key that is missing, too many or of another shape, by name.
+    state: the file's keys and tensors; prefixes that parallel training and torch.compile leave are taken off. where:
+    the file's name, for complaints. Raises InputError for a generation or size that is not public, weights of another
+    net, and every key that is missing, too many or of another shape, by name.
     """
     if generation not in GENERATIONS:
         raise InputError(f"generation={generation}: the public weights are of {' or '.join(map(str, GENERATIONS))}")
@@ -62,10 +63,11 @@ def read_generator(state: Mapping[str, Tensor], generation: int, size: int, wher
         raise InputError(f"size={size}: the public weights are for {' or '.join(map(str, TEMPLATES))} px")
     plain = without_prefix(state)
     variant = _variant(plain, where)
-    if variant.size != size or generation not in variant.generations:
-        years = " or ".join(map(str, variant.generations))
-        raise InputError(f"{where} holds the {variant.name}, for size={variant.size} and generation={years}; not for "
-                         f"size={size} and generation={generation}")
+    if size not in variant.sizes.get(generation, ()):
+        made_for = " or ".join(f"generation={year} with size={'|'.join(map(str, sizes))}"
+                               for year, sizes in variant.sizes.items())  # fmt: skip
+        raise InputError(f"{where} holds the {variant.name}, for {made_for}; not for generation={generation} and "
+                         f"size={size}")
     style = plain.get("BottleNeck.0.style1.linear.weight")
     if style is None or style.ndim != 2:
         raise InputError(f"{where}: BottleNeck.0.style1.linear.weight is missing or no matrix")

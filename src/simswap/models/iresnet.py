@@ -12,7 +12,7 @@ from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.models.pickled import read_pickled_module
 from simswap.models.recognition import Recogniser
-from simswap.models.state_dicts import count_blocks, fitted, without_prefix
+from simswap.models.state_dicts import count_blocks, fitted, network_in
 
 INPUT_SIZE = 112
 EMBEDDING_SIZE = 512
@@ -76,7 +76,7 @@ def iresnet_recogniser(path: str) -> Recogniser:
     Raises InputError for a file that is missing, hostile or of another form; its keys are named.
     """
     file = Path(path).expanduser()
-    state = without_prefix(read_pickled_module(file))
+    state = network_in(read_pickled_module(file), "layer1.0.conv1.weight", str(file))
     blocks = count_blocks(state, len(WIDTHS))
     if blocks not in DEPTHS:
         depths = ", ".join(f"iresnet{depth}" for depth in DEPTHS.values())

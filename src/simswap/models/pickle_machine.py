@@ -28,6 +28,17 @@ class Record:
         pass
 
 
+class Unkept:
+    """Stands for what a training leaves beside its network (an optimizer, its state, a figure): nothing of it is kept,
+    so its keys need not be plain."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+
 def refuse(reason: str) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(reason)
 
@@ -61,6 +72,7 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
 
     steps = 0
     stack: list[Any]
+    metastack: list[list[Any]]
     dispatch: ClassVar[dict[int, Callable[..., None]]]
 
     def spend(self, steps: int) -> None:
@@ -69,10 +81,12 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
             raise refuse(f"it asks for more than {MOST_STEPS} steps, which no file of weights does")
 
     def before_items(self) -> None:
-        check_keys(self.stack[::2])
+        if not (self.metastack and self.metastack[-1] and type(self.metastack[-1][-1]) is Unkept):
+            check_keys(self.stack[::2])
 
     def before_item(self) -> None:
-        check_keys(self.stack[-2:-1])
+        if type(self.stack[-3]) is not Unkept:
+            check_keys(self.stack[-2:-1])
 
     def before_members(self) -> None:
         check_keys(self.stack)
@@ -87,6 +101,8 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         """Attributes of a record; nothing of it is called, whatever its attributes are named."""
         state = self.stack.pop()
         made = self.stack[-1]
+        if type(made) is Unkept:
+            return
         if type(made) not in (Record, OrderedDict) or not isinstance(state, dict):
             raise refuse("it sets attributes of something that is no network")
         if type(made) is OrderedDict and set(state) - {"_metadata"}:  # others would stand before its methods

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from simswap.errors import InputError
-from simswap.models.pickle_machine import Machine, Record, plain_ordered, plain_set, refuse
+from simswap.models.pickle_machine import Machine, Record, Unkept, plain_ordered, plain_set, refuse
 from simswap.stand_ins import refuse_stand_in
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -26,7 +26,9 @@ _DTYPES = {
     "LongStorage": torch.int64, "IntStorage": torch.int32, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }  # fmt: skip
 MOST_NODES, MOST_AXES, LONGEST_NAME = 200_000, 8, 1000
-_NETWORK_CLASSES = ("torch.nn.modules.", "models.")
+_NETWORK_CLASSES = ("torch.nn.modules.", "torch.nn.parallel.", "models.")
+# What trainings save beside the network: ArcFace's of 2021 has its optimizer, epoch and accuracy in the file.
+_LEFTOVERS = ("torch.optim.", "optimizer.")
 
 
 class _Storage(NamedTuple):
@@ -61,6 +63,14 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch.nn.backends.thnn", "_get_thnn_function_backend"): Record,
     ("builtins", "set"): plain_set,
     ("__builtin__", "set"): plain_set,
+    ("torch", "device"): Unkept,
+    ("collections", "defaultdict"): Unkept,
+    ("builtins", "dict"): Unkept,
+    ("__builtin__", "dict"): Unkept,
+    ("numpy", "dtype"): Unkept,
+    ("numpy.core.multiarray", "scalar"): Unkept,
+    ("numpy._core.multiarray", "scalar"): Unkept,
+    ("_codecs", "encode"): Unkept,
 }
 
 
@@ -72,8 +82,10 @@ class _Reader(Machine):
             return _ALLOWED[module, name]
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
-        if module.startswith(_NETWORK_CLASSES):
+        if f"{module}.".startswith(_NETWORK_CLASSES):
             return Record
+        if f"{module}.".startswith(_LEFTOVERS):
+            return Unkept
         raise refuse(f"it asks for {module}.{name}, which no file of weights needs")
 
     def persistent_load(self, saved: Any) -> Any:

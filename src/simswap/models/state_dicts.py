@@ -10,8 +10,27 @@ from simswap.errors import InputError
 
 
 def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same with any (repeated) ``module.`` in front of the names taken off."""
-    return {re.sub(r"^(module\.)+", "", name): value for name, value in state.items()}
+    """The same without any (repeated) ``module.`` in front of the names and torch.compile's ``_orig_mod.`` anywhere."""
+    plain = {re.sub(r"(^|\.)(_orig_mod\.)+", r"\1", name): value for name, value in state.items()}
+    return {re.sub(r"^(module\.)+", "", name): value for name, value in plain.items()}
+
+
+def network_in(state: Mapping[str, Tensor], known: str, where: str) -> dict[str, Tensor]:
+    """The weights of the one network in a file that may hold more, as a training saves it: ``{"model": …, …}``.
+
+    known: a key that the network has; what stands before it in the file stands before all its keys, and is taken off,
+    and so are prefixes as `without_prefix` takes them. A file without the key is given back whole.
+    Raises InputError where several networks have it; they are named.
+    """
+    plain = without_prefix(state)
+    fronts = [name.removesuffix(known) for name in plain if name == known or name.endswith(f".{known}")]
+    if known in plain or not fronts:
+        return plain
+    if len(fronts) > 1:
+        raise InputError(f"{where} holds several networks ({', '.join(front.rstrip('.') for front in fronts)}); save "
+                         "the one that is meant to a file of its own")
+    return without_prefix({name.removeprefix(fronts[0]): value for name, value in plain.items()
+                           if name.startswith(fronts[0])})  # fmt: skip
 
 
 def count_blocks(state: Mapping[str, Tensor], layers: int) -> tuple[int, ...]:
