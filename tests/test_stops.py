@@ -180,3 +180,16 @@ def test_last_words_given_before_a_watch_outlive_it():
             assert stops._state.last_words == [*before, str]
         assert stops._state.last_words == [*before, str]
     assert stops._state.last_words == before
+
+
+def test_one_signal_is_no_second_one_whoever_hears_of_it_first(monkeypatch):
+    state = stops._State(os.getpid())
+    monkeypatch.setattr(stops, "_state", state)
+    stops.heard()  # the handler, and much later the thread
+    stops._note(1e9)
+    stops.heard()  # and the handler, much later still
+    assert len(state.asked) == 1
+    stops._note(1e9 + 0.9 * stops.AGAIN_SECONDS)
+    assert len(state.asked) == 1
+    stops._note(1e9 + 1.1 * stops.AGAIN_SECONDS)
+    assert len(state.asked) == 2

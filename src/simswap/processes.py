@@ -124,6 +124,7 @@ def _is_halted(pid: int) -> bool:
 @contextmanager
 def _signals_passed_on(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
     def pass_on(number: int, frame: FrameType | None) -> None:
+        stops.heard()
         for process in processes:
             if process.poll() is None:
                 process.send_signal(number)

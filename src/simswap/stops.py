@@ -50,6 +50,7 @@ class _State:
         self.saving = 0
         self.interruptible = False
         self.asked: list[float] = []  # when: the first signal, and a second one
+        self.first_heard: float | None = None  # by the thread
         self.watched_by = watched_by  # the process whose thread watches
 
 
@@ -105,6 +106,12 @@ def interruptible() -> Iterator[None]:
         _state.interruptible = False
 
 
+def heard() -> None:
+    """Called first by each handler: the thread may hear of its signal only later."""
+    if _state.watched_by == os.getpid() and not _state.asked:
+        _state.asked = [time.monotonic()]
+
+
 def end_wait() -> None:
     """Called by a signal's handler: ends a wait that may be ended."""
     if _state.interruptible:
@@ -114,6 +121,7 @@ def end_wait() -> None:
 
 def stop_now(number: int, frame: FrameType | None) -> None:
     """A handler: ends what the process is about, as Ctrl-C does."""
+    heard()
     raise KeyboardInterrupt
 
 
@@ -183,7 +191,11 @@ def _watch(signals: socket.socket) -> None:
 
 
 def _note(now: float) -> None:
-    if not _state.asked or (len(_state.asked) == 1 and now - _state.asked[0] > AGAIN_SECONDS):
+    """The thread has heard a signal; the handler of the first one may have run before, or run much later."""
+    if _state.first_heard is None:
+        _state.first_heard = now
+        _state.asked = _state.asked or [now]
+    elif len(_state.asked) == 1 and now - _state.first_heard > AGAIN_SECONDS:
         _state.asked.append(now)
 
 

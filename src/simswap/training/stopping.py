@@ -79,14 +79,17 @@ class OrderlyStop(L.Callback):
         if self.signal:
             # Not should_stop, which would log and validate where an uninterrupted run does not.
             trainer.fit_loop.epoch_loop.max_steps = trainer.global_step
-            self._validation_due = trainer.enable_validation and trainer.global_step % trainer.val_check_batch == 0
+            every = trainer.val_check_batch
+            due = isinstance(every, int) and trainer.global_step % every == 0
+            self._validation_due = trainer.enable_validation and due
             trainer.limit_val_batches = 0
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         # Asked as often on every rank: one of them may have a batch more.
-        if batch_idx < pl_module.validation.common_batches:  # type: ignore[union-attr]
+        validation: Any = pl_module.validation
+        if batch_idx < validation.common_batches:
             self.signal = self._agreed(trainer, pl_module)
             if self.signal:
                 self._validation_due = True
@@ -116,6 +119,7 @@ class OrderlyStop(L.Callback):
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a loader's worker, forked with this handler: the trainer ends it
+        stops.heard()
         again = self._asked and time.monotonic() - self._asked_at > stops.AGAIN_SECONDS
         if not self._asked:
             self._asked, self._asked_at = number, time.monotonic()
