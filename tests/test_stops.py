@@ -183,7 +183,8 @@ def test_last_words_given_before_a_watch_outlive_it():
 
 
 def test_one_signal_is_no_second_one_whoever_hears_of_it_first(monkeypatch):
-    state = stops._State(os.getpid())
+    state = stops._State()
+    state.begin(os.getpid())
     monkeypatch.setattr(stops, "_state", state)
     stops.heard()  # the handler, and much later the thread
     stops._note(1e9)
