@@ -267,8 +267,11 @@ def test_missing_and_broken_files_are_one_line(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         OnnxGraph(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(InputError, match=r"text\.onnx: cannot be read as an ONNX network"):
+    with pytest.raises(InputError, match=r"text\.onnx is a text file .no network., not an ONNX"):
         OnnxGraph(tmp_path / "text.onnx")
+    (tmp_path / "cut.onnx").write_bytes(small_network(tmp_path).read_bytes()[:100])
+    with pytest.raises(InputError, match=r"cut\.onnx: cannot be read as an ONNX network"):
+        OnnxGraph(tmp_path / "cut.onnx")
 
 
 @pytest.mark.real
