@@ -137,7 +137,8 @@ def test_a_second_sweep_into_a_folder_is_refused_while_the_first_lives(sweep, tm
 
 def test_a_swept_name_is_a_folder_of_its_own_in_the_same_sweep(tmp_path, door, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert door(main, "-m", "name=a,b", "seed=1,2")[0] == 0
+    code, _, errors = door(main, "-m", "name=a,b", "seed=1,2")
+    assert code == 0, errors
     (sweep,) = (path.name for path in (tmp_path / "outputs" / "a").iterdir())
     for name, jobs in {"a": ["0", "1"], "b": ["2", "3"]}.items():
         folder = tmp_path / "outputs" / name / sweep

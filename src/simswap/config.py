@@ -23,6 +23,7 @@ from simswap.errors import InputError, JobFailed
 from simswap.folders import TRAINING, let_go, register_resolvers
 from simswap.jobs import failed_jobs, noted, survive
 from simswap.processes import run_handed_over
+from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
 from simswap.settings.check import check
 from simswap.settings.paths import read_arguments, with_home
 from simswap.settings.records import check_folder
@@ -69,7 +70,8 @@ def front_door(
             _leave_the_log_to_the_first_rank()
 
         def checked(cfg: DictConfig) -> Any:
-            check_all(cfg, reference_for(config_name))
+            search = search_override(search_folders(HydraConfig.get().overrides.hydra)[0])
+            check_all(cfg, reference_for(config_name, search))
             with_home(cfg)
             return job(cfg)
 
@@ -156,17 +158,17 @@ def _check_before_start(
     sweep's jobs are checked each when it starts, here only what Hydra itself would run for them.
     """
     arguments = get_args_parser().parse_args()
+    searched, overrides = search_folders(arguments.overrides)
     own = [Path(folder) for folder in (arguments.config_dir, arguments.config_path) if folder]
-    for folder in own:
+    for folder in [*own, *searched]:
         check_folder(folder)
     if arguments.config_path or arguments.config_name or arguments.help or arguments.hydra_help or arguments.cfg or \
             arguments.info or arguments.shell_completion:  # fmt: skip
         return  # it shows something, or each job is checked when it starts
-    overrides, search = list(arguments.overrides), []
-    if arguments.config_dir:
-        search = [f"hydra.searchpath=[{hydra_quoted(f'file://{own[0].resolve()}')}]"]
+    search, swept = search_override([*own, *searched]), []
     if arguments.multirun:
         parsed = OverridesParser.create().parse_overrides(overrides)
+        swept = [one.key_or_group.replace("/", ".") for one in parsed if one.is_sweep_override()]
         overrides = [text for text, one in zip(overrides, parsed, strict=True) if not one.is_sweep_override()]
     with hydra.initialize_config_dir(CONF_DIR, version_base="1.3"):
         try:
@@ -174,6 +176,8 @@ def _check_before_start(
         except (HydraException, OmegaConfBaseException):
             return  # Hydra will say what is wrong
         check_targets({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+        refuse_gaps(cfg, [*swept, *(OmegaConf.select(cfg, "hydra.sweeper.params") or {})])
+        sys.argv[1:] = [*sys.argv[1:], *home_of_folders(cfg)]
         if arguments.multirun or cfg.hydra.mode == RunMode.MULTIRUN:
             if further_check is not None:
                 further_check(cfg)

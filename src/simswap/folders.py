@@ -138,9 +138,10 @@ def new_folder(folder: Path) -> Path:
 def evaluation_folder(checkpoint: str | None, out: str | None) -> str:
     """Where an evaluation goes: ``out``, else the run folder of the checkpoint, else the checkpoint's own folder;
     without a checkpoint a new folder ``outputs/evaluation/<time>``."""
+    out = os.path.expanduser(out) if out else out
     if checkpoint is None:
         return out or run_folder(None, "evaluation")
-    folder = Path(checkpoint).parent
+    folder = Path(checkpoint).expanduser().parent
     folder = folder.parent if folder.name == "checkpoints" else folder
     return out or str(folder if folder.is_dir() else Path.cwd())  # Hydra would make the folder of a mistyped path
 

@@ -66,7 +66,7 @@ def test_every_path_of_conf_is_known_as_one(keys):
     found = {path for _, _, path, value, _ in keys
              if path.rsplit(".")[-1] in words and (value is None or isinstance(value, str))}  # fmt: skip
     assert found - PATHS == set()
-    assert PATHS - {path for _, _, path, _, _ in keys} == {"hydra.run.dir", "hydra.sweep.dir"}
+    assert PATHS - {path for _, _, path, _, _ in keys} == {"hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath"}
     assert LISTS <= PATHS
 
 

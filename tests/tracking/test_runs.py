@@ -8,7 +8,7 @@ import pytest
 from simswap.errors import InputError
 from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_csv import MetricsCsvLogger
-from simswap.tracking.runs import read_config, read_evaluation, read_metrics
+from simswap.tracking.runs import find_runs, read_config, read_evaluation, read_metrics
 
 
 def test_what_was_written_is_read(tmp_path):
@@ -71,3 +71,13 @@ def test_what_is_something_else_is_one_line(tmp_path, file, content, read):
     with pytest.raises(InputError, match=file) as caught:
         read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_whose_name_holds_a_globs_signs_is_meant_as_it_stands(tmp_path):
+    for name in ("a [1]/x", "a 1/x", "b*/[z]/y"):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra" / "config.yaml").write_text("name: x\n")
+    found = {given: [str(run.relative_to(tmp_path)) for run, _ in find_runs(str(tmp_path / given))]
+             for given in ("a [1]/x", "a [1]", "a [1]/*", "a [12]/x", "b*/[z]/y", "b*/[z]/*", "a*/x")}  # fmt: skip
+    assert found == {"a [1]/x": ["a [1]/x"], "a [1]": ["a [1]/x"], "a [1]/*": ["a [1]/x"], "a [12]/x": ["a 1/x"],
+                     "b*/[z]/y": ["b*/[z]/y"], "b*/[z]/*": ["b*/[z]/y"], "a*/x": ["a 1/x", "a [1]/x"]}  # fmt: skip

@@ -16,11 +16,11 @@ PATHS = frozenset({
     "target", "only", "mapping", "weights", "resume", "start_from", "runs",
     "data.root", "data.embeddings", "recognition.path", "judge.path", "pose.path", "pose.pack", "fid.path",
     "detector.pack", "protocol.root", "protocol.pairs", "protocol.landmarks", "protocol.gallery", "protocol.swaps",
-    "protocol.cache", "sweep.resume", "hydra.run.dir", "hydra.sweep.dir",
+    "protocol.cache", "sweep.resume", "hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath",
 })  # fmt: skip
 """Keys whose value is a path. A new one in conf/ needs its name here: a test looks for it."""
 
-LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks", "protocol.swaps"})
+LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks", "protocol.swaps", "hydra.searchpath"})
 """Those that also take several, as ``[a,b]``."""
 
 NUMBERS_TOO = frozenset({"protocol.pairs"})
@@ -125,7 +125,7 @@ def escape_tree(tree: Any) -> Any:
 
 def with_home(cfg: DictConfig) -> None:
     """Replace ``~`` at the start of the config's paths by the home folder, those from YAML files too."""
-    for key in PATHS - {"hydra.run.dir", "hydra.sweep.dir"}:
+    for key in [key for key in PATHS if not key.startswith("hydra.")]:  # of those simswap.settings.before takes care
         _replace(cfg, key, os.path.expanduser)
 
 

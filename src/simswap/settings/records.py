@@ -41,7 +41,10 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder of YAML files")
     for file in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()):
-        _plain(file, OF_FILES, of_group=True)
+        hydra = _plain(file, OF_FILES, of_group=True).get("hydra")
+        if isinstance(hydra, dict) and "searchpath" in hydra:
+            raise InputError(f"{file} names further folders to search; name them on the command line, as in "
+                             "hydra.searchpath=['mine']")
 
 
 def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False) -> dict[str, Any]:

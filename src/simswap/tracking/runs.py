@@ -39,17 +39,24 @@ def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
     found: dict[Path, tuple[Path, bool]] = {}
     for text in [given] if isinstance(given, str) else given:
         pattern = os.path.expanduser(str(text))
-        places = sorted(glob.glob(pattern), key=natural_key) if glob.has_magic(pattern) else [pattern]
-        one = not glob.has_magic(pattern)
+        one = os.path.lexists(pattern) or not glob.has_magic(pattern)
+        places = [pattern] if one else sorted(glob.glob(_pattern(pattern)), key=natural_key)
         runs = [(run, one and run == Path(place)) for place in places for run in _runs_below(Path(place))]
         if not runs:
-            what = "matches no run" if glob.has_magic(pattern) else "is no run and holds none" \
+            what = "matches no run" if not one else "is no run and holds none" \
                 if Path(pattern).exists() else "is not there"
             raise InputError(f"runs: {text} {what}; give folders of runs as in outputs/demo/<time> or outputs/demo")
         for run, named in runs:
             first, before = found.get(run.resolve(), (run, False))
             found[run.resolve()] = first, before or named
     return list(found.values())
+
+
+def _pattern(text: str) -> str:
+    """A glob in which folders that exist under the very name that was typed, as ``a [1]``, stand for themselves."""
+    path = Path(text)
+    known = next((above for above in path.parents if above.exists()), Path())
+    return os.path.join(glob.escape(str(known)), path.relative_to(known))
 
 
 def _runs_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
