@@ -144,7 +144,7 @@ def test_bad_checkpoints_are_named_in_one_line(run, crops, tmp_path, door):
     bad.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     assert "is a zip or torch file that is cut off, not a checkpoint" in complaint()
     bad.write_text("not a checkpoint at all")
-    assert "is no checkpoint, or is cut off" in complaint()
+    assert "is a text file (not a checkpoint at all), not a checkpoint" in complaint()
     torch.save({"state_dict": {}}, bad)
     assert "does not describe itself" in complaint()
     change(last, bad, lambda c: c[KEY]["recogniser"].update(sha256="0" * 64))

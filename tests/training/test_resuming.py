@@ -189,7 +189,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(whole, copy, tmp_path):
     last = copy / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:-1000])
     assert finish([f"resume={copy}"], output) == 0
-    assert f"passed over: {last} is no checkpoint, or is cut off" in output.read_text()
+    assert f"passed over: {last} is a zip or torch file that is cut off" in output.read_text()
     assert differences(content_of(whole), content_of(copy)) == []
 
 
