@@ -1,6 +1,7 @@
 """Why a test may be skipped where nothing may be missing (``pytest --all-there``, as .ci/run has it)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ class AllThere:
         if self.found:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.found:
             terminalreporter.section("skipped for a reason that is not allowed here", red=True, bold=True)
             for line in self.found:
