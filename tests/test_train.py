@@ -182,7 +182,7 @@ def one_line(errors: str) -> str:
         (["+trainer.max_step=3"], "did you mean max_steps?"),
         (["data.fractions={train: 0.98, val: 0.01, test: 0.01}"], "person(s)"),
         (["optimizer.schedule=cosine"], "optimizer.total_iterations"),
-        (["resume=nowhere"], "nowhere/.hydra/config.yaml; give a run's folder"),
+        (["resume=nowhere"], "resume=nowhere: there is no such folder; give a run's folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, crops, tmp_path, door, monkeypatch):

@@ -220,7 +220,7 @@ def test_bad_videos_are_counted_and_listed(videos, tmp_path, door):
     assert content["protocol"]["pairs"] == 5  # three frames of 000 and two of 001
     assert content["protocol"]["recogniser"] is None
     assert content["results"]["Rendered"]["missed_results"] == 3
-    assert "Rendered: 3 of 5 pairs have none that can be read" in text
+    assert "Rendered: 3 of 5 pairs have no usable result" in text
     assert "no checkpoint of ours" in text
 
 
