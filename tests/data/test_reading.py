@@ -64,6 +64,14 @@ def test_transparent_pixels_are_white():
     np.testing.assert_array_equal(decode_image(_bytes(palette, "PNG"))[0, 0], [200, 0, 0])
 
 
+def test_lab_is_not_transparent(monkeypatch):
+    """Its second band is called A, and is a color."""
+    monkeypatch.setattr(Image, "alpha_composite", lambda *_: pytest.fail("laid on white"))
+    lab = Image.new("LAB", (20, 20), (128, 158, 118))
+    pixels = decode_image(_bytes(lab, "TIFF"))
+    np.testing.assert_allclose(pixels[0, 0], [162, 99, 137], atol=2)
+
+
 def test_orientation_is_applied_once():
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned a quarter clockwise: the stored left edge is the top

@@ -155,7 +155,7 @@ def _convert(image: Image.Image) -> Pixels:
             raise UnreadableImage("32-bit pixels, whose range is not known")
         grey = ((values + 128) // 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if image.has_transparency_data:  # not by the bands' names: of Lab one is called A
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, _WHITE), opaque)
     return np.array(image.convert("RGB"), dtype=np.uint8)
