@@ -10,6 +10,7 @@ from simswap.data.gallery import ProtocolPairs, choose_pairs
 from simswap.errors import InputError
 from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, PreparedFaces, Ruler, Swapper
 from simswap.metrics.intervals import mean_interval, share_interval
+from simswap.metrics.reconstruction import PairsReconstruction
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.sampling import grid_rows, unseen_grid
@@ -130,9 +131,45 @@ def test_a_target_counts_once_in_self_reconstruction(ruler, data):
     persons = data.manifest.person[targets]
     assert figure[:3] == pytest.approx(mean_interval(each.numpy(), persons, persons), rel=1e-5)
     assert whole.means(distributed=False)["self_reconstruction"] == pytest.approx(each.mean().item(), rel=1e-5)
-    counted = [part.self_reconstruction.values("l1") for part in parts]
-    assert sum(int((~values.isnan()).sum()) for values in counted) == len(targets)
-    assert torch.cat(counted).double().nanmean() == pytest.approx(each.mean().item(), rel=1e-5)
+    gathered = ruler.new_measurement().self_reconstruction
+    for part in parts[::-1]:
+        gathered.update(**{name: part.self_reconstruction.values(name) for name in gathered.columns})
+    assert gathered.compute()["l1"] == pytest.approx(each.mean().item(), rel=1e-5)
+
+
+def test_a_target_whose_first_pair_is_missed_counts_at_its_next():
+    targets = np.array([7, 7, 3, 7, 3, 9])
+    metric = PairsReconstruction(targets)
+    values = torch.tensor([0.7, 0.4, 0.7, 0.4])  # of pairs 3, 2, 1, 4: pair 0, and 9's only one, are missed
+    metric.update(l1=values, psnr=10 * values, ssim=values, place=torch.tensor([3, 2, 1, 4]))
+    nan = float("nan")
+    assert metric.in_pairs("l1").tolist() == pytest.approx([nan, 0.7, 0.4, nan, nan, nan], nan_ok=True)
+    chosen = np.array([True, False, False, True, True, True])
+    assert metric.in_pairs("psnr", chosen).tolist() == pytest.approx([nan, nan, nan, 7, 4, nan], nan_ok=True)
+    assert metric.compute()["l1"].item() == pytest.approx(0.55)
+
+
+def test_missed_pairs_take_no_target_from_the_self_reconstruction(ruler, data):
+    targets, first = np.unique(ruler.pairs.target, return_index=True)
+    again = next(t for t in targets if (ruler.pairs.target == t).sum() > 1)
+    missed = first[targets == again][0]
+
+    def swap(target, source):
+        lost = (source.images == faces.images).flatten(1).all(1) & (target.images == onto.images).flatten(1).all(1)
+        return Faces((0.5 * target.images).masked_fill(lost.view(-1, 1, 1, 1), torch.nan), target.view)
+
+    faces, onto = (ruler.faces.load(rows[[missed]], torch.device("cpu"))
+                   for rows in (ruler.pairs.source, ruler.pairs.target))  # fmt: skip
+    measured = ruler.measure(Swapper("now and then", "other", swap))
+    each = 0.5 * (data.load(targets).float() / 255).mean(dim=(1, 2, 3)).double()
+    figure = measured.figures()["self_reconstruction_l1"]
+    assert measured.missed_results == 1
+    assert (figure.n, figure.value) == (len(targets), pytest.approx(each.mean().item(), rel=1e-5))
+    second = np.flatnonzero(ruler.pairs.target == again)
+    place = targets.tolist().index(again)
+    assert measured.samples()["self_reconstruction_l1"][second[1]].item() == pytest.approx(each[place].item(), rel=1e-5)
+    slice_of_it = np.isin(np.arange(20), second[1:])
+    assert measured.figures(slice_of_it)["self_reconstruction_l1"].n == 1
 
 
 def test_the_grid_shows_other_persons_as_sources(data):

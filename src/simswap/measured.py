@@ -14,7 +14,7 @@ from simswap.metrics.intervals import ONE_A_TARGET, figure_interval
 from simswap.metrics.landmark_error import LandmarkError
 from simswap.metrics.per_sample import PerSampleMetric
 from simswap.metrics.pose_error import PoseError
-from simswap.metrics.reconstruction import SelfReconstruction
+from simswap.metrics.reconstruction import PairsReconstruction
 from simswap.metrics.retrieval import IdentityRetrieval
 from simswap.metrics.similarity import IdentitySimilarity
 from simswap.metrics.temporal_jitter import TemporalJitter
@@ -52,13 +52,9 @@ class Measured:
         self.to_source, self.to_target, self.to_identity = (IdentitySimilarity().to(device) for _ in range(3))
         self.pose_error, self.landmark_error = PoseError().to(device), LandmarkError().to(device)
         self.gaze_error, self.jitter = GazeError().to(device), TemporalJitter().to(device)
-        self.self_reconstruction = SelfReconstruction().to(device)
+        self.self_reconstruction = PairsReconstruction(pairs.target).to(device)
         self.distance = FeatureDistance(gallery["features"].shape[1]).to(device) if "features" in gallery else None
         self._places: list[Tensor] = []
-        _, first = np.unique(pairs.target, return_index=True)
-        repeated = np.ones(len(pairs.target), dtype=bool)
-        repeated[first] = False
-        self._repeated = torch.from_numpy(repeated).to(device)  # bool [pairs]: an earlier pair has the same target
         #: of the pairs that were measured here, how many had no usable result; for those who measure a share
         self.unusable = 0
 
@@ -82,10 +78,7 @@ class Measured:
         if "gaze" in results and self._gaze is not None:
             self.gaze_error.update(results["gaze"], self._gaze[target_rows])
         if "l1" in results:
-            # A target swapped with itself gives the same whatever the pair's source is: it counts once.
-            repeated = self._repeated[results["place"]]
-            self.self_reconstruction.append(
-                **{name: results[name].masked_fill(repeated, torch.nan) for name in ("l1", "psnr", "ssim")})
+            self.self_reconstruction.update(**{name: results[name] for name in self.self_reconstruction.columns})
         if "poses" in results:
             self.jitter.update(results["poses"], results["embeddings"])
         if self.distance is not None:
@@ -94,15 +87,18 @@ class Measured:
             self.distance.update(made[known], real=False)
             self.distance.update(real[known], real=True)
 
-    def samples(self) -> dict[str, Tensor]:
+    def samples(self, chosen: np.ndarray | None = None) -> dict[str, Tensor]:
         """Every figure's value per pair, float [n], NaN where it is not defined; a figure that nothing measured is
-        left out (the five of every table are always there)."""
+        left out (the five of every table are always there).
+
+        chosen: bool [n], the pairs among which each target's self-reconstruction counts once; None for all.
+        """
+        again = {f"self_reconstruction_{column}": self.self_reconstruction.in_pairs(column, chosen)
+                 for column in self.self_reconstruction.kept}
         optional = {
             "identity_loss": (self.to_identity, "cosine"),
             "landmark_error": (self.landmark_error, "error"),
             "gaze_error_deg": (self.gaze_error, "gaze"),
-            "self_reconstruction_psnr": (self.self_reconstruction, "psnr"),
-            "self_reconstruction_ssim": (self.self_reconstruction, "ssim"),
             "jitter_pose_deg": (self.jitter, "pose"),
             "jitter_identity": (self.jitter, "identity"),
         }
@@ -114,12 +110,13 @@ class Measured:
             "target_similarity": self.to_target.values("cosine"),
             "pose_error_deg": self.pose_error.values("pose"),
             **{f"{axis}_error_deg": self.pose_error.values(axis) for axis in ("yaw", "pitch", "roll", "geodesic")},
-            "self_reconstruction_l1": self.self_reconstruction.values("l1"),
         }
         there = {name: metric.values(column) for name, (metric, column) in optional.items() if _has(metric, column)}
         if "identity_loss" in there:
             there["identity_loss"] = 1 - there["identity_loss"]
-        return {name: self._in_order(values) for name, values in (always | there).items()}
+        there = {name: self._in_order(values) for name, values in (always | there).items()}
+        return there | {name: values for name, values in again.items()
+                        if name == "self_reconstruction_l1" or not bool(values.isnan().all())}
 
     def _in_order(self, values: Tensor) -> Tensor:
         whole = values.new_full((len(self._pairs.target),), torch.nan)
@@ -133,7 +130,7 @@ class Measured:
         mask = np.ones(len(self._pairs.target), dtype=bool) if chosen is None else chosen
         sources, targets = person[self._pairs.source[mask]], person[self._pairs.target[mask]]
         found = {}
-        for name, values in self.samples().items():
+        for name, values in self.samples(mask).items():
             sample = values.cpu().numpy()[mask]
             with_whom = targets if name in ONE_A_TARGET else sources  # a target swapped with itself
             n = int((~np.isnan(sample)).sum())

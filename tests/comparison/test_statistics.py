@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from simswap.comparison.pairs import _at_first_pair
 from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front, spread
 
 
@@ -84,3 +85,10 @@ def test_the_front_by_hand():
     assert pareto_front(cost, gain) == [0, 1, 3]
     assert pareto_front([3.0, 1.0, 1.0], [0.5, 0.5, 0.5]) == [1, 2]  # two alike stand on it together
     assert pareto_front([], []) == []
+
+
+def test_a_missed_first_pair_leaves_the_target_comparable():
+    """Runs have a target's self-reconstruction at different pairs, format 1 at all: it is compared at its first."""
+    nan, targets = np.nan, np.array(["b", "a", "b", "a", "c"])
+    for given in ([0.5, nan, nan, 0.2, nan], [nan, 0.2, 0.5, nan, nan], [0.5, 0.2, 0.5, 0.2, nan]):
+        np.testing.assert_array_equal(_at_first_pair(np.array(given), targets), [0.5, 0.2, nan, nan, nan])

@@ -17,7 +17,8 @@ from simswap.metrics.intervals import ONE_A_TARGET
 class PairTable:
     """One swapper's pairs in order: figures float [pairs] by name, and the persons of sources and targets [pairs].
 
-    A figure of a target swapped with itself is NaN where an earlier pair has the same target.
+    A figure of a target swapped with itself stands at the target's first pair, also where that pair itself was missed,
+    so that it meets the other runs' figure of this target; at its further pairs it is NaN.
     """
 
     figures: Mapping[str, np.ndarray]
@@ -70,16 +71,24 @@ def _read(run: Run) -> PairTable:
         floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
         figures = {name: table[name].to_numpy().astype(np.float64) for name in floats}
         source, target = (pc.fill_null(table[f"{role}_person"], "").to_pylist() for role in ("source", "target"))
-        _, first = np.unique(table["target"].to_numpy(zero_copy_only=False).astype(str), return_index=True)
+        pictures = table["target"].to_numpy(zero_copy_only=False).astype(str)
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise InputError(f"{run.pairs} is no table of pairs ({str(error).splitlines()[0]}); run simswap-evaluate again"
                          ) from error
     if len(source) != run.protocol["pairs"]:
         raise InputError(f"{run.pairs} has {len(source)} pairs of {run.swapper}, evaluation.json says "
                          f"{run.protocol['pairs']}; run simswap-evaluate again")
-    repeated = np.ones(len(source), dtype=bool)
-    repeated[first] = False
-    for name in ONE_A_TARGET & set(figures):  # evaluations of format 1 have them at every pair
-        figures[name] = np.where(repeated, np.nan, figures[name])
+    for name in ONE_A_TARGET & set(figures):
+        figures[name] = _at_first_pair(figures[name], pictures)
     _, both = np.unique([*source, *target], return_inverse=True)
     return PairTable(figures, *np.split(both, 2))
+
+
+def _at_first_pair(values: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The first value of each target, at the target's first pair: format 1 has it at every pair, later ones at one."""
+    there = np.flatnonzero(~np.isnan(values))
+    known, of = np.unique(target[there], return_index=True)
+    every, first = np.unique(target, return_index=True)
+    found = np.full(len(values), np.nan)
+    found[first[np.searchsorted(every, known)]] = values[there[of]]
+    return found

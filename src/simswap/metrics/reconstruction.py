@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -40,6 +41,54 @@ class SelfReconstruction(PerSampleMetric):
     def compute(self) -> dict[str, Tensor]:
         """The means ``l1``, ``psnr``, ``ssim``, float64 []; NaN before the first sample."""
         return {column: self.mean(column) for column in self.columns}
+
+
+class PairsReconstruction(PerSampleMetric):
+    """The self-reconstruction of a protocol's pairs, in which each distinct target counts once, over all ranks.
+
+    A target swapped with itself gives the same whatever the pair's source is. It counts at its first pair that has a
+    usable result: another pair of it may be missed.
+    target: int64 [pairs], the row of every pair's target. ``place``: which pair a sample is of (float32 holds the
+    whole numbers up to 16 million).
+    """
+
+    higher_is_better = None
+    kept = ("l1", "psnr", "ssim")
+
+    def __init__(self, target: np.ndarray) -> None:
+        super().__init__((*self.kept, "place"))
+        self._target = target
+
+    def update(self, l1: Tensor, psnr: Tensor, ssim: Tensor, place: Tensor) -> None:
+        """Add what `SelfReconstruction` found of B pairs, float [B] each, and which pairs they are, int64 [B]."""
+        self.append(l1=l1, psnr=psnr, ssim=ssim, place=place)
+
+    def in_pairs(self, column: str, chosen: np.ndarray | None = None) -> Tensor:
+        """Float32 [pairs]: a column at the first pair of each target that has it, NaN at all others.
+
+        chosen: bool [pairs], the pairs that are looked at, None for all.
+        """
+        values = self.values(column)
+        whole = values.new_full((len(self._target),), torch.nan)
+        if len(values):
+            whole[self.values("place").long()] = values
+        if chosen is not None:
+            whole[torch.from_numpy(~chosen).to(whole.device)] = torch.nan
+        first = first_of_each(self._target, whole.isnan().logical_not().cpu().numpy())
+        return whole.masked_fill(torch.from_numpy(~first).to(whole.device), torch.nan)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The means ``l1``, ``psnr``, ``ssim`` over distinct targets, float64 []; NaN before the first sample."""
+        return {column: self.in_pairs(column).double().nanmean() for column in self.kept}
+
+
+def first_of_each(target: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Bool [pairs]: the first pair of each distinct target, any values [pairs], among those that are ``there``."""
+    places = np.flatnonzero(there)
+    _, first = np.unique(target[places], return_index=True)
+    found = np.zeros(len(target), dtype=bool)
+    found[places[first]] = True
+    return found
 
 
 def _ssim(results: Tensor, pictures: Tensor) -> Tensor:
