@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from simswap.compare import main
+from simswap.comparison.output import check_folder
 from simswap.errors import InputError
+from simswap.files import claimed
 from simswap.tracking.runs import find_runs
 from tests.comparison.made import made_run
 from tests.test_train import one_line
@@ -109,6 +111,24 @@ def test_an_earlier_comparison_is_written_anew_and_nothing_else_is(page, door):
         code, _, errors = door(main, f"runs={runs}", f"out={folder}")
         assert code == 2
         assert "holds other files" in one_line(errors)
+
+
+def test_two_at_one_instant_get_two_folders(page, tmp_path, door, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("simswap.compare.time.strftime", lambda form: "2026-11-25_12-00-00")
+    given = [f"runs={page.parent / 'runs' / 'oFM-0'}", "pictures=0", "curves=[]"]
+    for _ in range(2):
+        code, printed, errors = door(main, *given)
+        assert code == 0, errors
+    assert "outputs/compare/2026-11-25_12-00-00_2/comparison.html" in printed
+    made = sorted(path.name for path in (tmp_path / "outputs" / "compare").iterdir())
+    assert made == ["2026-11-25_12-00-00", "2026-11-25_12-00-00_2"]
+    with claimed(tmp_path / "out", "compare"):
+        assert check_folder(tmp_path / "out") == tmp_path / "out"
+        code, _, errors = door(main, *given, "out=out")
+    assert code == 2
+    assert "out is in use: compare" in one_line(errors)
+    assert not (tmp_path / "out" / "comparison.html").exists()
 
 
 @pytest.mark.parametrize(

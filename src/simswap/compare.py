@@ -10,12 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from simswap.comparison.collected import SOURCES, Run, keep_where, load_local
 from simswap.comparison.comparison import compare_runs
-from simswap.comparison.output import check_folder, write_all
+from simswap.comparison.output import WORK, check_folder, write_all
 from simswap.comparison.sections import sections_of
 from simswap.comparison.wandb_report import check_report, publish
 from simswap.comparison.wandb_runs import load_wandb, open_api
 from simswap.config import front_door
 from simswap.errors import InputError
+from simswap.files import claimed
+from simswap.folders import TIME, new_folder
 
 
 def compare(cfg: DictConfig) -> None:
@@ -26,7 +28,8 @@ def compare(cfg: DictConfig) -> None:
 
 def page_of(cfg: DictConfig, pictures: Path) -> None:
     """The runs, what they say side by side, its files, and the report where one is wanted."""
-    out = check_folder(Path(cfg.out))
+    if cfg.out is not None:
+        check_folder(Path(cfg.out))
     if cfg.report:
         check_report(cfg.report)
     runs, left_out = collect(cfg, pictures)
@@ -37,7 +40,10 @@ def page_of(cfg: DictConfig, pictures: Path) -> None:
         columns=None if cfg.columns is None else list(cfg.columns), left_out=left_out,
     )
     sections = sections_of(comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures)
-    page = write_all(out, comparison, sections, time.strftime("%Y-%m-%d %H:%M"))
+    # Made now that there is something to write, and by whoever comes first: two at one instant get two folders.
+    out = new_folder(Path("outputs") / "compare" / time.strftime(TIME)) if cfg.out is None else Path(cfg.out)
+    with claimed(out, WORK):
+        page = write_all(out, comparison, sections, time.strftime("%Y-%m-%d %H:%M"))
     for line in comparison.notes:
         print(f"note: {line}")
     print(f"{len(comparison.runs)} runs in {len(comparison.variants)} variants: {page}")

@@ -16,13 +16,16 @@ from simswap.pictures import write_png
 from simswap.tracking.runs import is_run
 
 PAGE = "comparison.html"
+WORK = "compare"
+"""What a folder is claimed for while a comparison is written."""
 
 
 def check_folder(out: Path) -> Path:
     """Raise InputError for a folder that holds something else than an earlier comparison, which is written anew."""
     if out.is_file():
         raise InputError(f"out={out} is a file; give a folder")
-    if is_run(out) or (out.is_dir() and any(out.iterdir()) and not (out / PAGE).is_file()):
+    held = out.is_dir() and any(not path.name.startswith(f".{WORK}.") for path in out.iterdir())  # besides its lock
+    if is_run(out) or (held and not (out / PAGE).is_file()):
         raise InputError(f"out={out} holds other files; give a folder of its own, as in outputs/compare/<name>")
     return out
 
