@@ -1,5 +1,6 @@
 """``simswap-prepare`` through its command line, good and bad input."""
 
+import errno
 import json
 import os
 import shutil
@@ -129,6 +130,22 @@ def test_unwritable_output(prepare, raw):
     assert code == 2
     assert error.startswith("error: /proc/simswap")
     assert error.count("\n") == 1
+
+
+def test_no_room_for_the_locks_of_its_workers(raw, tmp_path, door, monkeypatch):
+    """A full /dev/shm refuses a pool's first semaphore, and names no file."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("_multiprocessing.SemLock", full)
+    code, _, errors = door(main, f"raw={raw}", f"out={tmp_path / 'out'}", "size=64", "template=ffhq",
+                           f"landmarks={raw}/marks.csv", "workers=2")  # fmt: skip
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert errors.startswith("error: /dev/shm is full (")
+    assert "workers=0" in errors
+    assert "run the same command again" in errors
 
 
 def test_rendered_faces_are_written_and_prepared(prepare, tmp_path):

@@ -82,6 +82,8 @@ def test_words_of_torch_and_python():
     assert explain_system(MemoryError()).startswith("out of memory")
     shared = RuntimeError("unable to write to file </torch_6_1>: No space left on device (28) /torch_6_1")
     assert "/dev/shm" in explain_system(shared)
+    lock = RuntimeError("self._semlock = _SemLock(kind, value): OSError: [Errno 28] No space left on device")
+    assert explain_system(lock).startswith("/dev/shm is full (")
     for fault in (RuntimeError("shape mismatch"), ValueError("Too many open files"), KeyError("x")):
         assert explain_system(fault) is None
 

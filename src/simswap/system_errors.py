@@ -22,6 +22,12 @@ PROCESSES = (
     "worker processes (data.workers, workers, sweep.parallel), or end other programs"
 )
 MEMORY = "out of memory: use a smaller batch, fewer worker processes or a smaller data.cache_mb, or end other programs"
+SHARED = "/dev/shm"
+SHARED_FULL = (
+    f"{SHARED} is full{{size}}, in which worker processes hand over their batches and keep their locks: give a "
+    "container more (docker run --shm-size=1g, or --ipc=host), use fewer worker processes (data.workers, workers, "
+    "sweep.parallel; data.workers=0 and workers=0 need none) or a smaller data.prefetch"
+)
 
 BY_NUMBER = {
     errno.EMFILE: FILES,
@@ -57,8 +63,8 @@ BY_WORDS = (
     # what torch and Python say of the same where they raise no OSError
     (r"[Tt]oo many open files|received 0 items of ancdata", FILES),
     (r"can't start new thread|Resource temporarily unavailable|pthread_create", PROCESSES),
-    (r"unable to (write to|mmap|allocate shared memory).*(shm|/torch_)|No space left on device.*/torch_",
-     "no space is left in the shared memory (/dev/shm): set data.workers=0, or give it more (docker --shm-size=1g)"),
+    (r"unable to (write to|mmap|allocate shared memory).*(shm|/torch_)|No space left on device.*/torch_|"
+     r"SemLock.*No space left on device", SHARED_FULL),
     (r"No space left on device", BY_NUMBER[errno.ENOSPC]),
     (r"can't allocate memory|Cannot allocate memory|std::bad_alloc", MEMORY),
 )  # fmt: skip
@@ -100,9 +106,31 @@ def explain_system(error: BaseException) -> str | None:
         return f"the connection failed ({reason}): check the address, and that the other side runs"
     if error.errno == errno.EAGAIN and names:
         return f"another program holds it{at}: wait for its end"
+    if error.errno == errno.ENOSPC and not names and _is_of_a_lock(error):
+        return shared_is_full()
     if error.errno in BY_NUMBER:
         return _filled(BY_NUMBER[error.errno], at)
     return _by_words(error) or f"{reason}{at}"
+
+
+def shared_is_full() -> str:
+    """One line on a shared memory without space, with its size."""
+    return _filled(SHARED_FULL, "")
+
+
+def _is_of_a_lock(error: OSError) -> bool:
+    """Whether a pool's lock found no place: Python's and joblib's lie in the shared memory, and name no file."""
+    steps = traceback.extract_tb(error.__traceback__)
+    return any(os.path.basename(step.filename) == "synchronize.py" for step in steps)
+
+
+def _size_of_shared() -> str:
+    try:
+        found = os.statvfs(SHARED)
+    except OSError:
+        return ""
+    unit = found.f_frsize / 1e6
+    return f" ({found.f_bavail * unit:.0f} of {found.f_blocks * unit:.0f} MB free)"
 
 
 def _by_words(error: BaseException) -> str | None:
@@ -119,4 +147,5 @@ def _by_words(error: BaseException) -> str | None:
 
 
 def _filled(line: str, at: str) -> str:
-    return line.replace("{at}", at).replace("{limit}", str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+    limit = str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return line.replace("{at}", at).replace("{limit}", limit).replace("{size}", _size_of_shared())

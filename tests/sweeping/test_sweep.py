@@ -1,11 +1,14 @@
 """Sweeps through the command line, with the real configuration and launchers; the jobs train nothing."""
 
 import csv
+import errno
+import importlib
 import json
 import os
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
 
 from tests.sweep_app import main
@@ -79,6 +82,24 @@ def test_jobs_side_by_side_keep_their_numbers(tmp_path, door):
     for row in rows:
         identity, _, seed = points(tmp_path)[int(row["job"])]
         assert [json.loads(row["objective.weights.identity"]), json.loads(row["seed"])] == [identity, seed]
+
+
+def test_no_room_for_the_locks_of_the_launchers_pool(tmp_path, door, monkeypatch):
+    """A full /dev/shm, which each of joblib's processes needs."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    locks = importlib.import_module("joblib.externals.loky.backend.synchronize")
+    monkeypatch.setattr(locks, "_SemLock", full)
+    monkeypatch.setattr(joblib.Parallel, "__call__", lambda *_: locks.Lock())  # the first thing that its pool does
+    code, _, errors = door(main, "-m", "sweep=random", "launcher=local", "sweep.trials=2", "seed=range(1,14)",
+                           f"hydra.sweep.dir={tmp_path / 'sweep'}")  # fmt: skip
+    assert code == 1
+    assert "/dev/shm is full (" in errors
+    assert "Traceback" not in errors
+    for job in "01":
+        assert (tmp_path / "sweep" / job / "error.txt").read_text().startswith("/dev/shm is full (")
 
 
 def test_a_sweep_goes_on_as_it_began(tmp_path, door):

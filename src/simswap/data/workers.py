@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from simswap.errors import InputError
 from simswap.system import wait_for_signal_of_parent
+from simswap.system_errors import shared_is_full
 
 if TYPE_CHECKING:
     import torch
-
-SHARED = "/dev/shm"
 
 
 def leave_signals_to_the_run() -> None:
@@ -48,20 +47,9 @@ def fault_of(error: BaseException) -> InputError | None:
     text = str(error)
     no_space = isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
     if no_space or "shared memory" in text or "(shm)" in text:
-        return InputError(f"{SHARED} is full{_size_of_shared()}, in which data.workers hand over their batches: give "
-                          "a container more (docker run --shm-size=1g, or --ipc=host), use fewer data.workers or a "
-                          "smaller data.prefetch, or data.workers=0")
+        return InputError(shared_is_full())
     if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
         how = text.split("killed by signal: ")[1].split(".")[0] if "killed by signal: " in text else "ended"
         return InputError(f"a worker of the loader died ({how}), most likely for want of memory: use fewer "
                           "data.workers, a smaller data.cache_mb or data.prefetch, or data.workers=0")
     return None
-
-
-def _size_of_shared() -> str:
-    try:
-        found = os.statvfs(SHARED)
-    except OSError:
-        return ""
-    unit = found.f_frsize / 1e6
-    return f" ({found.f_bavail * unit:.0f} of {found.f_blocks * unit:.0f} MB free)"

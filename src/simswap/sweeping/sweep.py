@@ -15,6 +15,7 @@ from simswap.errors import InputError
 from simswap.jobs import note_failure, values_of
 from simswap.sweeping.space import make_space
 from simswap.sweeping.study import Settings, SweepStudy
+from simswap.system_errors import explain_system
 
 log = logging.getLogger(__name__)
 
@@ -72,21 +73,23 @@ def _run_batch(
 ) -> list[JobReturn]:
     first = study.study.trials[asked[0][0]].user_attrs["job"]
     batch = [[*fixed, *study.space.overrides(point), f"sweep.trial={number}"] for number, point in asked]
+    lost = "the launcher lost this job; it was killed, or ran out of memory"
     try:
         returns = list(launch(batch, first))
     except Exception as error:
         if not isinstance(error, OSError | RuntimeError):  # a config that does not compose: no job would
             raise
         # The launcher itself broke, as joblib's does when the system kills a worker: what came to an end counts.
-        log.warning("the launcher failed (%s: %s)", type(error).__name__, str(error).splitlines()[:1])
-        returns = []
+        refused = explain_system(error)
+        log.warning("the launcher failed (%s)", refused or f"{type(error).__name__}: {str(error).splitlines()[:1]}")
+        returns, lost = [], refused or lost
     for place, (number, _) in enumerate(asked):
         job = first + place
         folder = study.folder / str(job)
         if place < len(returns) and returns[place].status == JobStatus.FAILED:
             note_failure(folder, returns[place]._return_value)
         elif not returns and values_of(folder) is None:
-            note_failure(folder, InputError("the launcher lost this job; it was killed, or ran out of memory"))
+            note_failure(folder, InputError(lost))
         state = study.finish(number, job, values_of(folder))
         log.info("job %d: %s", job, state.lower())
     study.write_table()
