@@ -5,6 +5,7 @@ Its processes are the descendants of pytest's process: on Linux that one takes i
 """
 
 import ctypes
+import gc
 import os
 import re
 import shutil
@@ -81,7 +82,7 @@ def files_below(folder: Path, leave_out: Iterable[str] = ()) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in leave_out and not name.endswith(".egg-info")]
         yield from (Path(place, name) for name in files)
-        yield from (Path(place, name) for name in folders if not any(os.scandir(Path(place, name))))
+        yield from (Path(place, name) for name in folders if not os.listdir(Path(place, name)))
 
 
 def of_a_test(inside: Path) -> bool:
@@ -119,6 +120,11 @@ class Leftovers:
     def _watch(self) -> None:
         while not self._over.wait(1.0):
             self._seen |= descendants(os.getpid())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodeready(self) -> None:
+        """A worker of pytest-xdist is there; a short suite may end before the first look."""
+        self._seen |= descendants(os.getpid())
 
     def end(self, stop_services: Callable[[], None]) -> list[str]:
         """What is left, in words; processes are killed then and temporary files removed."""
@@ -162,6 +168,9 @@ def stop_own_services() -> None:
     """Stop what libraries keep for this process's next call, as they do themselves when it ends."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
+    for thing in gc.get_objects():
+        if type(thing) is tempfile.TemporaryDirectory:  # W&B has two; a folder whose object is alive goes with it
+            thing.cleanup()
     if "multiprocessing.forkserver" in sys.modules:
         from multiprocessing import forkserver, util
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from onnx_cases import CASES, NORM, floats, save, whole
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+from packaging.version import Version
 
 from simswap.errors import InputError
 from simswap.models.onnx_graph import BUILDERS, OnnxGraph
@@ -28,8 +30,13 @@ def test_every_operator_computes_what_onnxruntime_computes(tmp_path, case):
     network = OnnxGraph(path)
     for batch in (1, 4):
         x = floats(batch, 4, 9, 8)
-        expected = by_onnxruntime(path, x)
         found = network(torch.from_numpy(x)).numpy()
+        try:
+            expected = by_onnxruntime(path, x)
+        except (state.Fail, state.RuntimeException) as error:
+            if Version(onnxruntime.__version__) >= Version("1.32"):
+                raise
+            pytest.skip(f"onnxruntime {onnxruntime.__version__}, the reference, cannot run it: {error}")
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
