@@ -14,9 +14,12 @@ from PIL import Image
 
 from simswap import checkpoint
 from simswap.data.landmarks import LandmarkTable
-from simswap.data.manifest import read_csv
+from simswap.data.manifest import read_csv, read_settings
 from simswap.data.reading import UnreadableImage, read_image
+from simswap.data.video import count_frames, why_unreadable
 from simswap.errors import InputError
+from simswap.evaluation.faceforensics_layout import read_pairs
+from simswap.evaluation.frames import result_crops
 from simswap.exporting import read_safetensors
 from simswap.faces.detection import InsightFaceDetector
 from simswap.inference.photos import read_photo
@@ -26,7 +29,9 @@ from simswap.models.hopenet import HopenetPose
 from simswap.models.iresnet import iresnet_recogniser
 from simswap.models.onnx_graph import OnnxGraph
 from simswap.models.recognition import onnx_recogniser
+from simswap.settings.records import read_plain, read_record
 from simswap.stand_ins import FORMS, refuse_stand_in
+from simswap.tracking.runs import read_evaluation
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 99\n"
 PAGE = "<!DOCTYPE html><html><head><title>Sign in – drive</title></head><body>…</body></html>"
@@ -91,8 +96,11 @@ def write(path: Path, content: bytes) -> Path:
 def test_what_it_is_is_named(tmp_path, case, form):
     content, what, cure = {**STAND_INS, **NO_TABLES}[case]
     path = write(tmp_path / "file.bin", content)
-    if form == "text" and case == "words":
-        return refuse_stand_in(path, "a table", form)
+    if (case == "words" and form in ("text", "json", "yaml", "video")) or (case == "empty" and form == "yaml") \
+            or ("api" in case and form in ("json", "yaml")) or (case in NO_TABLES and form == "video"):  # fmt: skip
+        return refuse_stand_in(path, "what was wanted", form)
+    if case == "empty" and form in ("text", "json"):
+        cure = "give one that holds something"
     with pytest.raises(InputError) as caught:
         refuse_stand_in(path, "what was wanted", form)
     message = str(caught.value)
@@ -118,6 +126,10 @@ READERS = {
     "safetensors": ("a.safetensors", lambda path: read_safetensors(path)),
     "table": ("a.csv", lambda path: read_csv(path)),
     "landmarks": ("a.csv", lambda path: LandmarkTable([path])),
+    "pairs": ("test.json", lambda path: read_pairs(path, both_ways=True)),
+    "prepare.json": ("prepare.json", lambda path: read_settings(path.parent)),
+    "evaluation": ("evaluation.json", lambda path: read_evaluation(path.parent)),
+    "recorded config": ("config.yaml", lambda path: read_record(path)),
     "photo": ("a.jpg", lambda path: read_photo(path)),
 }
 
@@ -128,10 +140,41 @@ def test_every_reader_names_it(tmp_path, reader, case):
     name, read = READERS[reader]
     content, what, _ = STAND_INS[case]
     path = write(tmp_path / name, content)
+    shown = f"{path} is {what}"
+    if path.suffix == ".yaml" and case == "api":
+        return  # of the right form
+    if path.suffix == ".json" and case == "api":
+        shown = str(path)  # so that what it lacks is said
+    elif path.suffix == ".yaml" and case == "empty":
+        shown = f"{path} is empty"
     with pytest.raises(InputError) as caught:
         read(path)
-    assert f"{path} is {what}" in str(caught.value)
+    assert shown in str(caught.value)
     assert "\n" not in str(caught.value)
+    if case == "empty" and path.suffix in (".csv", ".json"):
+        assert "download" not in str(caught.value)
+
+
+def test_a_video_that_is_a_pointer_is_left_out_for_that_reason(tmp_path):
+    for name, content, words in (("a.mp4", POINTER, "is a Git LFS pointer and no video; fetch"),
+                                 ("b.avi", PAGE.encode(), "is a web page (Sign in – drive) and no video"),
+                                 ("c.mov", b"", "is an empty file and no video"), ("d.mkv", b"\x1aE\xdf", "broken")):
+        path = write(tmp_path / name, content)
+        assert count_frames(path) == 0
+        assert why_unreadable(path, "broken").startswith(words)
+    assert why_unreadable(tmp_path, "no frame") == "no frame"
+    target = {"number": np.array([4]), "shape": np.array([[9, 9]]), "matrix": np.zeros((1, 2, 3))}
+    skipped = result_crops(tmp_path / "a.mp4", target, 8, False)["skipped"]
+    assert skipped.tolist()[0].startswith("4: is a Git LFS pointer and no video")
+
+
+def test_files_of_settings_that_are_something_else(tmp_path):
+    write(tmp_path / "a.yaml", b"")
+    assert read_plain(tmp_path / "a.yaml") == {}  # of a person's own: it changes nothing
+    with pytest.raises(InputError, match="a Git LFS pointer, not a file of settings"):
+        read_plain(write(tmp_path / "b.yaml", POINTER))
+    with pytest.raises(InputError, match=r"holds no list but .*Not Found"):
+        read_pairs(write(tmp_path / "c.json", STAND_INS["api"][0]), both_ways=True)
 
 
 def test_a_crop_that_is_a_pointer_is_unreadable_for_that_reason(tmp_path):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from simswap.errors import InputError
 
-FORMS = ("torch", "onnx", "safetensors", "text")
+FORMS = ("torch", "onnx", "safetensors", "text", "json", "yaml", "video")
+_WRITTEN = ("text", "json", "yaml")  # often by hand, beside our program
 HEAD = 4096
 _AGAIN = "the download went wrong: get the file again"
 _OTHER_FORM = "give it in the form that is asked for"
@@ -44,7 +45,8 @@ _CODE = re.compile(r"<Code>\s*(.*?)\s*</Code>|<message>\s*(.*?)\s*</message>", r
 def refuse_stand_in(path: Path, wanted: str, form: str) -> None:
     """Raise InputError where a file is recognizably something else than ``wanted`` (words for the complaint).
 
-    form: one of `FORMS`: ``torch`` (its zip and old tar files too), ``onnx``, ``safetensors``, ``text`` (tables).
+    form: one of `FORMS`: ``torch`` (its zip and old tar files too), ``onnx``, ``safetensors``, ``text`` (tables),
+    ``json``, ``yaml`` (which may be empty), ``video`` (what is binary, its readers know themselves).
     A missing file is the reader's own affair.
     """
     if form not in FORMS:
@@ -57,7 +59,7 @@ def refuse_stand_in(path: Path, wanted: str, form: str) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     found = what_it_is(head, size, form)
-    if found is None and head.startswith((b"PK\3\4", b"PK\5\6")):
+    if found is None and form != "video" and head.startswith((b"PK\3\4", b"PK\5\6")):
         found = _of_zip(path, form)
     if found is not None:
         raise InputError(f"{path} is {found[0]}, not {wanted}; {found[1]}")
@@ -66,28 +68,29 @@ def refuse_stand_in(path: Path, wanted: str, form: str) -> None:
 def what_it_is(head: bytes, size: int, form: str) -> tuple[str, str] | None:
     """What the first `HEAD` bytes of a file of `size` bytes tell, and what to do; None where it may be what was wanted.
 
-    form: as `refuse_stand_in` says, or ``picture``, whose readers know all else themselves.
+    form: as `refuse_stand_in` says, or ``picture``, whose readers know all else themselves (as those of videos do).
     """
     if size == 0:
-        return "an empty file", _AGAIN
+        nothing = "an empty file", "give one that holds something" if form in _WRITTEN else _AGAIN
+        return None if form == "yaml" else nothing
     if not head.strip(b"\0"):
         return "a file of zeros", "a download or copy was cut off: get the file again"
     if head[4:9] == b"\0\0\0\0{":  # the length of the header, in eight bytes, and its beginning
         return None if form == "safetensors" else ("a safetensors file", _OTHER_FORM)
     words = _as_text(head)
-    found = _of_text(words) if words is not None else None
+    found = _of_text(words, form) if words is not None else None
     if found is not None:
         return found
     is_torchs_tar = form == "torch" and head.startswith(_TORCHS_TAR) and head.startswith(b"ustar", 257)
-    if form == "picture" or is_torchs_tar:
+    if form in ("picture", "video") or is_torchs_tar:
         return None
     found = next(((what, cure) for mark, at, what, cure in _SIGNATURES if head.startswith(mark, at)), None)
-    if found is None and words is not None and form != "text":
+    if found is None and words is not None and form not in _WRITTEN:
         return f"a text file ({_shown(words)})", _AGAIN
     return found
 
 
-def _of_text(words: str) -> tuple[str, str] | None:
+def _of_text(words: str, form: str) -> tuple[str, str] | None:
     start = words.lstrip()
     if re.match(r"version https?://(git-lfs|hawser)\.", start):
         return "a Git LFS pointer", "fetch the file itself with git lfs pull"
@@ -97,7 +100,7 @@ def _of_text(words: str) -> tuple[str, str] | None:
     if re.match(r"<\?xml|<[A-Za-z][\w:.-]*[\s/>]", start) and not start.startswith("<svg"):
         code = _CODE.search(start)
         return f"an XML answer of a server{f' ({_shown(code[1] or code[2])})' if code else ''}", _AGAIN
-    if start.startswith(("{", "[")) and _is_json(start):
+    if form not in ("json", "yaml") and start.startswith(("{", "[")) and _is_json(start):
         return f"a JSON answer of a server ({_shown(start)})", _AGAIN
     return None
 

@@ -213,7 +213,7 @@ def test_bad_videos_are_counted_and_listed(videos, tmp_path, door):
     assert code == 0, errors
     listed = (out / "evaluation_skipped.csv").read_text()
     assert '"video 001, frame 3",no face' in listed
-    assert "video 003,has no frame that can be read" in listed
+    assert "video 003,is an empty file and no video" in listed
     assert "pair 002_003,one of its videos has no usable face" in listed
     assert '"Rendered, video 000_001",is not there' in listed
     content = json.loads((out / "evaluation.json").read_text())

@@ -170,6 +170,7 @@ def read_csv(file: Path, options: pacsv.ConvertOptions | None = None) -> pa.Tabl
 def read_settings(root: Path) -> dict[str, Any] | None:
     """The content of prepare.json, or None without one; raises InputError where it is broken."""
     file = root / SETTINGS_FILE
+    refuse_stand_in(file, "the settings of prepared data", "json")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

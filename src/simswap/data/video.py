@@ -15,6 +15,7 @@ import cv2
 
 from simswap.data.listing import list_images
 from simswap.data.reading import Pixels, UnreadableImage, read_image
+from simswap.stand_ins import HEAD, what_it_is
 
 MOST_FRAMES = 10_000_000  # a header that says more is broken
 
@@ -60,6 +61,16 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, Pixel
         yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if done and frame is not None else None  # type: ignore
     if capture is not None:
         capture.release()
+
+
+def why_unreadable(path: Path, otherwise: str) -> str:
+    """Why no frame comes of a video, where its first bytes tell: ``is a Git LFS pointer and no video; …``."""
+    try:
+        with path.open("rb") as stream:
+            found = what_it_is(stream.read(HEAD), path.stat().st_size, "video")
+    except OSError:  # a folder of frames too
+        found = None
+    return f"is {found[0]} and no video; {found[1]}" if found else otherwise
 
 
 def _open(path: Path) -> cv2.VideoCapture | None:

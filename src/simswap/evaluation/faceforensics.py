@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simswap.data.gallery import ProtocolPairs
 from simswap.data.listing import natural_key
-from simswap.data.video import count_frames
+from simswap.data.video import count_frames, why_unreadable
 from simswap.described import describe, digest
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import DiskWork, load, share
@@ -90,7 +90,7 @@ class FaceForensics:
         for name, lines in zip(names, faces.skipped, strict=True):
             skipped += [Skipped(f"video {name}, frame {line.split(': ')[0]}", line.split(": ", 1)[1]) for line in lines]
             if not numbers[name]:
-                skipped.append(Skipped(f"video {name}", "has no frame that can be read"))
+                skipped.append(Skipped(f"video {name}", why_unreadable(videos[name], "has no frame that can be read")))
         asked = sum(max(1, len(chosen)) for chosen in numbers.values())
         # Of the videos that are there: those that are not were left out at the user's word.
         check_share(skipped, asked, self.max_skipped_share, "frames", "protocol.max_skipped_share")

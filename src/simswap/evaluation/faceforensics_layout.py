@@ -6,6 +6,7 @@ from pathlib import Path
 
 from simswap.data.listing import VIDEO_SUFFIXES, is_system_name, is_video_name, natural_key
 from simswap.errors import InputError
+from simswap.stand_ins import refuse_stand_in
 
 SPLITS_FOLDER, MANIPULATED = "splits", "manipulated_sequences"
 Pair = tuple[str, str]
@@ -36,6 +37,7 @@ def read_pairs(file: Path, both_ways: bool) -> list[Pair]:
 
     Raises InputError for a file that is missing or holds anything else.
     """
+    refuse_stand_in(file, "a JSON list of pairs", "json")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -43,8 +45,11 @@ def read_pairs(file: Path, both_ways: bool) -> list[Pair]:
                          f"{SPLITS_FOLDER}/test.json") from error
     except ValueError as error:
         raise InputError(f"{file} is no JSON file: {error}") from error
+    if not isinstance(content, list):
+        raise InputError(f"{file} holds no list but {str(content)[:60]!r}; give a JSON list of pairs, as in FF++'s "
+                         f"{SPLITS_FOLDER}/test.json")
     pairs = []
-    for place, entry in enumerate(content if isinstance(content, list) else [None]):
+    for place, entry in enumerate(content):
         if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(name, str) for name in entry)):
             raise InputError(f"{file}, entry {place}: {str(entry)[:60]!r} is no pair of video names such as "
                              '["071", "054"]')

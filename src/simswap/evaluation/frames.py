@@ -15,7 +15,7 @@ from simswap.data.aligning import Detector
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.listing import list_images
 from simswap.data.reading import Pixels
-from simswap.data.video import read_frames
+from simswap.data.video import read_frames, why_unreadable
 from simswap.described import Instrument, Source, digest
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import Arrays, load
@@ -92,7 +92,7 @@ def face_crops(
         nearby = frames(number, jitter)
         picture = nearby[0]
         if picture is None:
-            skipped.append(f"{number}: cannot be read")
+            skipped.append(f"{number}: {why_unreadable(path, 'cannot be read')}")
             continue
         try:
             landmarks = finder.find(f"{video}/{number}", picture)
@@ -134,7 +134,7 @@ def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
         nearby = frames(number, jitter)
         picture, shape = nearby[0], tuple(int(side) for side in target["shape"][place])
         if picture is None:
-            skipped.append(f"{number}: cannot be read")
+            skipped.append(f"{number}: {why_unreadable(path, 'cannot be read')}")
         elif picture.shape[:2] != shape:
             skipped.append(f"{number}: is {picture.shape[1]} x {picture.shape[0]}, its target {shape[1]} x {shape[0]}")
         else:

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from simswap.errors import InputError
 from simswap.settings.targets import check_any_targets, check_targets
+from simswap.stand_ins import refuse_stand_in
 
 OF_RECORDS = ("visible_gpus", "jobs_on_gpus")
 """Resolvers that a recorded config may ask for: it holds what the YAML files of conf/ leave open for the machine."""
@@ -28,7 +29,10 @@ def read_record(file: Path) -> DictConfig:
 
     Raises InputError where it cannot be read, is no mapping, or asks for a call or a look-up that is not on the lists.
     """
-    return OmegaConf.create(_plain(file, OF_RECORDS))
+    content = _plain(file, OF_RECORDS)
+    if not content:
+        raise InputError(f"{file} is empty: no run can have recorded that; take the file from a copy of the run")
+    return OmegaConf.create(content)
 
 
 def read_plain(file: Path) -> dict[str, Any]:
@@ -48,6 +52,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False) -> dict[str, Any]:
+    refuse_stand_in(file, "a file of settings (YAML)", "yaml")
     try:
         if file.stat().st_size > MOST_BYTES:
             raise InputError(f"{file} is larger than {MOST_BYTES} bytes: it is no file of settings")

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from simswap.data.listing import natural_key
 from simswap.errors import InputError
 from simswap.settings.records import read_record
+from simswap.stand_ins import refuse_stand_in
 from simswap.tracking.evaluation_format import as_current
 from simswap.tracking.metrics_rows import STEP, read_rows
 
@@ -119,6 +120,7 @@ def read_evaluation(run: Path) -> dict[str, Any]:
     path = run / EVALUATION
     if not path.is_file():
         raise InputError(f"{path} is not there: run simswap-evaluate on the run's checkpoint")
+    refuse_stand_in(path, "an evaluation", "json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
