@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,36 @@ TRAINING = "training"
 
 def register_resolvers() -> None:
     """Make the folders known to OmegaConf; in each process that composes a config."""
-    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("run_folder", _made_once("run_folder", run_folder), replace=True)
     OmegaConf.register_new_resolver("run_record", run_record, replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
-    OmegaConf.register_new_resolver("evaluation_folder", evaluation_folder, replace=True, use_cache=True)
+    evaluation = _made_once("evaluation_folder", evaluation_folder)
+    OmegaConf.register_new_resolver("evaluation_folder", evaluation, replace=True)
     OmegaConf.register_new_resolver("visible_gpus", visible_gpus, replace=True)
     OmegaConf.register_new_resolver("jobs_on_gpus", jobs_on_gpus, replace=True)
+
+
+def _made_once(name: str, make: Callable[..., str]) -> Callable[..., str]:
+    """``make`` as a resolver that makes a config's folder once, when Hydra has composed it.
+
+    Merging a YAML file or an override that sets ``hydra.run.dir`` asks for the value that it replaces: for that there
+    must be no folder, and nobody keeps the answer.
+    """
+
+    def resolve(*given: Any, _root_: Any) -> str:
+        known, key = OmegaConf.get_cache(_root_)[name], str(given)
+        if key not in known:
+            if not _is_composed(_root_):
+                return "outputs"
+            known[key] = make(*given)
+        return known[key]
+
+    return resolve
+
+
+def _is_composed(root: Any) -> bool:
+    """Whether Hydra has put a config together: the last thing that it fills in is its own version."""
+    return OmegaConf.select(root, "hydra.runtime.version", throw_on_missing=False) is not None
 
 
 def run_folder(resume: str | None, name: str) -> str:
@@ -68,6 +92,8 @@ def sweep_folder(resume: str | None, name: str, now: str, *, _root_: Any) -> str
     folder = Path("outputs") / name / now
     known = OmegaConf.get_cache(_root_)["sweep_folder"]  # without the name, which may be one of the things swept
     if now not in known:
+        if not _is_composed(_root_):  # as `_made_once` says
+            return str(folder)
         known[now] = new_folder(folder).name
     return str(folder.with_name(known[now]))
 

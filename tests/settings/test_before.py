@@ -63,6 +63,7 @@ def test_a_searched_folder_is_checked_like_a_config_dir(crops, tmp_path, door, m
     assert code == 0, errors
     assert "width: 4" in (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
     assert not (tmp_path / "was-run").exists()
+    assert not (tmp_path / "outputs").exists()
     assert search_folders(["a=1", "+hydra.searchpath=['x y']"])[1] == ["a=1"]
 
 
@@ -82,8 +83,11 @@ def test_home_in_a_file_is_home(crops, tmp_path, door, monkeypatch):
     code, _, errors = door(train, "-m", *ours, "trainer.max_steps=1", "seed=1")
     assert code == 0, errors
     assert (tmp_path / "ä home" / "sweep" / "0" / "checkpoints" / "last.ckpt").is_file()
+    code, _, errors = door(train, *ours, "seed=-1")
+    assert code == 2, errors
     own.write_text("# @package _global_\nresume: ~/runs/debug\n")
     code, _, errors = door(train, "--config-dir", "mine", "experiment=own", "trainer.max_steps=2")
     assert code == 0, errors
     assert (run / "checkpoints" / "previous.ckpt").is_file()
     assert not list(tmp_path.rglob("~*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "ä home"]  # no outputs
