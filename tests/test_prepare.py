@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing.synchronize
 import os
 import shutil
 import signal
@@ -138,7 +139,7 @@ def test_no_room_for_the_locks_of_its_workers(raw, tmp_path, door, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("_multiprocessing.SemLock", full)
+    monkeypatch.setattr(multiprocessing.synchronize._multiprocessing, "SemLock", full)
     code, _, errors = door(main, f"raw={raw}", f"out={tmp_path / 'out'}", "size=64", "template=ffhq",
                            f"landmarks={raw}/marks.csv", "workers=2")  # fmt: skip
     assert code == 2
