@@ -156,4 +156,4 @@ def test_nothing_by_default_pulls_torchvision():
     setup.read(REPOSITORY / "setup.cfg")
     named = setup["options"]["install_requires"] + setup["options.extras_require"]["dev"]
     assert not re.search(r"torchvision|timm|onnx2torch|torch-fidelity|facenet", named)
-    assert "torch>=2.6,<2.14" in named
+    assert "torch>=2.6,<2.15" in named
