@@ -1,6 +1,8 @@
 """Fixtures for the whole suite."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -33,10 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(leftovers)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _few_threads():
-    """As OMP_NUM_THREADS above, also where it was given otherwise."""
+@pytest.fixture(autouse=True)
+def _as_it_was():
+    """Each test begins with one thread, and leaves the log's level and handlers as they were: a job sets them."""
     torch.set_num_threads(1)
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +56,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def crops(tmp_path_factory) -> Path:
+def crops(tmp_path_factory) -> Iterator[Path]:
     """Prepared 32-px crops of 30 rendered persons with 4 photos each, with their true attributes."""
     from simswap.data.aligning import CropSettings
     from simswap.data.landmarks import LandmarkTable
@@ -63,7 +70,9 @@ def crops(tmp_path_factory) -> Path:
     record = {"template": "arcface", "size": 32}
     prepare_folder(raw, out, settings, record, LandmarkTable([raw / "loose_landmark.csv"]), None, 0)
     copy_table(out, raw / "attributes.csv", ATTRIBUTES_FILE)
-    return out
+    made = sorted(out.rglob("*"))
+    yield out
+    assert sorted(out.rglob("*")) == made, "a test wrote into the crops that all tests share: copy them"
 
 
 @pytest.fixture

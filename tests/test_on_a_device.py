@@ -30,7 +30,8 @@ def gpu(request, monkeypatch):
 
 
 def test_a_run_trains_validates_draws_saves_resumes_and_is_evaluated(crops, tmp_path, door, gpu):
-    run, table = tmp_path / "run", ["data.cache_embeddings=true", "data.augmentation.sources=false"]
+    run, tables = tmp_path / "run", tmp_path / "tables"  # not beside the crops, which are other tests' too
+    table = ["data.cache_embeddings=true", "data.augmentation.sources=false", f"data.embeddings={tables}"]
     given = [*SMALL, *table, f"data.root={crops}", f"hydra.run.dir={run}", "trainer.precision=bf16-mixed"]
     for arguments in ([*given, "trainer.max_steps=4"], [f"resume={run}", "trainer.max_steps=6"]):
         code, _, errors = door(train.main, *arguments)

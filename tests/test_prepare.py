@@ -87,7 +87,7 @@ def test_attributes_are_joined_by_name(prepare, raw, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["out=out"], "raw has no value: give it as raw="),
+        (["out=out"], "raw has no value: give raw=…, as in: simswap-prepare raw="),
         (["raw=raw", "out=out"], "nothing says where the faces are"),
         (["raw=raw", "out=out", "landmarks=none.csv"], "none.csv is not there"),
         (["raw=none", "out=out", "landmarks=raw/marks.csv"], "raw=none is no folder"),
