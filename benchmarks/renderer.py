@@ -8,7 +8,7 @@ import time
 
 import cv2
 
-from simswap.faces.rendered_dataset import photo
+from simswap.rendered.dataset import photo
 
 SEED = 77  # no data set's
 

@@ -26,8 +26,8 @@ from iteration import RandomBatches, timed_module
 from torch.utils.data import DataLoader
 
 from simswap import WAITING
+from simswap.launching.system import usable_cores
 from simswap.models.builtin import recogniser
-from simswap.system import usable_cores
 
 SIZE = 64
 BUSY = {"GOMP_SPINCOUNT": "300000"}  # what libgomp does where nothing is set

@@ -18,13 +18,14 @@ from iteration import timed_module
 
 from simswap.data.aligning import CropSettings
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.gallery import choose_pairs
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.preparing import prepare_folder
-from simswap.faces.rendered_dataset import write_dataset
-from simswap.measuring import Instruments, PreparedFaces, Ruler, Swapper
+from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.swappers import PreparedFaces, Swapper
 from simswap.models.builtin import judge, pose_estimator, recogniser
 from simswap.models.embedder import Embedder
+from simswap.rendered.dataset import write_dataset
 
 SIZE, PERSONS, IMAGES = 64, 16, 4
 

@@ -62,7 +62,7 @@ def crops(tmp_path_factory) -> Iterator[Path]:
     from simswap.data.landmarks import LandmarkTable
     from simswap.data.manifest import ATTRIBUTES_FILE
     from simswap.data.preparing import copy_table, prepare_folder
-    from simswap.faces.rendered_dataset import write_dataset
+    from simswap.rendered.dataset import write_dataset
 
     raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("crops")
     write_dataset(str(raw), persons=30, images=4, size=64, seed=3)

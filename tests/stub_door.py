@@ -11,9 +11,9 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from simswap.config import front_door
 from simswap.errors import InputError
-from simswap.processes import run_in_processes
+from simswap.launching.front_door import front_door
+from simswap.launching.processes import run_in_processes
 from tests.waiting import written
 
 

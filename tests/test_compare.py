@@ -11,7 +11,7 @@ from PIL import Image
 from simswap.compare import main
 from simswap.comparison.output import check_folder
 from simswap.errors import InputError
-from simswap.files import claimed
+from simswap.launching.claims import claimed
 from simswap.tracking.runs import find_runs
 from tests.comparison.made import made_run
 from tests.test_train import one_line

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from simswap.config import CONF_DIR, build, check, explain_hydra
 from simswap.errors import InputError
-from simswap.folders import evaluation_folder, new_folder, run_folder
+from simswap.launching.folders import evaluation_folder, new_folder, run_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(file.stem for file in (Path(CONF_DIR) / "experiment").glob("*.yaml"))
@@ -118,7 +118,7 @@ def test_run_folders_are_never_used_twice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = run_folder(None, "a")
     assert Path(first).is_dir()
-    monkeypatch.setattr("simswap.folders.time.strftime", lambda _: Path(first).name)
+    monkeypatch.setattr("simswap.launching.folders.time.strftime", lambda _: Path(first).name)
     assert run_folder(None, "a") == f"{first}_2"
     Path("outputs/a/old").mkdir()
     assert run_folder("outputs/a/old", "a") == "outputs/a/old"

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from simswap import checkpoint
 from simswap.checkpoint import KEY, write_slim
 from simswap.evaluate import main
-from simswap.files import claimed
+from simswap.launching.claims import claimed
 from simswap.train import main as train
 from tests.test_train import one_line, settings
 

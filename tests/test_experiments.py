@@ -29,7 +29,7 @@ def crops96(tmp_path_factory) -> Path:
     from simswap.data.aligning import CropSettings
     from simswap.data.landmarks import LandmarkTable
     from simswap.data.preparing import prepare_folder
-    from simswap.faces.rendered_dataset import write_dataset
+    from simswap.rendered.dataset import write_dataset
 
     raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("crops96")
     write_dataset(str(raw), persons=12, images=2, size=96, seed=4)

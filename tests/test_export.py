@@ -12,7 +12,7 @@ from simswap import checkpoint
 from simswap.checkpoint import describe, write_generator
 from simswap.errors import InputError
 from simswap.export import main
-from simswap.exporting import write_onnx
+from simswap.inference.formats import write_onnx
 from simswap.models import builtin
 from simswap.models.generator import Generator
 
@@ -47,7 +47,7 @@ def test_onnx_takes_any_batch_and_describes_itself(door, file, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_onnx_file_that_differs_gets_no_name(file, tmp_path, monkeypatch):
-    monkeypatch.setattr("simswap.exporting.TOLERANCE", -1.0)
+    monkeypatch.setattr("simswap.inference.formats.TOLERANCE", -1.0)
     with pytest.raises(InputError, match=r"over -1\.0; not written"):
         write_onnx(tmp_path / "generator.onnx", checkpoint.load(file))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.ckpt"]

@@ -9,9 +9,11 @@ import time
 
 import pytest
 
-from simswap import files, ranks
+from simswap import files
 from simswap.errors import InputError
-from simswap.files import claimed, whole_file
+from simswap.files import whole_file
+from simswap.launching import ranks
+from simswap.launching.claims import claimed
 
 
 def test_the_name_appears_when_the_file_is_whole(tmp_path):
@@ -58,7 +60,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from simswap.files import claimed
+from simswap.launching.claims import claimed
 with claimed(Path(sys.argv[1]), "training"):
     child = os.fork() if sys.argv[2:] == ["fork"] else 1
     if child == 0:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from simswap import checkpoint
-from simswap.faces.rendered_dataset import write_dataset
 from simswap.import_weights import main
+from simswap.rendered.dataset import write_dataset
 from simswap.swap import main as swap
 from tests.models.test_imported import random_state
 

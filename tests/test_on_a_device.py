@@ -12,7 +12,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import nn
 
 from simswap import evaluate, swap, train
-from simswap.faces.rendered_dataset import write_dataset
+from simswap.rendered.dataset import write_dataset
 from tests.device import APPLE, DEVICE, StandIn
 from tests.training.runs import SMALL
 

@@ -6,14 +6,15 @@ from torch import nn
 
 from simswap import precision
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.gallery import choose_pairs
 from simswap.data.identities import TableParts
 from simswap.losses.gradient_penalty import gradient_penalty
-from simswap.measuring import Faces, Instruments, PreparedFaces, Ruler, Swapper
+from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.swappers import Faces, PreparedFaces, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.precision import full_precision
-from simswap.training.embedding_table import fill
+from simswap.training.callbacks.embedding_table import fill
 from tests.training.tiny import batches, fit, tiny_module, tiny_recogniser
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from simswap import checkpoint, pixels
-from simswap.measuring import Faces, swap_faces
+from simswap.measuring.swappers import Faces, swap_faces
 from simswap.models import builtin
 from simswap.models.embedder import Embedder
-from simswap.training.builtin import render_crops
+from simswap.rendered.builtin import render_crops
 
 PERSONS = 24
 

@@ -20,14 +20,14 @@ from simswap.data.video import count_frames, why_unreadable
 from simswap.errors import InputError
 from simswap.evaluation.faceforensics_layout import read_pairs
 from simswap.evaluation.frames import result_crops
-from simswap.exporting import read_safetensors
 from simswap.faces.detection import InsightFaceDetector
+from simswap.inference.formats import read_safetensors
 from simswap.inference.photos import read_photo
 from simswap.models.arcface import arcface_recogniser
 from simswap.models.features import FeatureNetwork
 from simswap.models.hopenet import HopenetPose
 from simswap.models.iresnet import iresnet_recogniser
-from simswap.models.onnx_graph import OnnxGraph
+from simswap.models.onnx_reader.graph import OnnxGraph
 from simswap.models.recognition import onnx_recogniser
 from simswap.settings.records import read_plain, read_record
 from simswap.stand_ins import FORMS, refuse_stand_in

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from simswap.checkpoint import GENERATOR_PREFIX, KEY, describe
-from simswap.faces.rendered_dataset import write_dataset
 from simswap.inference.folder_job import result_names
 from simswap.inference.swapper import most_alike
 from simswap.models import builtin
 from simswap.models.generator import Generator
+from simswap.rendered.dataset import write_dataset
 from simswap.swap import main
 
 SIZE = 32

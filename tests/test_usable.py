@@ -11,10 +11,11 @@ from torch import nn
 
 from simswap import checkpoint, evaluate, export, import_weights, swap
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.gallery import choose_pairs
 from simswap.errors import InputError
 from simswap.inference.swapper import most_alike
-from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, PreparedFaces, Ruler, Swapper, swap_faces
+from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper, swap_faces
 from simswap.models import builtin
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator

@@ -14,10 +14,10 @@ from simswap.comparison.output import WORK, check_folder, write_all
 from simswap.comparison.sections import sections_of
 from simswap.comparison.wandb_report import check_report, publish
 from simswap.comparison.wandb_runs import load_wandb, open_api
-from simswap.config import front_door
 from simswap.errors import InputError
-from simswap.files import claimed
-from simswap.folders import TIME, new_folder
+from simswap.launching.claims import claimed
+from simswap.launching.folders import TIME, new_folder
+from simswap.launching.front_door import front_door
 
 
 def compare(cfg: DictConfig) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from simswap import checkpoint
-from simswap.config import front_door
 from simswap.errors import InputError
-from simswap.exporting import read_safetensors, write_onnx, write_safetensors
+from simswap.inference.formats import read_safetensors, write_onnx, write_safetensors
+from simswap.launching.front_door import front_door
 
 
 def export(cfg: DictConfig) -> None:

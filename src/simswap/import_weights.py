@@ -5,8 +5,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from simswap import checkpoint
-from simswap.config import build, front_door
+from simswap.config import build
 from simswap.errors import InputError
+from simswap.launching.front_door import front_door
 from simswap.models.imported import GENERATIONS, TEMPLATES, read_generator
 
 

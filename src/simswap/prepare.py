@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.config import build, front_door
+from simswap.config import build
 from simswap.data.aligning import SUFFIXES, CropSettings
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE
@@ -17,6 +17,7 @@ from simswap.data.preparing import Summary, check_folders, copy_table, prepare_f
 from simswap.data.tables import read_table
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
+from simswap.launching.front_door import front_door
 
 
 def main() -> None:

@@ -11,19 +11,20 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from simswap import checkpoint
-from simswap.config import build, front_door
+from simswap.config import build
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.listing import PassedOver, list_images
 from simswap.data.tables import read_table
 from simswap.errors import InputError
-from simswap.evaluation.instruments import choose_device, recogniser_of
 from simswap.files import sha256_of
 from simswap.inference.finding import FaceFinder, TableFinder
 from simswap.inference.folder_job import JOB, job_digest, result_names, still_to_do
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import Aligned, PasteSettings, PhotoSwapper, most_alike
 from simswap.inference.writing import check_fits, check_output, write_photo
+from simswap.launching.front_door import front_door
 from simswap.models.embedder import Embedder
+from simswap.models.recorded import choose_device, recogniser_of
 from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
 
 

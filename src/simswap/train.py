@@ -13,35 +13,36 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from simswap import ranks
-from simswap.config import build, front_door, nearest
+from simswap.config import build, nearest
 from simswap.data.workers import fault_of
 from simswap.errors import InputError
-from simswap.folders import has_begun, run_claimed
+from simswap.launching import ranks
+from simswap.launching.distributed import Processes
+from simswap.launching.folders import has_begun, run_claimed
+from simswap.launching.front_door import front_door
+from simswap.launching.naming import group_name, run_name
 from simswap.models.embedder import Embedder
-from simswap.naming import group_name, run_name
 from simswap.settings.ranges import short_seed
 from simswap.sweeping.pruning import pruning_of
 from simswap.tracking.logger import finish
-from simswap.training.callbacks import Progress, SampleGrid
+from simswap.training.callbacks.diagnosis import Diagnosis, Limits
+from simswap.training.callbacks.embedding_table import EmbeddingTable
+from simswap.training.callbacks.guards import SkippedSteps
+from simswap.training.callbacks.reporting import StatusReport
+from simswap.training.callbacks.same_statistics import SameStatistics
+from simswap.training.callbacks.same_weights import SameWeights
+from simswap.training.callbacks.sample_grid import Progress, SampleGrid
+from simswap.training.callbacks.saving import NEWEST, BestCheckpoint, NewestCheckpoint, WholeFiles
+from simswap.training.callbacks.stopping import OrderlyStop
+from simswap.training.callbacks.surroundings import Surroundings
+from simswap.training.callbacks.watching import Watch
 from simswap.training.cores import keep_to_share
-from simswap.training.diagnosis import Diagnosis, Limits
-from simswap.training.distributed import Processes
-from simswap.training.embedding_table import EmbeddingTable
-from simswap.training.guards import SkippedSteps
 from simswap.training.module import SimSwapModule
-from simswap.training.reporting import StatusReport
 from simswap.training.resuming import newest_checkpoint, settings_of
-from simswap.training.same_statistics import SameStatistics
-from simswap.training.same_weights import SameWeights
-from simswap.training.saving import NEWEST, BestCheckpoint, NewestCheckpoint, WholeFiles
 from simswap.training.speed import check_precision, set_speed
-from simswap.training.stopping import OrderlyStop
-from simswap.training.surroundings import Surroundings
 from simswap.training.validation import Validation
 from simswap.training.values import check_training, trainer_values
 from simswap.training.warm_start import start_from
-from simswap.training.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -80,21 +81,8 @@ def fit(
     L.seed_everything(short_seed(cfg.seed), workers=True, verbose=False)
     data = build(cfg.data, seed=cfg.seed, workers=keep_to_share(cfg.threads, cfg.data.workers))
     data.unreadable.keep_list(run / "unreadable.csv")
-    recogniser = build(cfg.recognition)
-    judge = build(cfg.judge) if cfg.judge._target_ else None
-    pose = build(cfg.pose)
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    module = SimSwapModule(
-        generator=build(cfg.generator, identity_size=recogniser.embedding_size),
-        discriminators=build(cfg.discriminator, image_size=data.size),
-        embedder=Embedder(recogniser, data.manifest.template, data.size),
-        objective=build(cfg.objective),
-        optimizer=build(cfg.optimizer),
-        validation=Validation(judge, pose, seed=cfg.seed, **cfg.validation),
-        average_decay=cfg.average_decay,
-        seed=cfg.seed,
-        config=config,
-    )
+    frozen = build_frozen(cfg)
+    module = build_module(cfg, data, *frozen)
     if cfg.start_from and newest is None:
         start_from(module, cfg.start_from)
     if cfg.trainer.precision == "64-true":
@@ -102,27 +90,13 @@ def fit(
     set_speed(module, cfg.channels_last, cfg.compile)
     log.info("%s", summary(module, data, run))
 
+    around = [report, SameWeights(run), *pruning_of(run, cfg.sweep, cfg.sweep_metrics), stop]
     trainer: L.Trainer = build(
         cfg.trainer,
         **trainer_values(cfg.trainer),
         **processes.trainer_settings(cfg.trainer, [WholeFiles()]),
-        logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=config),
-        callbacks=[
-            EmbeddingTable(),
-            SameStatistics(),
-            SkippedSteps(run, cfg.guards.max_skipped_in_a_row),
-            Diagnosis(cfg.guards.warmup, Limits(**cfg.guards.limits)),
-            SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed, stop),
-            BestCheckpoint(run, "val/id_retrieval"),
-            NewestCheckpoint(run, cfg.checkpoints.every),
-            Surroundings(data, recogniser, judge, pose, allow_others=cfg.resume_changes == "allow"),
-            watch := Watch(run, data.batch_size),
-            Progress(cfg.progress_every, watch),
-            report,
-            SameWeights(run),
-            *pruning_of(run, cfg.sweep, cfg.sweep_metrics),
-            stop,
-        ],
+        logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=plain(cfg)),
+        callbacks=[*build_callbacks(cfg, run, data, frozen, stop), *around],
         enable_progress_bar=False,
         enable_model_summary=False,
         # an epoch has no end here: pairs are drawn by iteration, and validation comes every so many of them
@@ -132,6 +106,62 @@ def fit(
         enable_checkpointing=False,  # ours are other callbacks than Lightning's
     )
     check_precision(trainer, cfg.trainer.precision)
+    run_trainer(trainer, module, data, newest, stop)
+    log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / NEWEST)
+    return objectives(trainer.callback_metrics, cfg.sweep_metrics)
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain containers."""
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def build_frozen(cfg: DictConfig) -> tuple[Any, Any, Any]:
+    """The networks that do not train: recogniser, judge (None without one), pose estimator."""
+    return build(cfg.recognition), build(cfg.judge) if cfg.judge._target_ else None, build(cfg.pose)
+
+
+def build_module(cfg: DictConfig, data: Any, recogniser: Any, judge: Any, pose: Any) -> SimSwapModule:
+    """The module that trains, with its networks, objective and validation."""
+    return SimSwapModule(
+        generator=build(cfg.generator, identity_size=recogniser.embedding_size),
+        discriminators=build(cfg.discriminator, image_size=data.size),
+        embedder=Embedder(recogniser, data.manifest.template, data.size),
+        objective=build(cfg.objective),
+        optimizer=build(cfg.optimizer),
+        validation=Validation(judge, pose, seed=cfg.seed, **cfg.validation),
+        average_decay=cfg.average_decay,
+        seed=cfg.seed,
+        config=plain(cfg),
+    )
+
+
+def build_callbacks(
+    cfg: DictConfig, run: Path, data: Any, frozen: tuple[Any, Any, Any], stop: OrderlyStop
+) -> list[L.Callback]:
+    """What happens around the iterations, in this order; what reports, compares ranks, prunes and stops comes after."""
+    watch = Watch(run, data.batch_size)
+    return [
+        EmbeddingTable(),
+        SameStatistics(),
+        SkippedSteps(run, cfg.guards.max_skipped_in_a_row),
+        Diagnosis(cfg.guards.warmup, Limits(**cfg.guards.limits)),
+        SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed, stop),
+        BestCheckpoint(run, "val/id_retrieval"),
+        NewestCheckpoint(run, cfg.checkpoints.every),
+        Surroundings(data, *frozen, allow_others=cfg.resume_changes == "allow"),
+        watch,
+        Progress(cfg.progress_every, watch),
+    ]
+
+
+def run_trainer(
+    trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: OrderlyStop
+) -> None:
+    """Train; close the loggers however it ends.
+
+    Raises KeyboardInterrupt where the run was stopped, InputError for a fault of the data's workers.
+    """
     finished = False
     try:
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
@@ -145,8 +175,6 @@ def fit(
         finish(trainer.loggers, failed=not finished)
     if stop.signal:
         raise KeyboardInterrupt(stop.how_to_go_on)
-    log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / NEWEST)
-    return objectives(trainer.callback_metrics, cfg.sweep_metrics)
 
 
 def objectives(metrics: Mapping[str, Any], names: Sequence[str]) -> float | tuple[float, ...] | None:

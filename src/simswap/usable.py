@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simswap.data.gallery import ProtocolPairs
 from simswap.errors import InputError
+from simswap.measuring.gallery import ProtocolPairs
 
 log = logging.getLogger(__name__)
 

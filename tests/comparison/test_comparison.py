@@ -9,7 +9,6 @@ import pytest
 
 from simswap.comparison.collected import keep_where, load_local
 from simswap.comparison.comparison import Difference, compare_runs
-from simswap.comparison.figures import Interval
 from simswap.comparison.importance import importances
 from simswap.comparison.orderings import facets, findings
 from simswap.comparison.page import results_caption
@@ -19,6 +18,7 @@ from simswap.comparison.swaps import read_grid, side_by_side
 from simswap.comparison.tables import clear
 from simswap.comparison.variants import changed_settings, fold, short_keys
 from simswap.errors import InputError
+from simswap.metrics.figures import Interval
 from simswap.metrics.paired import PairedDifference, paired_difference
 from tests.comparison.made import FIGURES, made_run, write_evaluation
 

@@ -8,12 +8,12 @@ import wandb
 
 from simswap.comparison.collected import keep_where
 from simswap.comparison.comparison import compare_runs
-from simswap.comparison.figures import REQUIRED
 from simswap.comparison.sections import sections_of
 from simswap.comparison.swaps import side_by_side
 from simswap.comparison.wandb_report import build_report, check_report, ids_in_wandb, publish, results_for_wandb
 from simswap.comparison.wandb_runs import load_wandb, open_api
 from simswap.errors import InputError
+from simswap.metrics.figures import REQUIRED
 from simswap.tracking.wandb_summary import evaluation_summary
 from tests.comparison.made import config_of, write_grid
 

@@ -15,7 +15,7 @@ from simswap.data.manifest import Manifest
 from simswap.data.preparing import prepare_folder
 from simswap.data.sources import crop_names
 from simswap.errors import InputError
-from simswap.files import claimed
+from simswap.launching.claims import claimed
 from simswap.prepare import report
 
 

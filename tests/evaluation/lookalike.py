@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from simswap.faces.rendered import render, render_person
-from simswap.faces.rendered_dataset import LANDMARK_COLUMNS, draw_photo, person_seed
+from simswap.rendered.dataset import LANDMARK_COLUMNS, draw_photo, person_seed
+from simswap.rendered.rendering import render, render_person
 
 SIDE, FRAMES = 96, 7
 

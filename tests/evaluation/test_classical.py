@@ -9,8 +9,8 @@ from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL, classical_swap, face_region, poisson_blend, where_from
 from simswap.faces.alignment import align, apply, fit_similarity, template_points, warp
-from simswap.faces.rendered_dataset import photo
-from simswap.measuring import Faces, load_faces
+from simswap.measuring.swappers import Faces, load_faces
+from simswap.rendered.dataset import photo
 
 SIZE = 64
 POINTS = template_points("arcface", SIZE)

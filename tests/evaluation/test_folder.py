@@ -13,7 +13,7 @@ from tests.models.test_features import write_features
 from tests.test_train import one_line
 
 from simswap.evaluate import main
-from simswap.faces.rendered_dataset import LANDMARK_COLUMNS, photo
+from simswap.rendered.dataset import LANDMARK_COLUMNS, photo
 
 INSTRUMENTS = ["checkpoint=null", "protocol=folder", "judge=builtin", "pose=builtin"]
 

@@ -7,8 +7,8 @@ import pytest
 
 from simswap.faces.alignment import TEMPLATES, template_points
 from simswap.faces.plausible import MOST_ERROR, guess_mistake, landmark_fault, template_error
-from simswap.faces.rendered import landmarks_of
-from simswap.faces.rendered_dataset import draw_photo
+from simswap.rendered.dataset import draw_photo
+from simswap.rendered.rendering import landmarks_of
 
 SHAPE = (120, 140, 3)
 FACE = template_points("arcface", 112) * 0.6 + [30, 20]

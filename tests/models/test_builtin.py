@@ -6,7 +6,7 @@ import torch
 
 from simswap.errors import InputError
 from simswap.models import builtin
-from simswap.training.builtin import DATA_SEEDS, render_crops
+from simswap.rendered.builtin import DATA_SEEDS, render_crops
 
 TEST_SEED = 424242
 PERSONS, IMAGES = 90, 12  # 5,940 pairs of the same person

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from simswap.faces.alignment import align, warp
-from simswap.faces.rendered_dataset import photo
 from simswap.metrics.gaze_error import GazeError
 from simswap.models.gaze import NOISE_FLOOR_DEG, gaze_estimator
+from simswap.rendered.dataset import photo
 
 
 def test_it_sees_where_unseen_eyes_look():

@@ -14,7 +14,7 @@ from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import gaze_estimator
 from simswap.models.hopenet import HopenetNetwork, HopenetPose
 from simswap.models.landmark_pose import Landmarks68Pose
-from simswap.models.onnx_graph import OnnxGraph
+from simswap.models.onnx_reader.graph import OnnxGraph
 from simswap.models.pose import PnPPose
 
 

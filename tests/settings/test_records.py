@@ -104,7 +104,7 @@ def test_a_resumed_runs_config_is_checked_like_a_given_one(recorded, tmp_path, m
     good = file.read_text()
     for change in (
         {"generator": {"_target_": "torch.load", "f": "evil.pt", "weights_only": False}},
-        {"generator": {"_target_": "simswap.faces.rendered_dataset.write_dataset", "root": "was-run", "persons": 1,
+        {"generator": {"_target_": "simswap.rendered.dataset.write_dataset", "root": "was-run", "persons": 1,
                        "images": 1, "size": 64, "seed": 1}},
         {"name": "${oc.env:HOME}"},
         {"seed": -1},

@@ -37,7 +37,7 @@ def test_every_listed_target_is_there(group):
     "tree",
     [
         {"generator": {"_target_": "torch.load", "f": "x"}},
-        {"generator": {"_target_": "simswap.faces.rendered_dataset.write_dataset"}},  # of another group
+        {"generator": {"_target_": "simswap.rendered.dataset.write_dataset"}},  # of another group
         {"generator": {"_target_": "lightning.pytorch.utilities.migration.migrate_checkpoint"}},
         {"generator": {"_target_": GENERATOR, "width": {"_target_": "os.system", "command": "x"}}},
         {"generator": {"_target_": GENERATOR, "width": [[{"_target_": GENERATOR}]]}},

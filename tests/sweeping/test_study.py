@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from simswap.errors import InputError
-from simswap.jobs import write_values
+from simswap.launching.jobs import write_values
 from simswap.sweeping.pruning import PruneByStudy, pruning_of
 from simswap.sweeping.space import Space
 from simswap.sweeping.study import JOURNAL, Settings, SweepStudy

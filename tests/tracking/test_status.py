@@ -11,7 +11,7 @@ import pytest
 from simswap import __version__
 from simswap.errors import Diverged, InputError
 from simswap.tracking.status import Status, current_state, is_alive, read_status, write_status
-from simswap.training.reporting import StatusReport
+from simswap.training.callbacks.reporting import StatusReport
 
 
 def changed(run: Path, **values: object) -> Status:

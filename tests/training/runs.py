@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from simswap import stops
+from simswap.launching import stops
 from simswap.train import main
 from simswap.training.module import SimSwapModule
 from simswap.training.validation import Validation

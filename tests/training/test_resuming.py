@@ -11,8 +11,8 @@ import torch
 import yaml
 
 from simswap.errors import InputError
-from simswap.files import claimed
-from simswap.folders import run_of
+from simswap.launching.claims import claimed
+from simswap.launching.folders import run_of
 from simswap.tracking.status import read_status
 from simswap.train import main
 from simswap.training.resuming import newest_checkpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simswap.comparison.ended import check_current, check_state
-from simswap.comparison.figures import REQUIRED, VALIDATED, Interval
 from simswap.errors import InputError
+from simswap.metrics.figures import REQUIRED, VALIDATED, Interval
 from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (

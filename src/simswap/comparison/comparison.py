@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from simswap.comparison.collected import Run, Swapper
-from simswap.comparison.figures import Figure, Interval, choose
 from simswap.comparison.one_ruler import check_one_ruler, mixed_figures, ruler_notes
 from simswap.comparison.pairs import PairTable, read_pairs
 from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front
 from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
+from simswap.metrics.figures import Figure, Interval, choose
 from simswap.metrics.intervals import SHARES
 from simswap.metrics.paired import PairedDifference, paired_difference
 from simswap.tracking.evaluation_format import FORMAT

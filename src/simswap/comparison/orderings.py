@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from simswap.comparison.collected import comparable
-from simswap.comparison.figures import KNOWN, Interval
 from simswap.comparison.statistics import difference_over_seeds
 from simswap.comparison.variants import Variant, short_keys, shown_value
+from simswap.metrics.figures import KNOWN, Interval
 
 
 class Facet(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from simswap.comparison.figures import Interval
+from simswap.metrics.figures import Interval
 
 LEVEL = 0.95
 ROUNDING = 1e-12  # relative: a smaller spread is none

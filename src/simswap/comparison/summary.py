@@ -3,9 +3,9 @@
 import math
 
 from simswap.comparison.comparison import Comparison
-from simswap.comparison.figures import KNOWN
 from simswap.comparison.tables import clear
 from simswap.comparison.variants import Variant
+from simswap.metrics.figures import KNOWN
 from simswap.metrics.intervals import approximate
 
 

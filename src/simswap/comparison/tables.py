@@ -9,10 +9,10 @@ from typing import Any
 
 from simswap.comparison.comparison import Comparison, Difference
 from simswap.comparison.escaping import csv_value, markdown_text
-from simswap.comparison.figures import KNOWN, Figure, Interval
 from simswap.comparison.orderings import facets, findings
 from simswap.comparison.published import PUBLISHED
 from simswap.comparison.variants import Variant, short_keys, shown_value
+from simswap.metrics.figures import KNOWN, Figure, Interval
 from simswap.metrics.paired import PairedDifference
 
 

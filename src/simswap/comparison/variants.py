@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from simswap.comparison.collected import Run, comparable
-from simswap.comparison.figures import Interval
 from simswap.comparison.statistics import Spread, spread
 from simswap.config import nearest
 from simswap.errors import InputError
+from simswap.metrics.figures import Interval
 
 NO_SETTING = "(none)"
 """Shown for a setting that a run's version did not have."""

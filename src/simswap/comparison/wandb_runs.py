@@ -15,8 +15,8 @@ from simswap.comparison.collected import (
     validated,
     validation_protocol,
 )
-from simswap.comparison.figures import VALIDATED
 from simswap.errors import InputError
+from simswap.metrics.figures import VALIDATED
 from simswap.tracking.metrics_rows import STEP_METRIC
 from simswap.tracking.wandb_environment import tidied
 from simswap.tracking.wandb_summary import GRID, evaluation_in

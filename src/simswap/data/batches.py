@@ -19,7 +19,7 @@ from simswap.data.reading import UnreadableImage
 from simswap.data.unreadable import Unreadable
 from simswap.data.workers import into_shared_memory
 from simswap.errors import InputError
-from simswap.stops import WaitOver, interruptible
+from simswap.launching.stops import WaitOver, interruptible
 
 # So many replacements in a row mean that the crops are gone, not that one is damaged.
 MAX_REPLACEMENTS = 20

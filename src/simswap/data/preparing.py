@@ -33,8 +33,8 @@ from simswap.data.manifest import COLUMNS, CROPS_FOLDER, MANIFEST_FILE, OK, SETT
 from simswap.data.preparing_pool import in_process, in_workers
 from simswap.data.sources import PersonFolder, find_person_folders
 from simswap.errors import InputError
-from simswap.files import claimed
-from simswap.system_errors import explain_system
+from simswap.launching.claims import claimed
+from simswap.launching.system_errors import explain_system
 
 
 @dataclass

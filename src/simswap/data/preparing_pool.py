@@ -16,7 +16,7 @@ import cv2
 
 from simswap.data.aligning import CropSettings, Detector, FolderResult, FolderTask, process_folder
 from simswap.data.workers import leave_signals_to_the_run
-from simswap.stops import taken
+from simswap.launching.stops import taken
 
 Setup = tuple[Path, Path, CropSettings, Detector | None]
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from simswap.data.damage import Damaged, check_whole, decode_jpeg, decode_png
+from simswap.launching.system_errors import is_shortage
 from simswap.stand_ins import HEAD, what_it_is
-from simswap.system_errors import is_shortage
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from simswap.errors import InputError
-from simswap.system import wait_for_signal_of_parent
-from simswap.system_errors import shared_is_full
+from simswap.launching.system import wait_for_signal_of_parent
+from simswap.launching.system_errors import shared_is_full
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from scipy.spatial import Delaunay
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.faces.alignment import apply, fit_similarity
-from simswap.measuring import Faces, Swapper
+from simswap.measuring.swappers import Faces, Swapper
 
 Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from simswap.described import digest
 from simswap.errors import InputError
-from simswap.evaluation.ranks import Ranks
 from simswap.files import whole_file
-from simswap.measured import Readings
+from simswap.launching.evaluation_ranks import Ranks
+from simswap.measuring.measured import Readings
 
 Arrays = dict[str, np.ndarray]
 FORMAT = 1  # counts up when what a stage computes changes, so that older chunks are not taken for its own

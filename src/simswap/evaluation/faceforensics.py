@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simswap.data.gallery import ProtocolPairs
 from simswap.data.listing import natural_key
 from simswap.data.video import count_frames, why_unreadable
 from simswap.described import describe, digest
@@ -30,10 +29,12 @@ from simswap.evaluation.frames import (
     file_state,
     result_crops,
 )
-from simswap.evaluation.instruments import signature
 from simswap.evaluation.material import Material, Setting, Skipped, check_share
 from simswap.evaluation.pairs_file import PairNames, names_sha256, pairs_sha256
-from simswap.measuring import Faces, Finished, Instruments, Work
+from simswap.measuring.evaluator import Instruments, Work
+from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.swappers import Faces, Finished
+from simswap.models.recorded import signature
 
 FORMAT = 1  # counts up when crops are made otherwise
 

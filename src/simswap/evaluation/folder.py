@@ -11,7 +11,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from simswap import pixels
-from simswap.data.gallery import ProtocolPairs
 from simswap.data.listing import walk_images
 from simswap.data.reading import Pixels, UnreadableImage, read_image
 from simswap.data.sources import nfc
@@ -22,7 +21,8 @@ from simswap.evaluation.frames import FaceFinder
 from simswap.evaluation.material import Material, Setting, Skipped, check_share
 from simswap.evaluation.pairs_file import PairNames, names_sha256
 from simswap.faces.alignment import align, apply, template_points, warp
-from simswap.measuring import Faces, Finished
+from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.swappers import Faces, Finished
 from simswap.precision import from_array
 
 NEEDED, OPTIONAL = ("result", "source", "target"), ("source_person", "target_person")

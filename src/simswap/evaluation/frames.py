@@ -23,7 +23,7 @@ from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import pick_main_face
 from simswap.faces.plausible import landmark_fault
 from simswap.files import sha256_of
-from simswap.measuring import Faces
+from simswap.measuring.swappers import Faces
 from simswap.precision import from_array
 
 CROPS = {-1: "before", 0: "crops", 1: "after"}

@@ -9,13 +9,14 @@ import numpy as np
 from tqdm import tqdm
 
 from simswap.data.aligning import Detector
-from simswap.data.gallery import ProtocolPairs
 from simswap.errors import InputError
 from simswap.evaluation.pairs_file import PairNames
-from simswap.evaluation.ranks import Ranks
 from simswap.faces.alignment import TEMPLATES
-from simswap.measured import Readings
-from simswap.measuring import FaceSource, Finished, Instruments, Work, at_once
+from simswap.launching.evaluation_ranks import Ranks
+from simswap.measuring.evaluator import Instruments, Work, at_once
+from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.measured import Readings
+from simswap.measuring.swappers import FaceSource, Finished
 
 DEFAULT_TEMPLATE, DEFAULT_SIZE = "arcface", 112
 

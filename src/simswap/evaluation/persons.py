@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.gallery import ProtocolPairs, choose_pairs
 from simswap.data.manifest import read_settings
 from simswap.described import Source, describe
 from simswap.errors import InputError
 from simswap.evaluation.material import Material, Setting
 from simswap.evaluation.pairs_file import PairNames, names_sha256
-from simswap.measuring import PreparedFaces
+from simswap.measuring.gallery import ProtocolPairs, choose_pairs
+from simswap.measuring.swappers import PreparedFaces
 
 
 class Persons:

@@ -12,13 +12,14 @@ from simswap.config import nearest
 from simswap.described import describe
 from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL
-from simswap.evaluation.instruments import PRECISION, descriptions
 from simswap.evaluation.material import Material
 from simswap.evaluation.pairs_file import pairs_sha256
-from simswap.measured import Figure
-from simswap.measuring import COPY_SOURCE, DO_NOTHING, FaceSource, Finished, Instruments, Ruler, Swapper, swap_faces
+from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.measured import Figure
+from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, Finished, Swapper, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recogniser
+from simswap.models.recorded import PRECISION, descriptions
 
 CONTROLS = (DO_NOTHING, COPY_SOURCE)
 BASELINES = {"classical": CLASSICAL}

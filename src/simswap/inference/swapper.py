@@ -15,7 +15,7 @@ from simswap.faces.alignment import Alignment, align, apply, scale_of, warp
 from simswap.faces.detection import Face, pick_main_face
 from simswap.inference.paste import COLOURS, face_mask, paste, region, transfer_colour
 from simswap.inference.photos import Photo
-from simswap.measuring import Faces, swap_faces
+from simswap.measuring.swappers import Faces, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.usable import is_picture
 

@@ -1,7 +1,7 @@
 """The small networks of rendered faces: recogniser, judge and pose estimator, with weights in the package.
 
 They make the whole path run on a fresh machine without a download, and are of no use on photographs.
-``python -m simswap.training.builtin`` makes their weights again.
+``python -m simswap.rendered.builtin`` makes their weights again.
 """
 
 import hashlib
@@ -110,7 +110,7 @@ def pose_estimator() -> PoseEstimator:
 
 
 def load_weights(
-    name: str, network: nn.Module, made_by: str = "simswap.training.builtin"
+    name: str, network: nn.Module, made_by: str = "simswap.rendered.builtin"
 ) -> tuple[nn.Module, str]:
     """The network with its weights (kept in half precision) and the file's SHA-256; InputError without the file."""
     path = WEIGHTS / f"{name}.pt"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.files import sha256_of
-from simswap.models.onnx_graph import OnnxGraph
+from simswap.models.onnx_reader.graph import OnnxGraph
 
 
 class FeatureNetwork(nn.Module):

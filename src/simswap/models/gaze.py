@@ -1,7 +1,7 @@
 """Where rendered eyes look: a small network on the strip of the two eyes, with weights in the package.
 
 Of rendered faces the true gaze is known, so the network's own error is measured and stands beside every figure
-(docs/evaluation.md). It is of no use on photographs. ``python -m simswap.training.gaze`` makes its weights again.
+(docs/evaluation.md). It is of no use on photographs. ``python -m simswap.rendered.gaze`` makes its weights again.
 """
 
 import torch
@@ -59,4 +59,4 @@ def eye_strip(faces: Tensor) -> Tensor:
 
 def gaze_estimator() -> GazeEstimator:
     """The built-in gaze estimator."""
-    return GazeEstimator(*load_weights("gaze", gaze_network(), "simswap.training.gaze"))
+    return GazeEstimator(*load_weights("gaze", gaze_network(), "simswap.rendered.gaze"))

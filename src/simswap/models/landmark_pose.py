@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from simswap.errors import InputError
 from simswap.faces.face_box import FaceBoxes
 from simswap.files import sha256_of
-from simswap.models.onnx_graph import OnnxGraph, image_input, read_onnx
+from simswap.models.onnx_reader.graph import OnnxGraph, image_input, read_onnx
 from simswap.models.packs import file_of_pack
 from simswap.models.pose import PoseEstimator
 from simswap.precision import to_float64

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.files import sha256_of
-from simswap.models.onnx_graph import OnnxGraph, image_input, read_onnx
+from simswap.models.onnx_reader.graph import OnnxGraph, image_input, read_onnx
 from simswap.models.packs import file_of_pack
 
 # What every insightface recogniser takes: the arcface template is defined at this size.

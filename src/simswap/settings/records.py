@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from simswap.errors import InputError
-from simswap.settings.targets import check_any_targets, check_targets
+from simswap.settings.targets import check_any_targets, check_targets, with_current_names
 from simswap.stand_ins import refuse_stand_in
 
 OF_RECORDS = ("visible_gpus", "jobs_on_gpus")
@@ -66,8 +66,9 @@ def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False
         raise InputError(f"{file} holds no keys")
     try:
         if resolvers is None:
-            return content
+            return with_current_names(content)
         _check_texts(content, "", resolvers, 0)
+        content = with_current_names(content)
         if of_group:
             check_any_targets(content)
         else:

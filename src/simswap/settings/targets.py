@@ -31,9 +31,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "objective": ("simswap.losses.objective.Objective",),
     "optimizer": ("simswap.training.optimization.OptimizerSettings",),
     "trainer": ("lightning.Trainer",),
-    "strategy": ("simswap.training.distributed.Processes",),
+    "strategy": ("simswap.launching.distributed.Processes",),
     "logger": ("simswap.tracking.logger.build_loggers",),
-    "origin": ("simswap.faces.rendered_dataset.write_dataset",),
+    "origin": ("simswap.rendered.dataset.write_dataset",),
     "protocol": (
         "simswap.evaluation.persons.Persons",
         "simswap.evaluation.folder.Folder",
@@ -45,7 +45,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
 _ALL = {name for names in TARGETS.values() for name in names}
 
 HYDRA_TARGETS = (
-    "simswap.jobs.FailedJobs",
+    "simswap.launching.jobs.FailedJobs",
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
@@ -62,6 +62,28 @@ LOGGING_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.Form
 
 COMMANDS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
 """Keys with which a config asks for a call: Hydra's, and that of Python's logging."""
+
+
+MOVED_MODULES = {
+    "simswap.faces.rendered_dataset": "simswap.rendered.dataset",
+    "simswap.jobs": "simswap.launching.jobs",
+    "simswap.training.distributed": "simswap.launching.distributed",
+}
+"""Modules that targets of earlier versions name → where they are now."""
+
+
+def with_current_names(tree: Any) -> Any:
+    """A copy of a tree of plain values in which each ``_target_`` of an earlier version has its present name."""
+    if isinstance(tree, list):
+        return [with_current_names(value) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {key: _current(value) if key == "_target_" else with_current_names(value) for key, value in tree.items()}
+
+
+def _current(target: Any) -> Any:
+    module, dot, name = target.rpartition(".") if isinstance(target, str) else ("", "", "")
+    return MOVED_MODULES[module] + dot + name if module in MOVED_MODULES else target
 
 
 def check_targets(tree: Any, path: str = "") -> None:
@@ -92,7 +114,7 @@ def check_any_targets(tree: Any, path: str = "") -> None:
         return
     for key, value in tree.items():
         where = f"{path}.{key}".lstrip(".")
-        if key == "_target_" and value is not None and value not in (*_ALL, *HYDRA_TARGETS):
+        if key == "_target_" and value is not None and _current(value) not in (*_ALL, *HYDRA_TARGETS):
             raise InputError(f"{where} is {value!r}: it is not on the list of what may be called")
         if key in COMMANDS[1:]:
             raise InputError(f"{where}: a configuration calls nothing in this way; remove it")
@@ -107,13 +129,14 @@ def check_target(target: Any, node: str) -> None:
     allowed = HYDRA_TARGETS if in_hydra else TARGETS.get(node, ())
     if target is None and (node in TARGETS or in_hydra):
         return
-    if not isinstance(target, str) or target not in allowed:
+    if not isinstance(target, str) or _current(target) not in allowed:
         raise InputError(f"{node}._target_ is {target!r}: it is not on the list of what may be called there"
                          f"{nearest(str(target), allowed)}")  # fmt: skip
 
 
 def import_target(target: Any) -> Callable[..., Any]:
     """The class or function of that name. Raises InputError for a name that is on no node's list."""
+    target = _current(target)
     if target not in _ALL:
         raise InputError(f"_target_ is {target!r}: it is not on the list of what may be called")
     module, _, name = target.rpartition(".")

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from simswap.errors import InputError
 from simswap.files import whole_file
-from simswap.jobs import failure_of, values_of
+from simswap.launching.jobs import failure_of, values_of
 from simswap.settings.ranges import short_seed
 from simswap.sweeping.space import Point, Space
 

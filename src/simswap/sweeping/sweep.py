@@ -12,10 +12,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from simswap.errors import InputError
-from simswap.jobs import note_failure, values_of
+from simswap.launching.jobs import note_failure, values_of
+from simswap.launching.system_errors import explain_system
 from simswap.sweeping.space import make_space
 from simswap.sweeping.study import Settings, SweepStudy
-from simswap.system_errors import explain_system
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 
-from simswap import __version__, ranks
+from simswap import __version__
 from simswap.files import is_running, whole_file
+from simswap.launching import ranks
 
 RUNNING, FINISHED, INTERRUPTED, FAILED, DIVERGED = STATES = (
     "running", "finished", "interrupted", "failed", "diverged")  # fmt: skip

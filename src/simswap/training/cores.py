@@ -7,7 +7,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from simswap.system import usable_cores
+from simswap.launching.system import usable_cores
 
 SHARE = "SIMSWAP_CORES"
 """In the environment of a job's processes: the cores of each."""

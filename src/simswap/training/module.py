@@ -13,7 +13,7 @@ from simswap import pixels
 from simswap.checkpoint import KEY, describe
 from simswap.data.pairs import random_words, unit
 from simswap.losses.objective import Objective
-from simswap.measuring import Faces, swap_faces
+from simswap.measuring.swappers import Faces, swap_faces
 from simswap.models.discriminator import Discriminators
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator

@@ -10,13 +10,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from simswap import checkpoint, ranks
+from simswap import checkpoint
 from simswap.errors import InputError
 from simswap.files import remove_leftovers, whole_file
+from simswap.launching import ranks
 from simswap.settings.check import check, fill
 from simswap.settings.paths import escape_tree, with_home
 from simswap.settings.records import read_record
-from simswap.training.saving import NEWEST, NEWEST_FIRST
+from simswap.training.callbacks.saving import NEWEST, NEWEST_FIRST
 from simswap.training.values import check_training
 
 HARMLESS = (

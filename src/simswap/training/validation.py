@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.gallery import choose_pairs
-from simswap.measured import Measured
-from simswap.measuring import COPY_SOURCE, DO_NOTHING, Faces, Instruments, PreparedFaces, Ruler, Swapper
+from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.measured import Measured
+from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recogniser

@@ -8,8 +8,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from simswap.errors import InputError
+from simswap.launching.distributed import local_devices
 from simswap.settings.words import nearest
-from simswap.training.distributed import local_devices
 from simswap.training.validation import logged_names
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")

@@ -10,10 +10,10 @@ from matplotlib.patches import Rectangle
 
 from simswap.comparison.charts.drawing import GRID, INK, Chart, is_narrow, new_figure, whisker
 from simswap.comparison.comparison import Comparison
-from simswap.comparison.figures import KNOWN, Figure
 from simswap.comparison.orderings import Facet, facets
 from simswap.comparison.statistics import Spread, spread
 from simswap.comparison.variants import Variant, short_keys, shown_value
+from simswap.metrics.figures import KNOWN, Figure
 
 FIGURE_7 = ("id_retrieval", "identity_loss", "self_reconstruction_l1")
 FIRST, LAST = "objective.feature_matching.first_layer", "objective.feature_matching.last_layer"

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure as Plot
 from simswap.comparison.charts.drawing import Chart, is_narrow, legend_text, new_figure
 from simswap.comparison.charts.tradeoff import labelled
 from simswap.comparison.comparison import Comparison
-from simswap.comparison.figures import VALIDATED, figure
 from simswap.comparison.variants import Variant
+from simswap.metrics.figures import VALIDATED, figure
 
 MOST_POINTS = 240
 """A longer curve is drawn by means over stretches of equal length: more is not seen at this size."""

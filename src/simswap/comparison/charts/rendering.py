@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 from simswap.comparison.charts.drawing import NARROW, WIDE, Chart, drawn, png_bytes, svg_text
-from simswap.system import usable_cores
+from simswap.launching.system import usable_cores
 
 
 class Rendered(NamedTuple):

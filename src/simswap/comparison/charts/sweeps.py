@@ -11,9 +11,9 @@ from matplotlib.figure import Figure as Plot
 from simswap.comparison.charts.drawing import FAINT, INK, Chart, is_narrow, new_figure
 from simswap.comparison.charts.tradeoff import labelled
 from simswap.comparison.comparison import Comparison
-from simswap.comparison.figures import KNOWN
 from simswap.comparison.importance import FEWEST_VARIANTS, Importance, importances
 from simswap.comparison.variants import short_keys, shown_value
+from simswap.metrics.figures import KNOWN
 
 WEIGHED = ("id_retrieval", "pose_error_deg")
 MOST_SETTINGS = 7

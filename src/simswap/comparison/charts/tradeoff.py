@@ -8,9 +8,9 @@ from matplotlib.figure import Figure as Plot
 
 from simswap.comparison.charts.drawing import FAINT, INK, Chart, is_narrow, label_at_right, new_figure, settle, whisker
 from simswap.comparison.comparison import Comparison
-from simswap.comparison.figures import KNOWN
 from simswap.comparison.published import PUBLISHED, WARNING
 from simswap.comparison.variants import Variant
+from simswap.metrics.figures import KNOWN
 
 MANY = 12
 """With more variants than this only the front, the baseline and the best are labelled."""

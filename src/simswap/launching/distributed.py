@@ -1,0 +1,261 @@
+"""One run on many devices: DDP whose processes start from the run's composed config (`simswap.launching.processes`).
+
+Lightning's own start of ranks runs the command line again, which under Hydra runs the whole sweep again in each rank.
+Here the job's process starts all ranks, trains nothing itself and only watches them. torchrun, srun and mpirun starts
+are taken as they are: their environment says which rank this is, and nothing is started.
+"""
+
+import atexit
+import os
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from omegaconf import DictConfig
+
+from simswap.errors import InputError
+from simswap.launching import ranks
+from simswap.launching.gpu_pool import lent
+from simswap.launching.meeting import join, own_store
+from simswap.launching.processes import run_in_processes
+from simswap.launching.system import usable_cores
+from simswap.training.cores import SHARE, share_of_cores
+
+
+class Processes:
+    """How a run is spread over processes; see conf/strategy.
+
+    ddp: DDP also with one device. find_unused_parameters: of DDP; the two phases each leave the other's networks out,
+    so it must be true unless every parameter is reached in both. sync_batchnorm: batch statistics over all ranks.
+    timeout_minutes: so long a rank waits for another. own_process: a single-device run too gets its own process.
+    gpu_pool: None, or ids of GPUs, of which the run borrows as many as it has devices.
+    Raises InputError for values out of range.
+    """
+
+    def __init__(
+        self,
+        ddp: bool = False,
+        find_unused_parameters: bool = True,
+        sync_batchnorm: bool = False,
+        timeout_minutes: float = 30.0,
+        own_process: bool = False,
+        gpu_pool: list | None = None,
+    ) -> None:
+        if timeout_minutes <= 0:
+            raise InputError(f"strategy.timeout_minutes={timeout_minutes}: give a time above 0")
+        if gpu_pool is not None and not gpu_pool:
+            raise InputError("strategy.gpu_pool is empty: no GPU was found; list some as [0,1], or use launcher=local")
+        self.ddp, self.find_unused_parameters, self.sync_batchnorm = ddp, find_unused_parameters, sync_batchnorm
+        self.timeout, self.own_process, self.gpu_pool = timedelta(minutes=timeout_minutes), own_process, gpu_pool
+
+    def must_start(self, trainer: DictConfig) -> bool:
+        """Whether this process has to start the run's processes, rather than be one of them."""
+        if ranks.HANDOFF in os.environ:
+            return False  # the guard against ranks that start ranks
+        nodes, started = trainer.get("num_nodes", 1), ranks.from_environment()
+        local = _devices_of_started(trainer, started) if started else local_devices(trainer)
+        if started is not None:
+            if started.world_size != local * nodes:
+                raise InputError(
+                    f"{started.starter} started {started.world_size} processes, but trainer.devices={local} on "
+                    f"trainer.num_nodes={nodes} are {local * nodes}: make the two alike"
+                )
+            return False
+        if nodes > 1:
+            raise InputError(
+                f"trainer.num_nodes={nodes}: nothing started the processes of the other nodes; start with srun, "
+                "torchrun or launcher=slurm (docs/sweeps.md)"
+            )
+        return local > 1 or self.own_process or self.gpu_pool is not None
+
+    def run(self, module: str, cfg: DictConfig) -> Any:
+        """Start the run's processes on this machine and give rank 0's value; see `run_in_processes`."""
+        count = local_devices(cfg.trainer)
+        with ExitStack() as held:
+            gpus = held.enter_context(lent(self.gpu_pool, count)) if self.gpu_pool is not None else []
+            # held here until the end, so that no other program gets the port before the ranks come
+            store = own_store() if count > 1 else None
+            given = environments(count, gpus, store.port if store else 0, share_of_cores(count))
+            return run_in_processes(module, cfg, given)
+
+    def check(self, trainer: DictConfig, penalty_weight: float) -> None:
+        """Raise InputError where batch norm over ranks does not go together with the rest."""
+        if not self.sync_batchnorm:
+            return
+        if penalty_weight > 0:
+            raise InputError(
+                "strategy.sync_batchnorm=true: its backward has no second derivative, so it does not go with the "
+                "gradient penalty; set objective.weights.gradient_penalty=0, or sync_batchnorm=false"
+            )
+        if not on_gpu(trainer):
+            raise InputError("strategy.sync_batchnorm=true needs GPUs: set trainer.accelerator=gpu, or it to false")
+
+    def trainer_settings(self, trainer: DictConfig, plugins: Sequence[Any] = ()) -> dict[str, Any]:
+        """``plugins`` (those given, and ours), ``strategy`` and ``sync_batchnorm`` of a process's Trainer; its devices
+        and nodes where each process was given one GPU."""
+        started = ranks.from_environment()
+        alone = started is not None and sees_one_gpu(trainer, started)
+        settings: dict[str, Any] = {"plugins": [*plugins, cluster_environment(alone)]}
+        if not on_gpu(trainer):  # Lightning's CPU takes a number alone
+            settings["devices"] = local_devices(trainer)
+        if started is not None or self.ddp or local_devices(trainer) * trainer.get("num_nodes", 1) > 1:
+            strategy = RankDDP(find_unused_parameters=self.find_unused_parameters, timeout=self.timeout)
+            settings |= {"strategy": strategy, "sync_batchnorm": self.sync_batchnorm}
+        if started is not None and started.starter != "simswap":
+            # To Lightning a process that sees one GPU alone is a node of its own; and it knows no devices=auto here.
+            nodes = started.world_size if alone else trainer.get("num_nodes", 1)
+            if alone or _is_auto(trainer):
+                settings |= {"devices": started.world_size // nodes, "num_nodes": nodes}
+        return settings
+
+
+class RankDDP(DDPStrategy):
+    """DDP (gloo on the CPU, NCCL on GPUs) in processes that are there already."""
+
+    def setup_distributed(self) -> None:
+        """Make the process group of the ranks where they meet; Lightning then finds it there."""
+        self.set_world_ranks()
+        backend = self._get_process_group_backend()
+        options = {"device_id": self.root_device} if self.root_device.type == "cuda" else {}
+        join(backend, self._timeout, **options)
+        if backend == "nccl":
+            atexit.register(_leave)
+        super().setup_distributed()
+
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = NoLauncher(self.cluster_environment, self.num_processes, self.num_nodes)
+
+
+class NoLauncher(_SubprocessScriptLauncher):
+    """Starts nothing: whoever started this process started the others."""
+
+    def _call_children_scripts(self) -> None:
+        if self.num_processes * self.num_nodes > 1:
+            raise RuntimeError("a training process must not start others: the run's front door does")
+
+
+class StartedEnvironment(ClusterEnvironment):
+    """Lightning's view of `Ranks`. one_gpu: each process sees its own GPU alone, and counts as a node."""
+
+    def __init__(self, started: ranks.Ranks, one_gpu: bool = False) -> None:
+        super().__init__()
+        self.started, self.one_gpu = started, one_gpu
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        return ranks.main_address(self.started)
+
+    @property
+    def main_port(self) -> int:
+        return ranks.main_ports(self.started)[0]
+
+    @staticmethod
+    def detect() -> bool:
+        return ranks.from_environment() is not None
+
+    def world_size(self) -> int:
+        return self.started.world_size
+
+    def set_world_size(self, size: int) -> None:
+        """It is the starter's."""
+
+    def global_rank(self) -> int:
+        return self.started.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is the starter's."""
+
+    def local_rank(self) -> int:
+        return 0 if self.one_gpu else self.started.local_rank
+
+    def node_rank(self) -> int:
+        return self.started.rank if self.one_gpu else int(
+            os.environ.get("GROUP_RANK") or os.environ.get("NODE_RANK") or os.environ.get("SLURM_NODEID") or 0)
+
+
+def cluster_environment(one_gpu: bool = False) -> ClusterEnvironment:
+    """Where the ranks come from. Requeuing is never Lightning's: the launcher's (submitit) or the user's script."""
+    started = ranks.from_environment()
+    return LightningEnvironment() if started is None else StartedEnvironment(started, one_gpu)
+
+
+def sees_one_gpu(trainer: DictConfig, started: ranks.Ranks) -> bool:
+    """Whether each of several processes of a machine was given a GPU of its own (srun --gpus-per-task=1)."""
+    several = started.starter != "simswap" and started.world_size > trainer.get("num_nodes", 1)
+    return several and on_gpu(trainer) and torch.cuda.device_count() == 1
+
+
+def _devices_of_started(trainer: DictConfig, started: ranks.Ranks) -> int:
+    """As `local_devices`; ``auto`` is as many as the starter made, for a process may see but one of them."""
+    return started.world_size // trainer.get("num_nodes", 1) if _is_auto(trainer) else local_devices(trainer)
+
+
+def _is_auto(trainer: DictConfig) -> bool:
+    return trainer.get("devices", 1) in ("auto", -1, "-1")
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def environments(
+    count: int, gpus: Sequence[str], port: int = 0, share: int | None = None
+) -> list[dict[str, str]]:
+    """What each of ``count`` processes of one machine gets in its environment, rank 0 first. port: of their store.
+    share: the cores of each, where the job does not have the machine to itself."""
+    shared = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+    if share is not None:
+        shared[SHARE] = str(share)
+    if count == 1:
+        return [shared]
+    threads = share or max(1, usable_cores() // count)
+    shared |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(count),
+        "NODE_RANK": "0",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+    }
+    return [shared | {"LOCAL_RANK": str(rank)} for rank in range(count)]
+
+
+def on_gpu(trainer: DictConfig) -> bool:
+    """Whether this trainer would train on CUDA."""
+    accelerator = str(trainer.get("accelerator", "auto"))
+    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+
+
+def local_devices(trainer: DictConfig) -> int:
+    """Devices (processes) of a node that ``trainer.devices`` asks for; raises InputError where it makes no number."""
+    devices = trainer.get("devices", 1)
+    wrong = InputError(f"trainer.devices={devices}: give a number, a list of GPUs such as [0,1], or auto")
+    if isinstance(devices, bool | float):
+        raise wrong
+    available = torch.cuda.device_count() if on_gpu(trainer) else 1
+    if devices in ("auto", -1, "-1"):
+        return max(1, available)
+    if not isinstance(devices, int):
+        named = [part for part in devices.split(",") if part.strip()] if isinstance(devices, str) else list(devices)
+        if not all(re.fullmatch(r"\s*\d+\s*", str(part)) for part in named) or len({*map(str, named)}) < len(named):
+            raise wrong
+        if not isinstance(devices, str) or "," in devices:
+            devices = len(named)
+    try:
+        number = int(devices)
+    except (ValueError, TypeError) as error:
+        raise wrong from error
+    if number < 1:
+        raise InputError(f"trainer.devices={devices}: give at least 1")
+    return number

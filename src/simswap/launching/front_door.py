@@ -1,0 +1,209 @@
+"""The front door of a command: its configuration is composed, checked and handed to its job; then the exit code."""
+
+import functools
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from simswap import NO_HOME
+from simswap.config import reference_for
+from simswap.errors import InputError, JobFailed
+from simswap.launching import ranks
+from simswap.launching.folders import TRAINING, let_go, register_resolvers
+from simswap.launching.jobs import failed_jobs, noted, survive
+from simswap.launching.processes import run_handed_over
+from simswap.launching.stops import cut_the_end_short, obeyed
+from simswap.launching.system_errors import allow_open_files, explain_system
+from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
+from simswap.settings.check import check
+from simswap.settings.paths import read_arguments, with_home
+from simswap.settings.records import check_folder
+from simswap.settings.targets import check_targets
+from simswap.settings.words import CONF_DIR, explain_hydra
+
+SHARED_BY_RANKS = ("train", "evaluate")
+"""Front doors that several processes may share."""
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+
+register_resolvers()  # here, so that a job in a launcher's own process knows them too
+
+
+def front_door(
+    job: Callable[[DictConfig], Any], config_name: str, further_check: Callable[[DictConfig], None] | None = None
+) -> None:
+    """Compose ``conf/<config_name>.yaml`` with the command line, check it, run ``job(cfg)`` and exit.
+
+    further_check: raises InputError for what this job alone can know of its settings.
+    Exit codes: 0 done, 2 bad input or interrupted (one line on standard error, no stack trace), 1 a process of the job
+    failed (one line), or jobs of a sweep did: they are listed at its end and do not stop the others. Other errors of a
+    single run are faults of the program and keep their stack trace.
+    """
+    complaints: list[str] = []
+    noted.clear()
+    if ranks.HANDOFF in os.environ:
+        sys.exit(run_handed_over(job))
+
+    def check_all(cfg: DictConfig, reference: DictConfig) -> None:
+        check(cfg, reference)
+        if further_check is not None:
+            further_check(cfg)
+
+    checked_job = _checked(job, config_name, check_all, complaints)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
+    try:
+        _prepare_process(config_name)
+        with obeyed():
+            _check_before_start(config_name, check_all, further_check)
+            hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
+    except (KeyboardInterrupt, Exception) as error:
+        sys.exit(_explain(error))
+    finally:
+        let_go()
+    sys.exit(EXIT_BAD_INPUT if complaints else EXIT_FAILED if failed_jobs or noted else 0)
+
+
+def _checked(
+    job: Callable[[DictConfig], Any],
+    config_name: str,
+    check_all: Callable[[DictConfig, DictConfig], None],
+    complaints: list[str],
+) -> Callable[[DictConfig], Any]:
+    """The job as Hydra calls it: its config is checked first; bad input is printed and added to ``complaints``."""
+
+    @functools.wraps(job)
+    def checked_job(cfg: DictConfig) -> Any:
+        if not ranks.is_first():
+            _leave_the_log_to_the_first_rank()
+
+        def checked(cfg: DictConfig) -> Any:
+            search = search_override(search_folders(HydraConfig.get().overrides.hydra)[0])
+            check_all(cfg, reference_for(config_name, search))
+            with_home(cfg)
+            return job(cfg)
+
+        try:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return survive(checked, cfg, Path(HydraConfig.get().runtime.output_dir))
+            return checked(cfg)
+        except InputError as error:  # the exit code is set outside of Hydra's own handling of errors
+            complaints.append(str(error))
+            print(f"error: {error}", file=sys.stderr)
+            return None
+        finally:
+            let_go(TRAINING)
+
+    return checked_job
+
+
+def _prepare_process(config_name: str) -> None:
+    """Read the command line's own forms into Hydra's, and refuse what no process of this command can be."""
+    arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
+    sys.argv[1:] = read_arguments(arguments)
+    allow_open_files()
+    if NO_HOME is not None and ranks.is_first():
+        print(NO_HOME, file=sys.stderr)
+    if config_name not in SHARED_BY_RANKS:
+        ranks.refuse_several(f"simswap-{config_name}")
+    _refuse_sweeps_of_ranks(sys.argv[1:])
+
+
+def _explain(error: BaseException) -> int:
+    """Print an error as one line and give the exit code. Faults of the program are raised again."""
+    code, line = EXIT_BAD_INPUT, None
+    if isinstance(error, KeyboardInterrupt):
+        line = f"interrupted; what was finished is kept, {str(error) or 'run the same command again to go on'}"
+    elif isinstance(error, JobFailed):
+        sys.stderr.write(error.trace)
+        code, line = EXIT_FAILED, str(error)
+    elif isinstance(error, InputError):
+        line = str(error)
+    elif isinstance(error, HydraException | OmegaConfBaseException):
+        line = explain_hydra(error)
+    elif isinstance(error, ValueError) and str(error).startswith("Only one of --"):
+        line = str(error)  # Hydra's words on flags that do not go together
+    elif isinstance(error, BrokenPipeError):  # the reader of our output has seen enough (… | head)
+        os._exit(EXIT_BAD_INPUT)
+    elif not isinstance(error, ValueError):
+        line = explain_system(error)
+    if line is None:
+        raise error
+    print(f"error: {line}", file=sys.stderr)
+    if isinstance(error, KeyboardInterrupt):
+        cut_the_end_short()
+    return code
+
+
+def _refuse_sweeps_of_ranks(arguments: list[str]) -> None:
+    """Each rank would run a sweep of its own."""
+    started = ranks.from_environment()
+    if started is not None and {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
+        raise InputError(
+            f"{started.starter} started {started.world_size} processes, and each would run the whole sweep: start "
+            "simswap-train -m alone, with trainer.devices=… for the processes of each job"
+        )
+
+
+def _leave_the_log_to_the_first_rank() -> None:
+    root = logging.getLogger()
+    root.setLevel(logging.ERROR)
+    for handler in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
+        root.removeHandler(handler)
+
+
+def _check_before_start(
+    config_name: str, check_all: Callable[[DictConfig, DictConfig], None],
+    further_check: Callable[[DictConfig], None] | None,
+) -> None:  # fmt: skip
+    """Check all that can be known before Hydra makes a folder, a log, or anything that a YAML file names.
+
+    A person's own YAML files are read as data first. Then the config of a single run is composed and checked; a
+    sweep's jobs are checked each when it starts, here only what Hydra itself would run for them.
+    """
+    arguments = get_args_parser().parse_args()
+    searched, overrides = search_folders(arguments.overrides)
+    own = [Path(folder) for folder in (arguments.config_dir, arguments.config_path) if folder]
+    for folder in [*own, *searched]:
+        check_folder(folder)
+    if arguments.config_path or arguments.config_name or arguments.help or arguments.hydra_help or arguments.cfg or \
+            arguments.info or arguments.shell_completion:  # fmt: skip
+        return  # it shows something, or each job is checked when it starts
+    search, swept = search_override([*own, *searched]), []
+    if arguments.multirun:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        swept = [one.key_or_group.replace("/", ".") for one in parsed if one.is_sweep_override()]
+        overrides = [text for text, one in zip(overrides, parsed, strict=True) if not one.is_sweep_override()]
+    with hydra.initialize_config_dir(CONF_DIR, version_base="1.3"):
+        try:
+            cfg = hydra.compose(config_name, overrides + search, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException):
+            return  # Hydra will say what is wrong
+        check_targets({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+        refuse_gaps(cfg, [*swept, *(OmegaConf.select(cfg, "hydra.sweeper.params") or {})])
+        sys.argv[1:] = [*sys.argv[1:], *home_of_folders(cfg)]
+        if arguments.multirun or cfg.hydra.mode == RunMode.MULTIRUN:
+            if further_check is not None:
+                further_check(cfg)
+            return
+        HydraConfig.instance().set_config(cfg)
+        try:
+            reference = reference_for(config_name, search)
+            OmegaConf.set_struct(cfg, False)
+            del cfg["hydra"]
+            if "${hydra:" not in OmegaConf.to_yaml(cfg):  # that is known in the job only
+                check_all(cfg, reference)
+        finally:
+            HydraConfig.instance().cfg = None

@@ -1,0 +1,1 @@
+"""Swappers measured by fixed pairs and instruments, in validation and in evaluation."""

@@ -1,0 +1,192 @@
+"""(swappers, pairs, judge, pose estimator) → figures: validation and evaluation both measure with this ruler.
+
+The gallery holds images of unseen persons, the very sources and targets of the pairs among them. Each swap is
+embedded by the judge and looked up in it; its head pose is compared with its target's on the same crop; a swap of
+each target with itself gives the self-reconstruction.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.measured import Measured, Readings
+from simswap.measuring.swappers import Faces, FaceSource, Finished, Swapper
+from simswap.metrics.reconstruction import SelfReconstruction
+from simswap.models.embedder import Embedder
+from simswap.models.features import FeatureNetwork
+from simswap.models.gaze import GazeEstimator
+from simswap.models.pose import PoseEstimator
+from simswap.precision import figures_device, full_precision
+from simswap.usable import is_direction, is_picture, true_gaze, usable_pairs
+
+log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Instruments:
+    """What looks at pictures. trained: the recogniser that the swapper was trained with, for the identity loss beside
+    the judge's word. features: pictures in unit range [B, 3, S, S] → [B, F], for FID. None: that figure is left out."""
+
+    judge: Embedder
+    pose: PoseEstimator
+    trained: Embedder | None = None
+    gaze: GazeEstimator | None = None
+    features: FeatureNetwork | None = None
+
+    def to(self, device: torch.device) -> None:
+        for network in (self.judge, self.pose, self.trained, self.gaze, self.features):
+            if network is not None:
+                network.to(device)
+
+    @torch.no_grad()
+    def read(self, faces: Faces, template: str) -> Readings:
+        """All that is asked for, of crops of a template; in `full_precision`, float32, whatever runs around it."""
+        with full_precision():
+            return self._read(Faces(faces.images.float().clamp(0, 1), faces.view), template)
+
+    def _read(self, faces: Faces, template: str) -> Readings:
+        images = faces.images
+        pose, points = self.pose.pose_and_points(images, template, faces.view)
+        readings = {"embedding": self.judge(images, faces.view).float(), "pose": pose.float()}
+        if points is not None:
+            readings["points"] = points.float()
+        if self.trained is not None:
+            readings["identity"] = self.trained(images, faces.view).float()
+        if self.gaze is not None:
+            readings["gaze"] = self.gaze(images, template, faces.view).float()
+        if self.features is not None:
+            readings["features"] = self.features(images).float()
+        return readings
+
+
+# (name of the stage, its chunks, what to do with one) → what it gave for each chunk
+Work = Callable[[str, Sequence[np.ndarray], Callable[[np.ndarray], Readings]], list[Readings]]
+
+
+def at_once(name: str, chunks: Iterable[np.ndarray], compute: Callable[[np.ndarray], Readings]) -> list[Readings]:
+    """All chunks, one after the other, in this process."""
+    return [compute(chunk) for chunk in chunks]
+
+
+class Ruler:
+    """The fixed side of a measurement: pairs, and the instruments' readings of every gallery image.
+
+    batch_size: pictures at a time. work: who does the chunks of a stage. jitter: whether the frames before and after
+    are swapped too. The gallery is read at construction.
+    """
+
+    def __init__(
+        self, faces: FaceSource, pairs: ProtocolPairs, instruments: Instruments, batch_size: int,
+        device: torch.device, work: Work = at_once, jitter: bool = False,
+    ) -> None:  # fmt: skip
+        self.faces, self.pairs, self.instruments = faces, pairs, instruments
+        self.batch_size, self.device, self.work, self.jitter = batch_size, device, work, jitter
+        instruments.to(device)
+        self.figures_device = figures_device(device)
+        self.person = torch.from_numpy(faces.person).to(self.figures_device)
+        self.gaze = None if instruments.gaze is None else true_gaze(faces.attribute, self.figures_device)
+        self.gallery = self._joined(work("gallery", self._chunks(pairs.gallery), self._read))
+        self.usable = usable_pairs(self.gallery["embedding"], pairs, instruments.judge.recogniser.name)
+
+    def _read(self, rows: np.ndarray) -> Readings:
+        return self.instruments.read(self.faces.load(rows, self.device), self.faces.template)
+
+    def _chunks(self, rows: np.ndarray) -> list[np.ndarray]:
+        return np.array_split(rows, max(1, -(-len(rows) // self.batch_size)))
+
+    def _joined(self, parts: Sequence[Readings]) -> Readings:
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {name: torch.cat([part[name] for part in parts]).to(self.figures_device) for name in names}
+
+    def new_measurement(self) -> Measured:
+        """Nothing measured yet."""
+        return Measured(self.pairs, self.person, self.gallery, self.gaze)
+
+    def measure(self, swapper: Swapper | Finished) -> Measured:
+        """Swap every pair, and every target with itself."""
+        measured = self.new_measurement()
+        chunks = self._chunks(np.arange(len(self.pairs.target)))
+        stage = f"{swapper.name} {swapper.key}".strip()
+        results = self._joined(self.work(stage, chunks, partial(self._results, swapper)))
+        with full_precision():
+            measured.add(results)
+        if measured.missed_results:
+            log.warning("%s: %d of %d pairs have no usable result and count as missed", swapper.name,
+                        measured.missed_results, len(self.pairs.target))  # fmt: skip
+        return measured
+
+    def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: Measured) -> None:
+        """Swap some of the pairs (by their place in the protocol) and add what is measured."""
+        results = self._results(swapper, chunk)
+        measured.unusable += len(chunk) - len(results["place"])
+        with full_precision():
+            measured.add(results)
+
+    @torch.no_grad()
+    def _results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
+        """What is measured of the results of some pairs, as `Measured.add` takes it.
+
+        The swaps are made in full precision too, so that a validation in bf16-mixed and an evaluation of its
+        checkpoint, and a GPU and a CPU, see the same results.
+        """
+        with full_precision():
+            return self._measured_results(swapper, places)
+
+    def _measured_results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
+        source, place = None, torch.from_numpy(places).to(self.figures_device)
+        if isinstance(swapper, Swapper):
+            target, source = (
+                self.faces.load(rows[places], self.device, swapper.landmarks)
+                for rows in (self.pairs.target, self.pairs.source)
+            )
+            result, there = swapper.swap(target, source), self._all_there(places)
+            again = swapper.swap(target, target).images
+            reconstruction = SelfReconstruction().to(self.figures_device)
+            reconstruction.update(again.to(self.figures_device), target.images.to(self.figures_device))
+            readings = {column: reconstruction.values(column) for column in reconstruction.columns}
+            there = there & is_picture(again)
+        else:
+            result, there = swapper.load(places, 0, self.device)
+            readings = {}
+        # What is no picture is shown to no instrument: some cannot bear a NaN, others make a face of it.
+        there = there & is_picture(result.images) & self.usable[place].to(self.device)
+        readings |= self.instruments.read(_without_nan(result), self.faces.template)
+        there = there & is_direction(readings["embedding"])
+        if self.jitter:
+            before, after = (self._in_motion(swapper, places, source, offset) for offset in (-1, 1))
+            for name, moments in (("pose", "poses"), ("embedding", "embeddings")):
+                readings[moments] = torch.stack([before[name], readings[name], after[name]], dim=1)
+        readings["place"] = place
+        return {name: values.to(self.figures_device)[there.to(self.figures_device)]
+                for name, values in readings.items()}  # fmt: skip
+
+    def _all_there(self, places: np.ndarray) -> Tensor:
+        return torch.ones(len(places), dtype=torch.bool, device=self.device)
+
+    def _in_motion(
+        self, swapper: Swapper | Finished, places: np.ndarray, source: Faces | None, offset: int
+    ) -> Readings:
+        """Pose [B, 3] and the judge's embedding [B, E] with the targets ``offset`` frames later, NaN where it is not
+        there. source: of a swapper; None of finished swaps."""
+        if isinstance(swapper, Finished):
+            faces, there = swapper.load(places, offset, self.device)
+        else:
+            assert source is not None
+            target = self.faces.load(self.pairs.target[places], self.device, swapper.landmarks, offset)
+            faces, there = swapper.swap(target, source), self._all_there(places)
+        there = there & is_picture(faces.images)
+        images = _without_nan(faces).images.float().clamp(0, 1)
+        readings = {
+            "pose": self.instruments.pose(images, self.faces.template, faces.view).float(),
+            "embedding": self.instruments.judge(images, faces.view).float(),
+        }
+        return {name: values.masked_fill(~there[:, None], torch.nan) for name, values in readings.items()}
+
+
+def _without_nan(faces: Faces) -> Faces:
+    return faces._replace(images=faces.images.nan_to_num(0.0))

@@ -1,0 +1,65 @@
+"""Pictures of swaps for people to look at: the same unseen faces for training, validation and evaluation."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simswap import pixels
+from simswap.data.datamodule import SwapDataModule
+from simswap.measuring.gallery import ProtocolPairs, choose_pairs
+from simswap.measuring.swappers import Faces, FaceSource, PreparedFaces
+from simswap.pictures import swap_grid
+
+
+@torch.no_grad()
+def unseen_grid(
+    data: SwapDataModule,
+    split: str,
+    faces: int,
+    seed: int,
+    swap: Callable[[Faces, Faces], Faces],
+    device: torch.device,
+) -> np.ndarray:
+    """uint8 picture [H, W, 3]: ``faces`` targets down the left, as many other persons' sources along the top.
+
+    One image each of 2 x ``faces`` persons of the split, drawn by seed; fewer where the split has fewer.
+    """
+    rows = choose_pairs(data, split, 2 * faces, 1, 1, seed).gallery
+    half = len(rows) // 2
+    return grid_of(PreparedFaces(data), rows[:half], rows[half : 2 * half], swap, device)
+
+
+@torch.no_grad()
+def grid_of(
+    faces: FaceSource, targets: np.ndarray, sources: np.ndarray, swap: Callable[[Faces, Faces], Faces],
+    device: torch.device,
+) -> np.ndarray:  # fmt: skip
+    """uint8 picture [H, W, 3]: the targets' rows [n] down the left, the sources' rows [n] along the top."""
+    half = len(targets)
+    images, views, _ = faces.load(np.concatenate([targets, sources]), device)
+    crops = pixels.to_uint8(images).cpu()
+    source = Faces(images[half:], views[half:])
+    swaps: list[Tensor] = []
+    for t in range(half):
+        target = Faces(images[t : t + 1].expand(half, -1, -1, -1), views[t : t + 1].expand(half))
+        swaps.append(pixels.to_uint8(swap(target, source).images).cpu())
+    return swap_grid(crops[:half], crops[half:], torch.stack(swaps))
+
+
+def grid_rows(faces: FaceSource, pairs: ProtocolPairs, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of targets and of sources for `grid_of`: up to ``count`` of each, all of different persons, in the order of
+    the pairs; fewer (or none) where there are not so many persons."""
+    count = min(count, len(np.unique(faces.person[np.concatenate([pairs.target, pairs.source])])) // 2)
+    seen: set[int] = set()
+    chosen: list[list[int]] = []
+    for rows in (pairs.target, pairs.source):
+        column: list[int] = []
+        for row in rows:
+            if len(column) < count and int(faces.person[row]) not in seen:
+                column.append(int(row))
+                seen.add(int(faces.person[row]))
+        chosen.append(column)
+    half = min(len(column) for column in chosen)
+    return np.array(chosen[0][:half], dtype=np.int64), np.array(chosen[1][:half], dtype=np.int64)

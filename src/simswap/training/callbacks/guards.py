@@ -1,0 +1,100 @@
+"""Steps that were left out because something was not finite: told, listed, and too many in a row end the run."""
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from simswap.errors import Diverged
+from simswap.files import whole_file
+from simswap.tracking.logger import alert
+from simswap.training.callbacks.saving import NEWEST
+from simswap.training.stepping import SteppingModule
+
+log = logging.getLogger(__name__)
+
+DUMP = "diverged.json"
+
+
+class SkippedSteps(L.Callback):
+    """Ends a run in which more than ``max_in_a_row`` iterations in a row had a step left out.
+
+    The pairs of these iterations are then in ``<run>/diverged.json``, and the newest checkpoint is one from before
+    them. Raises Diverged, on all ranks alike. Must stand before what saves checkpoints.
+    """
+
+    def __init__(self, run: Path, max_in_a_row: int = 20) -> None:
+        self.run, self.max_in_a_row = run, max_in_a_row
+        self._streak: list[dict[str, Any]] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: dict[str, Tensor], batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, SteppingModule)
+        skips = pl_module.skips
+        if not skips.now:
+            self._streak.clear()
+            return
+        self._streak.append(self._record(trainer, pl_module, batch))
+        if trainer.is_global_zero:
+            log.warning(
+                "iteration %d: %s not finite, the step is left out (iteration %d in a row)",
+                trainer.global_step - 1, " and ".join(_words(step) for step in self._streak[-1]["steps"]),
+                skips.in_a_row,
+            )  # fmt: skip
+        if skips.in_a_row > self.max_in_a_row:
+            self._end(trainer, skips.in_a_row)
+
+    def _record(self, trainer: L.Trainer, module: SteppingModule, batch: dict[str, Tensor]) -> dict[str, Any]:
+        """What is known of an iteration, over all ranks."""
+
+        def everywhere(values: Tensor) -> list:
+            return module.all_gather(values.to(module.device)).flatten().tolist()  # type: ignore[union-attr]
+
+        steps = [
+            {
+                "phase": skip.phase,
+                "loss": [_plain(x) for x in everywhere(torch.tensor([skip.loss]))],  # one a rank
+                "gradient_norm": _plain(skip.norm),
+            }
+            for skip in module.skips.now
+        ]
+        rows = {side: everywhere(batch[f"{side}_index"]) for side in ("target", "source")}
+        record = {"iteration": trainer.global_step - 1, "steps": steps}
+        record |= {f"{side}_index": index for side, index in rows.items()}
+        data = getattr(trainer, "datamodule", None)
+        if data is not None:
+            record |= {f"{side}_file": [str(data.manifest.path(row)) for row in rows[side]] for side in rows}
+        return record
+
+    def _end(self, trainer: L.Trainer, in_a_row: int) -> None:
+        phases = sorted({step["phase"] for record in self._streak for step in record["steps"]})
+        newest = self.run / "checkpoints" / NEWEST
+        kept = f"the last good checkpoint is {newest}" if newest.is_file() else "no checkpoint was written before that"
+        message = (
+            f"training diverged at iteration {trainer.global_step - 1}: {in_a_row} iterations in a row left a step out "
+            f"({' and '.join(phases)}), since a loss or gradient was not finite; {kept}, the pairs are in "
+            f"{self.run / DUMP}; try optimizer.generator_clip=1 optimizer.discriminator_clip=1, lower learning rates "
+            "or trainer.precision=32-true"
+        )
+        if trainer.is_global_zero:
+            with whole_file(self.run / DUMP) as part:
+                content = {"message": message, "iterations": self._streak}
+                part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            alert(trainer.loggers, "Training diverged", message)
+        raise Diverged(message)
+
+
+def _words(step: dict[str, Any]) -> str:
+    what = "loss" if any(isinstance(x, str) for x in step["loss"]) else "gradient"
+    return f"the {step['phase']} phase's {what}"
+
+
+def _plain(x: float) -> float | str:
+    """JSON has no word for what is not finite."""
+    return x if math.isfinite(x) else str(x)

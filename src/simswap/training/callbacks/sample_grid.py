@@ -1,0 +1,79 @@
+"""What is seen of the iterations: sample grids and progress."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from tqdm import tqdm
+
+from simswap.measuring.sampling import unseen_grid
+from simswap.pictures import provenance, write_png
+from simswap.tracking.logger import log_picture
+from simswap.training.callbacks.stopping import OrderlyStop
+from simswap.training.callbacks.watching import Watch
+from simswap.training.module import SimSwapModule
+
+log = logging.getLogger(__name__)
+
+
+class SampleGrid(L.Callback):
+    """Every so many iterations: the same unseen targets (left) and sources (top), swapped, as a picture.
+
+    Written to ``<run>/samples/<iteration>.png`` and to the loggers, once more at the end unless that was asked for by
+    a signal: the run then goes on. every: null or 0 for no grids at all. faces: rows and columns of the grid.
+    """
+
+    def __init__(self, run: Path, every: int | None, faces: int, seed: int, stop: OrderlyStop) -> None:
+        self.folder, self.every, self.faces, self.seed, self.stop = run / "samples", every, faces, seed, stop
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if self.every and trainer.global_step % self.every == 0:
+            self._write(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.every and trainer.global_step % self.every and not self.stop.signal:
+            self._write(trainer, pl_module)
+
+    def _write(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.is_global_zero or not isinstance(module, SimSwapModule):
+            return
+        path = self.folder / f"{trainer.global_step:07d}.png"
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        grid = unseen_grid(data, "val", self.faces, self.seed, module.swap, module.device)
+        write_png(path, grid, provenance(f"iteration {trainer.global_step}"))
+        for logger in trainer.loggers:
+            log_picture(logger, "samples", path, trainer.global_step - 1)  # the step of this iteration
+
+
+class Progress(L.Callback):
+    """A bar over iterations with the terms that tell most; where there is no terminal, a line every so many."""
+
+    def __init__(self, every: int, watch: Watch) -> None:
+        self.every, self.watch = every, watch
+        self._bar: tqdm | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        total = trainer.max_steps if trainer.max_steps > 0 else None
+        if trainer.is_global_zero:
+            self._bar = tqdm(total=total, initial=trainer.global_step, desc="training", unit="it", disable=None)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if self._bar is None:
+            return
+        if not self._bar.disable:
+            self._bar.update(trainer.global_step - self._bar.n)
+        if trainer.global_step % self.every == 0:
+            figures = {
+                name.split("/")[1]: f"{float(trainer.callback_metrics[name]):.3f}"
+                for name in ("train/identity", "train/reconstruction", "train/discriminator", "val/id_retrieval")
+                if name in trainer.callback_metrics
+            }
+            words = [*(f"{name} {value}" for name, value in figures.items()), *self.watch.in_words()]
+            self._bar.set_postfix_str(", ".join(words))
+            if self._bar.disable:
+                log.info("iteration %d: %s", trainer.global_step, ", ".join(words))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._bar is not None:
+            self._bar.close()

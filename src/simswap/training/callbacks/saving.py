@@ -1,0 +1,125 @@
+"""The checkpoints of a run, each whole or not there: the newest, the one before it, and the best."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from simswap.errors import InputError
+from simswap.files import whole_file
+from simswap.launching.stops import saving
+from simswap.training.callbacks.stopping import StopInValidation
+
+NEXT, NEWEST, BEFORE, BEST = "next.ckpt", "last.ckpt", "previous.ckpt", "best.ckpt"
+NEWEST_FIRST = (NEXT, NEWEST, BEFORE)
+"""Where to look for a checkpoint to go on from; ``next.ckpt`` is there for the moment in which it takes its place."""
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Lightning's way to checkpoint files: written beside the name, and on the disk before they take it.
+
+    (Its own writes to the system's temporary folder: on another disk that is copied, not renamed; and it never asks
+    for the disk.) Raises InputError where a file cannot be written, as on a full disk.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with whole_file(Path(path), durable=True) as part:
+            try:
+                torch.save(checkpoint, part)
+            except RuntimeError as error:
+                if "inline_container" not in str(error):  # torch's writer of files, which names no reason
+                    raise
+                raise OSError("the disk is full, or a limit is reached") from error
+
+
+class NewestCheckpoint(L.Callback):
+    """Keeps ``last.ckpt`` and the one before it: every so many iterations, and where training stops in order.
+
+    It is saved when the next iteration begins: what belongs to the iterations before (rows of metrics.csv, validation,
+    the best checkpoint, the grid) is on the disk by then, so that a killed run that goes on from it misses none of it.
+    """
+
+    def __init__(self, run: Path, every: int) -> None:
+        self.run, self.folder, self.every = run, run / "checkpoints", every
+        self._saved_at = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._saved_at = trainer.global_step  # what was gone on from is saved already
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        # Among iterations that leave steps out, the one from before them stays: it is the last good one.
+        due = trainer.global_step % self.every == 0 and not pl_module.skips.in_a_row  # type: ignore[union-attr]
+        if due and trainer.global_step != self._saved_at:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step != self._saved_at:
+            self._save(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, StopInValidation) and trainer.global_step != self._saved_at:
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.reset()  # it begins anew, not where it ended
+            self._save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        settle_loops(checkpoint, trainer.global_step)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        save(trainer, self.run, NEXT)
+        if trainer.is_global_zero:
+            if (self.folder / NEWEST).is_file():
+                os.replace(self.folder / NEWEST, self.folder / BEFORE)
+            os.replace(self.folder / NEXT, self.folder / NEWEST)
+        self._saved_at = trainer.global_step
+
+
+class BestCheckpoint(L.Callback):
+    """Keeps ``best.ckpt``: of the validation with the highest ``monitor``, the first of equal ones."""
+
+    def __init__(self, run: Path, monitor: str) -> None:
+        self.run, self.monitor = run, monitor
+        self._best: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._best)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best = dict(state_dict)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        value = float(trainer.callback_metrics.get(self.monitor, float("nan")))
+        if value > self._best.get("value", float("-inf")):  # never true of what is not a number
+            self._best = {"value": value, "iteration": trainer.global_step}
+            save(trainer, self.run, BEST)
+
+
+def save(trainer: L.Trainer, run: Path, name: str) -> None:
+    """Write a checkpoint of the run; where it cannot be written, say which one is whole. Called on all ranks."""
+    try:
+        with saving():
+            trainer.save_checkpoint(run / "checkpoints" / name)
+    except InputError as error:
+        kept = run / "checkpoints" / NEWEST
+        how = f"{kept} is whole: go on from it with simswap-train resume={run}"
+        raise InputError(f"{error}; {how if kept.is_file() else 'there is no checkpoint yet'}") from error
+
+
+def settle_loops(checkpoint: dict[str, Any], iteration: int) -> None:
+    """Let the checkpoint say that ``iteration`` is complete, however far Lightning's own counters are.
+
+    They differ with the hook in which a checkpoint is saved, and what Lightning does at a restart with them: validate
+    once more, or count a step twice. This is the one form after which it goes on with the next iteration, and with
+    nothing else: the last batch's hooks are still open, and the endless epoch too.
+    """
+    loops = checkpoint["loops"]["fit_loop"]
+    batches = {"ready": iteration, "started": iteration, "processed": iteration, "completed": iteration - 1}
+    loops["epoch_loop.batch_progress"] = {"total": batches, "current": dict(batches), "is_last_batch": False}
+    loops["epoch_loop.state_dict"] = {"_batches_that_stepped": iteration - 1}
+    epoch = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    loops["epoch_progress"] = {"total": epoch, "current": dict(epoch)}
+    checkpoint["epoch"] = 0

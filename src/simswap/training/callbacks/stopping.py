@@ -1,0 +1,140 @@
+"""An orderly stop: on Ctrl-C, or when Slurm or a shell asks for it."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import lightning as L
+import torch
+
+from simswap.launching import stops
+
+
+class StopNow(BaseException):
+    """Ends training at once. Of its own kind: a KeyboardInterrupt makes Lightning leave the process."""
+
+
+class StopInValidation(StopNow):
+    """Ends a validation between two of its batches; the run is saved, and the validation is made when it goes on."""
+
+
+class OrderlyStop(L.Callback):
+    """``with OrderlyStop(run)``: a signal ends training after the iteration at hand, on all ranks at the same one.
+
+    The newest checkpoint is saved then, and nothing else that an uninterrupted run would not have; a validation that
+    is due, or has begun, is made when the run goes on. A second signal ends it at once, and so does the first one
+    before training has begun. A process that only waits is ended by `simswap.launching.stops`. What else waited for
+    the signal (submitit, which puts the job into the queue again) gets it at the end of the block.
+    """
+
+    def __init__(self, run: Path) -> None:
+        #: the signal that stopped training, on any rank; 0: none
+        self.signal = 0
+        self.how_to_go_on = f"go on with simswap-train resume={run}"
+        self._asked, self._asked_at = 0, 0.0  # what reached this rank; written by the handler at any moment
+        self._training = self._validation_due = False
+        self._earlier: dict[int, Any] = {}
+        self._watch = ExitStack()
+
+    def __enter__(self) -> "OrderlyStop":
+        self._process = os.getpid()
+        self._watch.enter_context(stops.watched())
+        self._watch.enter_context(stops.last_words(lambda _: self.how_to_go_on))
+        self._take_signals()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        stops.enter(stops.LEAVING)
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+        self._watch.close()
+        waiting = self._earlier.get(self._asked)
+        if callable(waiting) and waiting is not stops.stop_now and self._asked != signal.SIGINT:
+            waiting(self._asked, None)
+        if kind is not None and issubclass(kind, StopNow):
+            raise KeyboardInterrupt(self.how_to_go_on) from None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._take_signals()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take_signals()  # again: Lightning has put its own handler in front
+        if self._asked or trainer.received_sigterm:
+            raise StopNow(self.how_to_go_on)
+        self._training = True
+        stops.enter(stops.TRAINING)
+        if self._validation_due:
+            self._validation_due = False
+            validate(trainer)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self.signal = self._agreed(trainer, pl_module)
+        if self.signal:
+            # Not should_stop, which would log and validate where an uninterrupted run does not.
+            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step
+            every = trainer.val_check_batch
+            due = isinstance(every, int) and trainer.global_step % every == 0
+            self._validation_due = trainer.enable_validation and due
+            trainer.limit_val_batches = 0
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        # Asked as often on every rank: one of them may have a batch more.
+        validation: Any = pl_module.validation
+        if batch_idx < validation.common_batches:
+            self.signal = self._agreed(trainer, pl_module)
+            if self.signal:
+                self._validation_due = True
+                raise StopInValidation(self.how_to_go_on)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._training = False
+        stops.enter(stops.LEAVING)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validation_due": self._validation_due}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._validation_due = state_dict["validation_due"]
+
+    def _agreed(self, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
+        asked = torch.tensor(self._asked, device=pl_module.device)
+        return int(trainer.strategy.reduce(asked, reduce_op="max"))
+
+    def _take_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread can take signals; a launcher's other threads go without
+        for number in stops.taken():
+            earlier = signal.signal(number, self._on_signal)
+            self._earlier.setdefault(number, earlier)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a loader's worker, forked with this handler: the trainer ends it
+        stops.heard()
+        again = self._asked and time.monotonic() - self._asked_at > stops.AGAIN_SECONDS
+        if not self._asked:
+            self._asked, self._asked_at = number, time.monotonic()
+        if again or not self._training:
+            raise StopNow(self.how_to_go_on)
+        how = " (Ctrl-C again: at once)" if number == signal.SIGINT else f" ({signal.Signals(number).name})"
+        print(f"\nstopping after this iteration, the newest checkpoint is saved{how}", flush=True)
+        stops.end_wait()
+
+
+def validate(trainer: L.Trainer) -> None:
+    """Make the validation that a stop left out, as Lightning's loop makes it at the end of the iteration."""
+    trainer.validating = True
+    first = trainer._logger_connector._first_loop_iter
+    trainer.fit_loop.epoch_loop.val_loop.restarting = False
+    trainer.fit_loop.epoch_loop.val_loop.run()
+    trainer.training = True
+    trainer._logger_connector._first_loop_iter = first
