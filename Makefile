@@ -68,6 +68,7 @@ test-slow: install
 lint: install
 	$(BIN)/ruff check src tests benchmarks notebooks
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: install
 	$(BIN)/python benchmarks/renderer.py

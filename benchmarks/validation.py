@@ -20,8 +20,9 @@ from simswap.data.aligning import CropSettings
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.preparing import prepare_folder
-from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.evaluator import Ruler
 from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.instruments import Instruments
 from simswap.measuring.swappers import PreparedFaces, Swapper
 from simswap.models.builtin import judge, pose_estimator, recogniser
 from simswap.models.embedder import Embedder

@@ -8,8 +8,9 @@ from simswap import precision
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.identities import TableParts
 from simswap.losses.gradient_penalty import gradient_penalty
-from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.evaluator import Ruler
 from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.instruments import Instruments
 from simswap.measuring.swappers import Faces, PreparedFaces, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator

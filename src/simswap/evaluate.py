@@ -17,12 +17,14 @@ from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
 from simswap.evaluation.runner import baselines, checkpoint_swappers, describe_protocol, run_protocol
 from simswap.launching.claims import claimed
+from simswap.launching.devices import choose_device
 from simswap.launching.evaluation_ranks import Ranks
 from simswap.launching.front_door import front_door
 from simswap.measuring.evaluator import Ruler
+from simswap.measuring.instruments import instruments_for
 from simswap.measuring.sampling import grid_of, grid_rows
 from simswap.measuring.swappers import Finished, Swapper
-from simswap.models.recorded import choose_device, instruments_for, judge_of, pose_of, recogniser_of
+from simswap.models.recorded import judge_of, pose_of, recogniser_of
 from simswap.pictures import provenance, write_png
 from simswap.tracking.runs import EVALUATION, PAIRS
 from simswap.tracking.wandb_summary import put_evaluation

@@ -22,9 +22,10 @@ from simswap.inference.folder_job import JOB, job_digest, result_names, still_to
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import Aligned, PasteSettings, PhotoSwapper, most_alike
 from simswap.inference.writing import check_fits, check_output, write_photo
+from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door
 from simswap.models.embedder import Embedder
-from simswap.models.recorded import choose_device, recogniser_of
+from simswap.models.recorded import recogniser_of
 from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
 
 

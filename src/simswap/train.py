@@ -17,6 +17,7 @@ from simswap.config import build, nearest
 from simswap.data.workers import fault_of
 from simswap.errors import InputError
 from simswap.launching import ranks
+from simswap.launching.cores import keep_to_share
 from simswap.launching.distributed import Processes
 from simswap.launching.folders import has_begun, run_claimed
 from simswap.launching.front_door import front_door
@@ -36,7 +37,6 @@ from simswap.training.callbacks.saving import NEWEST, BestCheckpoint, NewestChec
 from simswap.training.callbacks.stopping import OrderlyStop
 from simswap.training.callbacks.surroundings import Surroundings
 from simswap.training.callbacks.watching import Watch
-from simswap.training.cores import keep_to_share
 from simswap.training.module import SimSwapModule
 from simswap.training.resuming import newest_checkpoint, settings_of
 from simswap.training.speed import check_precision, set_speed

@@ -10,8 +10,8 @@ import torch
 
 from simswap.errors import InputError
 from simswap.launching import meeting, ranks
+from simswap.launching.devices import choose_device
 from simswap.launching.ranks import Ranks
-from simswap.models.recorded import choose_device
 
 BATCH = {  # of an sbatch script with --nodes=2 --ntasks=4: the variables of the whole job, and one process
     "SLURM_JOB_ID": "812", "SLURM_JOB_NAME": "job.sh", "SLURM_NTASKS": "4", "SLURM_NPROCS": "4", "SLURM_NNODES": "2",

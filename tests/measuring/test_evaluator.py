@@ -7,8 +7,9 @@ from torch import Tensor
 
 from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
-from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.evaluator import Ruler
 from simswap.measuring.gallery import ProtocolPairs, choose_pairs
+from simswap.measuring.instruments import Instruments
 from simswap.measuring.sampling import grid_rows, unseen_grid
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper
 from simswap.metrics.intervals import mean_interval, share_interval

@@ -13,13 +13,12 @@ from tests.training.tiny import tiny_recogniser
 from simswap.described import describe
 from simswap.evaluation.disk_work import DiskWork
 from simswap.launching.evaluation_ranks import Ranks
-from simswap.measuring.evaluator import Instruments
+from simswap.measuring.instruments import Instruments, descriptions, signature
 from simswap.models.embedder import Embedder
 from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import gaze_estimator
 from simswap.models.pose import PnPPose
 from simswap.models.recognition import Recogniser
-from simswap.models.recorded import descriptions, signature
 
 
 class Detector:

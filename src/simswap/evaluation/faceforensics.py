@@ -31,10 +31,10 @@ from simswap.evaluation.frames import (
 )
 from simswap.evaluation.material import Material, Setting, Skipped, check_share
 from simswap.evaluation.pairs_file import PairNames, names_sha256, pairs_sha256
-from simswap.measuring.evaluator import Instruments, Work
+from simswap.measuring.evaluator import Work
 from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.instruments import Instruments, signature
 from simswap.measuring.swappers import Faces, Finished
-from simswap.models.recorded import signature
 
 FORMAT = 1  # counts up when crops are made otherwise
 

@@ -13,8 +13,9 @@ from simswap.errors import InputError
 from simswap.evaluation.pairs_file import PairNames
 from simswap.faces.alignment import TEMPLATES
 from simswap.launching.evaluation_ranks import Ranks
-from simswap.measuring.evaluator import Instruments, Work, at_once
+from simswap.measuring.evaluator import Work, at_once
 from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.instruments import Instruments
 from simswap.measuring.measured import Readings
 from simswap.measuring.swappers import FaceSource, Finished
 

@@ -14,12 +14,12 @@ from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL
 from simswap.evaluation.material import Material
 from simswap.evaluation.pairs_file import pairs_sha256
-from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.evaluator import Ruler
+from simswap.measuring.instruments import PRECISION, Instruments, descriptions
 from simswap.measuring.measured import Figure
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, Finished, Swapper, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recogniser
-from simswap.models.recorded import PRECISION, descriptions
 
 CONTROLS = (DO_NOTHING, COPY_SOURCE)
 BASELINES = {"classical": CLASSICAL}

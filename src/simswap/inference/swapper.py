@@ -16,8 +16,8 @@ from simswap.faces.detection import Face, pick_main_face
 from simswap.inference.paste import COLOURS, face_mask, paste, region, transfer_colour
 from simswap.inference.photos import Photo
 from simswap.measuring.swappers import Faces, swap_faces
+from simswap.measuring.usable import is_picture
 from simswap.models.embedder import Embedder
-from simswap.usable import is_picture
 
 Pixels = npt.NDArray[np.uint8]
 

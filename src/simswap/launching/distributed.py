@@ -21,11 +21,11 @@ from omegaconf import DictConfig
 
 from simswap.errors import InputError
 from simswap.launching import ranks
+from simswap.launching.cores import SHARE, share_of_cores
 from simswap.launching.gpu_pool import lent
 from simswap.launching.meeting import join, own_store
 from simswap.launching.processes import run_in_processes
 from simswap.launching.system import usable_cores
-from simswap.training.cores import SHARE, share_of_cores
 
 
 class Processes:

@@ -7,7 +7,6 @@ each target with itself gives the self-reconstruction.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,54 +14,14 @@ import torch
 from torch import Tensor
 
 from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.instruments import Instruments
 from simswap.measuring.measured import Measured, Readings
 from simswap.measuring.swappers import Faces, FaceSource, Finished, Swapper
+from simswap.measuring.usable import is_direction, is_picture, true_gaze, usable_pairs
 from simswap.metrics.reconstruction import SelfReconstruction
-from simswap.models.embedder import Embedder
-from simswap.models.features import FeatureNetwork
-from simswap.models.gaze import GazeEstimator
-from simswap.models.pose import PoseEstimator
 from simswap.precision import figures_device, full_precision
-from simswap.usable import is_direction, is_picture, true_gaze, usable_pairs
 
 log = logging.getLogger(__name__)
-
-@dataclass(frozen=True)
-class Instruments:
-    """What looks at pictures. trained: the recogniser that the swapper was trained with, for the identity loss beside
-    the judge's word. features: pictures in unit range [B, 3, S, S] → [B, F], for FID. None: that figure is left out."""
-
-    judge: Embedder
-    pose: PoseEstimator
-    trained: Embedder | None = None
-    gaze: GazeEstimator | None = None
-    features: FeatureNetwork | None = None
-
-    def to(self, device: torch.device) -> None:
-        for network in (self.judge, self.pose, self.trained, self.gaze, self.features):
-            if network is not None:
-                network.to(device)
-
-    @torch.no_grad()
-    def read(self, faces: Faces, template: str) -> Readings:
-        """All that is asked for, of crops of a template; in `full_precision`, float32, whatever runs around it."""
-        with full_precision():
-            return self._read(Faces(faces.images.float().clamp(0, 1), faces.view), template)
-
-    def _read(self, faces: Faces, template: str) -> Readings:
-        images = faces.images
-        pose, points = self.pose.pose_and_points(images, template, faces.view)
-        readings = {"embedding": self.judge(images, faces.view).float(), "pose": pose.float()}
-        if points is not None:
-            readings["points"] = points.float()
-        if self.trained is not None:
-            readings["identity"] = self.trained(images, faces.view).float()
-        if self.gaze is not None:
-            readings["gaze"] = self.gaze(images, template, faces.view).float()
-        if self.features is not None:
-            readings["features"] = self.features(images).float()
-        return readings
-
 
 # (name of the stage, its chunks, what to do with one) → what it gave for each chunk
 Work = Callable[[str, Sequence[np.ndarray], Callable[[np.ndarray], Readings]], list[Readings]]

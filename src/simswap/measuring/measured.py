@@ -8,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.usable import is_direction
 from simswap.metrics.feature_distance import FeatureDistance
 from simswap.metrics.gaze_error import GazeError
 from simswap.metrics.intervals import ONE_A_TARGET, figure_interval
@@ -18,7 +19,6 @@ from simswap.metrics.reconstruction import PairsReconstruction
 from simswap.metrics.retrieval import IdentityRetrieval
 from simswap.metrics.similarity import IdentitySimilarity
 from simswap.metrics.temporal_jitter import TemporalJitter
-from simswap.usable import is_direction
 
 # What the instruments say of B pictures, by name: embedding [B, E] (judge), pose [B, 3] degrees; and where they are at
 # hand identity [B, E'] (recogniser trained with), points [B, P, 2], gaze [B, 2] degrees, features [B, F].

@@ -13,10 +13,10 @@ from simswap import pixels
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.manifest import ATTRIBUTES_FILE
 from simswap.errors import InputError
+from simswap.measuring.usable import is_direction, is_picture
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.precision import from_array
-from simswap.usable import is_direction, is_picture
 
 
 class Faces(NamedTuple):

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.evaluator import Ruler
 from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.instruments import Instruments
 from simswap.measuring.measured import Measured
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper
 from simswap.models.embedder import Embedder

@@ -13,8 +13,9 @@ from simswap import checkpoint, evaluate, export, import_weights, swap
 from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
 from simswap.inference.swapper import most_alike
-from simswap.measuring.evaluator import Instruments, Ruler
+from simswap.measuring.evaluator import Ruler
 from simswap.measuring.gallery import choose_pairs
+from simswap.measuring.instruments import Instruments
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper, swap_faces
 from simswap.models import builtin
 from simswap.models.embedder import Embedder

@@ -12,8 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from simswap import WAITING
+from simswap.launching import cores
 from simswap.launching.distributed import environments
-from simswap.training import cores
 
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 
