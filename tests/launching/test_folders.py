@@ -17,8 +17,8 @@ from simswap.launching.claims import claimed
 from tests.sweep_app import main
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.sweep_app", "tests.test_folders"])
-REPOSITORY = Path(__file__).resolve().parents[1]
+_context.set_forkserver_preload(["tests.sweep_app", "tests.launching.test_folders"])
+REPOSITORY = Path(__file__).resolve().parents[2]
 INSTANT = "2026-11-25_12-00-00"
 
 
@@ -82,7 +82,7 @@ import sys
 from pathlib import Path
 from time import sleep
 from types import SimpleNamespace
-from tests.test_folders import start
+from tests.launching.test_folders import start
 mine = Path(sys.argv[1])
 def wait(seconds):
     mine.touch()

@@ -19,7 +19,7 @@ from simswap.launching.meeting import word_of_rank_0
 from tests.stub_door import be_job_7_in, start
 from tests.waiting import is_alive, started, until
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from simswap.data.workers import leave_signals_to_the_run
 from simswap.launching import system
 from tests.waiting import DEADLINE, until
 
-SOURCE = Path(system.__file__).parent
+SOURCE = Path(system.__file__).parents[1]
 
 # What macOS lacks of os and signal (and ctypes asks the kernel for); simswap.launching.system alone looks for it.
 NOT_EVERYWHERE = {"sched_getaffinity", "sched_setaffinity", "sigwaitinfo", "sigtimedwait", "prctl", "pidfd_open",
@@ -26,7 +26,7 @@ def test_what_macos_lacks_is_asked_for_in_one_place():
     found = {(str(file.relative_to(SOURCE)), node.attr) for file in files
              for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
              if isinstance(node, ast.Attribute) and node.attr in NOT_EVERYWHERE}
-    assert found == {("system.py", name) for name in ("sched_getaffinity", "sigwaitinfo", "prctl")}
+    assert found == {("launching/system.py", name) for name in ("sched_getaffinity", "sigwaitinfo", "prctl")}
 
 
 def test_cores_are_counted_without_affinity(monkeypatch):
