@@ -35,6 +35,8 @@ TOOLS_OWN = (
     "home/.ipython", "home/.jupyter", "home/.local/share/jupyter",
 )  # fmt: skip
 """What tools keep for their next start; it is removed with the home."""
+UNTIL_THE_END = ("wandb-media", "wandb-artifacts")
+"""Endings of temporary folders that W&B makes when it is imported, and removes when Python ends."""
 CACHES = (".git", ".venv", ".venv-lowest", ".venv-newest", "__pycache__", ".pytest_cache",
           ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist")  # fmt: skip
 SOURCES = (".py", ".md", ".yaml", ".ipynb", ".cfg", ".toml", ".txt", ".yml")
@@ -140,6 +142,7 @@ class Leftovers:
         own = tuple(str(self.folder / name) for name in TOOLS_OWN)
         files = [file for file in files_below(self.folder) if not str(file).startswith(own)]
         files = [file for file in files if file.parent != self.folder]  # the two folders, empty as they should be
+        files = [file for file in files if not file.name.endswith(UNTIL_THE_END)]
         new = set(files_below(self.checkout, CACHES)) - self._before
         files += [file for file in new if of_a_test(file.relative_to(self.checkout))]
         files += [SHARED_MEMORY / name for name in _names(SHARED_MEMORY) - self._memory if self._is_ours(name)]
