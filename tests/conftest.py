@@ -37,10 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _as_it_was():
-    """Each test begins with one thread, and leaves the log's level and handlers as they were: a job sets them."""
+    """Each test begins with one thread and a log that speaks, and leaves it as it was: a job sets both."""
     torch.set_num_threads(1)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    root.setLevel(logging.WARNING)
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "simswap"]:
+        logging.getLogger(name).disabled = False  # Hydra's set-up of the log switches off those that it does not know
     yield
     root.setLevel(level)
     root.handlers[:] = handlers

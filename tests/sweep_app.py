@@ -12,8 +12,8 @@ from unittest import mock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from simswap import config
 from simswap.errors import InputError
+from simswap.launching import front_door
 
 
 def job(cfg: DictConfig) -> float | tuple[float, float] | None:
@@ -34,8 +34,8 @@ def job(cfg: DictConfig) -> float | tuple[float, float] | None:
 
 def main() -> None:
     """What a config may hold is tested elsewhere, and asks for torch: no check here."""
-    with mock.patch.object(config, "check"):
-        config.front_door(job, "train")
+    with mock.patch.object(front_door, "check"):
+        front_door.front_door(job, "train")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ import time
 
 import pytest
 
-from simswap import files
 from simswap.errors import InputError
 from simswap.files import whole_file
-from simswap.launching import ranks
+from simswap.launching import claims, ranks
 from simswap.launching.claims import claimed
 
 
@@ -93,7 +92,7 @@ def holder(tmp_path):
 
 def test_a_folder_is_one_process_alone_and_free_when_that_was_killed(tmp_path, holder, monkeypatch):
     process = holder()
-    monkeypatch.setattr(files, "HELD_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(claims, "HELD_AGAIN_SECONDS", 0.2)
     with pytest.raises(InputError, match=rf"is in use: training by process {process.pid} on .+ since 20") as refused, \
             claimed(tmp_path, "training"):
         pass
@@ -120,7 +119,7 @@ def test_a_forked_worker_does_not_hold_its_killed_parents_folder(tmp_path, holde
 
 
 def test_ranks_that_outlive_their_parent_hold_the_folder(tmp_path, holder, monkeypatch):
-    monkeypatch.setattr(files, "HELD_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(claims, "HELD_AGAIN_SECONDS", 0.2)
     with claimed(tmp_path, "training"):  # the parent; its first rank comes in beside it
         holder(**{ranks.HANDOFF: str(tmp_path), "RANK": "0", "WORLD_SIZE": "2"})
     with pytest.raises(InputError, match="is in use"), claimed(tmp_path, "training"):
@@ -136,7 +135,7 @@ def test_other_ranks_claim_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_drive_without_locks_is_held_by_a_file(number, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "HELD_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(claims, "HELD_AGAIN_SECONDS", 0.2)
 
     def no_locks(*_):
         raise OSError(number, os.strerror(number))
