@@ -3,6 +3,7 @@
 import ast
 import os
 import signal
+import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -49,12 +50,11 @@ def worker(folder: Path, without_senders: bool, seconds: float) -> None:
 
 
 def start(folder: Path, *settings) -> int:
-    child = os.fork()
-    if child == 0:
-        worker(folder, *settings)
-        os._exit(3)
+    """A process of its own: a fork of the suite's may bring threads that do not block the signal."""
+    code = f"from tests.launching.test_system import Path, worker; worker(Path({str(folder)!r}), *{settings!r})"
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     until((folder / "ready").exists, "the worker")
-    return child
+    return child.pid
 
 
 def ended(child: int) -> bool:
@@ -83,10 +83,11 @@ def test_a_worker_ends_when_its_parent_says_so(tmp_path, killed, without_senders
 def test_a_worker_works_on_when_another_asks_it_to_end(tmp_path, killed, without_senders):
     """As Slurm asks all of a job's processes at once: the run has to save first."""
     killed.append(start(tmp_path, without_senders, DEADLINE))
-    if os.fork() == 0:
+    sender = os.fork()
+    if sender == 0:
         os.kill(killed[0], signal.SIGTERM)
         os._exit(0)
-    os.wait()
+    os.waitpid(sender, 0)
     # It took the signal: nothing is pending, and it is there.
     if sys.platform == "linux":
         until(lambda: _pending(killed[0]) == 0, "the worker's taking of the signal")
