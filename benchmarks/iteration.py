@@ -59,9 +59,7 @@ class RandomBatches(IterableDataset):
             same = not same
 
 
-def timed_module(
-    experiment: str, size: int, face_recogniser: Recogniser, *overrides: str
-) -> tuple[TimedModule, int]:
+def timed_module(experiment: str, size: int, face_recogniser: Recogniser, *overrides: str) -> tuple[TimedModule, int]:
     """The experiment's networks and settings with this recogniser and these overrides, and its batch size."""
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         # The recogniser is given: nothing is read from the paths that the experiment leaves open.
@@ -93,9 +91,17 @@ def report_iteration(experiment: str, size: int, face_recogniser: Recogniser, se
     module.watch()
     watch = StopWatch(seconds, 1 if experiment in LARGE else WARM_UP)
     trainer = L.Trainer(
-        accelerator="cpu", devices=1, max_steps=-1, limit_val_batches=0, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, callbacks=[watch],
-    )  # fmt: skip
+        accelerator="cpu",
+        devices=1,
+        max_steps=-1,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[watch],
+    )
     with tempfile.TemporaryDirectory() as folder:
         write_crops(Path(folder), size, ".jpg")
         data = SwapDataModule(folder, batch_size, workers=workers, fractions={"train": 1.0})
@@ -138,9 +144,12 @@ def main() -> None:
         given = options.recogniser and experiment != "demo"
         fallback = random_resnet50() if experiment in LARGE else recogniser()
         report_iteration(
-            experiment, EXPERIMENTS[experiment], onnx_recogniser(options.recogniser) if given else fallback,
-            options.seconds, options.workers,
-        )  # fmt: skip
+            experiment,
+            EXPERIMENTS[experiment],
+            onnx_recogniser(options.recogniser) if given else fallback,
+            options.seconds,
+            options.workers,
+        )
 
 
 if __name__ == "__main__":

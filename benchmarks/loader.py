@@ -98,8 +98,9 @@ def loader_rate(root: Path, batch_size: int, workers: int, seconds: float, **set
     made = count + workers * data.prefetch * batch_size  # with what lies ready at the end
     stream.close()  # type: ignore[attr-defined]
     after = os.times()
-    spent = sum(getattr(after, name) - getattr(before, name) for name in ("user", "system", "children_user",
-                                                                          "children_system"))  # fmt: skip
+    spent = sum(
+        getattr(after, name) - getattr(before, name) for name in ("user", "system", "children_user", "children_system")
+    )
     return Rate(count / elapsed, made / spent)
 
 

@@ -1,6 +1,6 @@
 """Speed of the rendered faces: photos a second of one core's CPU time, each person's set-up included.
 
-    python benchmarks/renderer.py [--persons 40] [--images 8] [--size 128]
+python benchmarks/renderer.py [--persons 40] [--images 8] [--size 128]
 """
 
 import argparse

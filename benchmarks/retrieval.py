@@ -26,9 +26,11 @@ def measure(videos: int = 1000, frames: int = 10, noise: float = 1.5) -> dict[st
     metric.update(queries, person, index)
     top1 = float(metric.compute()["top1"])
     return {
-        "seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - busy,
-        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before, "top1": top1,
-    }  # fmt: skip
+        "seconds": time.perf_counter() - wall,
+        "cpu_seconds": time.process_time() - busy,
+        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before,
+        "top1": top1,
+    }
 
 
 def main() -> None:
@@ -38,8 +40,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for noise, what in ((1.5, "easy"), (6.0, "half found")):
         found = measure(noise=noise)
-        print(f"10,000 x 10,000, 512-d, {what} (top-1 {100 * found['top1']:.1f} %): {found['seconds']:.2f} s, "
-              f"{found['cpu_seconds']:.2f} s of CPU, {found['mib']:.0f} MiB more, {arguments.threads} threads")
+        print(
+            f"10,000 x 10,000, 512-d, {what} (top-1 {100 * found['top1']:.1f} %): {found['seconds']:.2f} s, "
+            f"{found['cpu_seconds']:.2f} s of CPU, {found['mib']:.0f} MiB more, {arguments.threads} threads"
+        )
 
 
 if __name__ == "__main__":

@@ -128,9 +128,11 @@ def count(size: int, batch: int) -> Iteration:
                     real, fake = discriminators(target), discriminators(result.detach())
                 with tally.part("D penalty"), discriminators.uncoupled():
                     penalty = objective.penalty(
-                        discriminators.patch_functions(), discriminators.pyramid(target),
-                        discriminators.pyramid(result.detach()), torch.rand(batch),
-                    )  # fmt: skip
+                        discriminators.patch_functions(),
+                        discriminators.pyramid(target),
+                        discriminators.pyramid(result.detach()),
+                        torch.rand(batch),
+                    )
             with tally.part("D backward"):
                 objective.discriminator(real, fake, penalty)[0].backward()
             with tally.part("D optimiser"):
@@ -199,17 +201,23 @@ class Estimate:
 
 def report(size: int, assumed: Assumed, batches: tuple[int, ...]) -> None:
     one, two = count(size, 1), count(size, 2)
-    print(f"\n{size} px: generator {one.generator / 1e6:.2f} M, discriminators {one.discriminators / 1e6:.2f} M, "
-          f"recogniser {one.recogniser / 1e6:.1f} M parameters")  # fmt: skip
+    print(
+        f"\n{size} px: generator {one.generator / 1e6:.2f} M, discriminators {one.discriminators / 1e6:.2f} M, "
+        f"recogniser {one.recogniser / 1e6:.1f} M parameters"
+    )
     each = {name: two.operations[name] - one.operations[name] for name in two.operations}
     total = sum(each.values())
     moved, kept = two.traffic.total() - one.traffic.total(), two.kept - one.kept
-    print(f"  counted a pair: {total / 1e9:.0f} GFLOP, {moved / 1e9:.1f} GB moved and {kept / 1e9:.2f} GB kept (fp32); "
-          f"{one.kernels} operations an iteration")  # fmt: skip
+    print(
+        f"  counted a pair: {total / 1e9:.0f} GFLOP, {moved / 1e9:.1f} GB moved and {kept / 1e9:.2f} GB kept (fp32); "
+        f"{one.kernels} operations an iteration"
+    )
     shares = ", ".join(f"{name} {value / total:.0%}" for name, value in each.items() if value / total >= 0.005)
     print(f"  of the operations: {shares}")
-    print("\n| GPUs | pairs a GPU | iteration ms | launches ms | gradients MB a GPU | all-reduce ms (not hidden) | "
-          "memory GB | pairs/s | of linear | input MB/s | workers a GPU |")  # fmt: skip
+    print(
+        "\n| GPUs | pairs a GPU | iteration ms | launches ms | gradients MB a GPU | all-reduce ms (not hidden) | "
+        "memory GB | pairs/s | of linear | input MB/s | workers a GPU |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for batch in batches:
         alone = Estimate(one, two, batch, 1, size, assumed).images

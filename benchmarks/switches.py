@@ -56,9 +56,17 @@ def run(module: TimedModule, batch_size: int, size: int, precision: Any, seconds
     """Iterations of that module for so many seconds."""
     watch = Iterations(seconds)
     trainer = L.Trainer(
-        accelerator="cpu", devices=1, max_steps=-1, limit_val_batches=0, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, precision=precision, callbacks=[watch],
-    )  # fmt: skip
+        accelerator="cpu",
+        devices=1,
+        max_steps=-1,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        precision=precision,
+        callbacks=[watch],
+    )
     trainer.fit(module, DataLoader(RandomBatches(batch_size, size), batch_size=None))
     return watch
 

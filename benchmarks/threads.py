@@ -60,9 +60,16 @@ def be_a_job(threads: int) -> None:
     warnings.filterwarnings("ignore")
     module, batch_size = timed_module("demo", SIZE, recogniser())
     trainer = L.Trainer(
-        accelerator="cpu", devices=1, max_steps=-1, limit_val_batches=0, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[Turns()],
-    )  # fmt: skip
+        accelerator="cpu",
+        devices=1,
+        max_steps=-1,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Turns()],
+    )
     trainer.fit(module, DataLoader(RandomBatches(batch_size, SIZE), batch_size=None))
 
 
@@ -71,8 +78,13 @@ class Job:
 
     def __init__(self, threads: int, waiting: dict[str, str]) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
-        self.process = subprocess.Popen([sys.executable, __file__, "--job", str(threads)], env=clean | waiting,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--job", str(threads)],
+            env=clean | waiting,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def __enter__(self) -> "Job":
         return self
@@ -127,13 +139,17 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, jobs, beside in turns:
                 found.setdefault(name, []).append(turn(jobs, options.seconds, beside))
-    print(f"torch {torch.__version__}, {cores} cores, {options.rounds} rounds of {options.seconds:g} s a turn; load at "
-          f"the end {os.getloadavg()[0]:.1f}")
+    print(
+        f"torch {torch.__version__}, {cores} cores, {options.rounds} rounds of {options.seconds:g} s a turn; load at "
+        f"the end {os.getloadavg()[0]:.1f}"
+    )
     first = statistics.median(found["alone, busy"])
     for name, rates in found.items():
         middle = statistics.median(rates)
-        print(f"  {name:<32} {middle:7.2f} iterations/s ({min(rates):.2f} to {max(rates):.2f})   {middle / first:6.0%}"
-              " of alone, busy")
+        print(
+            f"  {name:<32} {middle:7.2f} iterations/s ({min(rates):.2f} to {max(rates):.2f})   {middle / first:6.0%}"
+            " of alone, busy"
+        )
 
 
 if __name__ == "__main__":

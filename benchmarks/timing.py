@@ -136,9 +136,7 @@ class StopWatch(L.Callback):
         if batch_idx >= self.warm_up:
             self.waited.append(self._start - self._ended)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         took, busy = time.perf_counter() - self._start, time.process_time() - self._begun
         if batch_idx == 0:
             self._counter.__exit__(None, None, None)

@@ -51,9 +51,15 @@ def prepared(root: Path) -> SwapDataModule:
     raw, out = root / "raw", root / "crops"
     write_dataset(str(raw), PERSONS, IMAGES, 96, 9)
     prepare_folder(
-        raw, out, CropSettings("arcface", SIZE, "png", 95, 0), {"template": "arcface", "size": SIZE},
-        LandmarkTable([raw / "loose_landmark.csv"]), None, 0, progress=False,
-    )  # fmt: skip
+        raw,
+        out,
+        CropSettings("arcface", SIZE, "png", 95, 0),
+        {"template": "arcface", "size": SIZE},
+        LandmarkTable([raw / "loose_landmark.csv"]),
+        None,
+        0,
+        progress=False,
+    )
     return SwapDataModule(out, batch_size=1, fractions={"train": 0.0, "val": 1.0})
 
 
@@ -84,8 +90,12 @@ def main() -> None:
     print(f"  gallery of {len(pairs.gallery)}: {len(pairs.gallery) / gallery:.0f} images a CPU second, once a run")
     print(f"  {options.pairs} pairs: {options.pairs / total:.1f} pairs a CPU second, {total:.1f} s in all")
     rest = total - swaps.seconds - judging.seconds - pose.seconds
-    for name, seconds in (("swaps", swaps.seconds), ("judge", judging.seconds), ("pose", pose.seconds),
-                          ("reading, look-up, rest", rest)):  # fmt: skip
+    for name, seconds in (
+        ("swaps", swaps.seconds),
+        ("judge", judging.seconds),
+        ("pose", pose.seconds),
+        ("reading, look-up, rest", rest),
+    ):
         print(f"    {name:<24} {seconds:6.2f} s  {seconds / total:5.0%}")
 
 

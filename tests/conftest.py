@@ -21,8 +21,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all-there", action="store_true",
-                     help="fail where a test is skipped for another reason than no GPU, shared files or browser")
+    parser.addoption(
+        "--all-there",
+        action="store_true",
+        help="fail where a test is skipped for another reason than no GPU, shared files or browser",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

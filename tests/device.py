@@ -20,8 +20,19 @@ DEVICE = torch.device("cuda", 0)
 APPLE = torch.device("mps", 0)
 
 TO_NUMPY = {"numpy", "__array__", "__dlpack__"}
-ACROSS = {"copy_", "to", "cpu", "cuda", "type_as", "__set__", "__get__", "is_same_size", "set_", "__deepcopy__",
-          "_has_compatible_shallow_copy_type"}
+ACROSS = {
+    "copy_",
+    "to",
+    "cpu",
+    "cuda",
+    "type_as",
+    "__set__",
+    "__get__",
+    "is_same_size",
+    "set_",
+    "__deepcopy__",
+    "_has_compatible_shallow_copy_type",
+}
 """May take tensors of both places."""
 INDEXING = {"__getitem__", "__setitem__", "index_put_", "index_put", "index"}
 """A tensor of the device may be indexed from the CPU, but not the other way round."""
@@ -74,8 +85,10 @@ class StandIn(TorchFunctionMode):
     def _put(self, tensor: Tensor, there: bool) -> None:
         if there:
             if tensor.dtype == torch.float64 and self.device.type == "mps":
-                raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support "
-                                "float64. Please use float32 instead.")
+                raise TypeError(
+                    "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support "
+                    "float64. Please use float32 instead."
+                )
             self._there[tensor] = True
         else:
             self._there.pop(tensor, None)
@@ -104,8 +117,10 @@ class StandIn(TorchFunctionMode):
 
     def _check(self, name: str, whole: str, args: Any, given: list, there: list, kwargs: Any) -> None:
         if name in TO_NUMPY:
-            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
-                            "host memory first.")
+            raise TypeError(
+                "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                "host memory first."
+            )
         if name in ACROSS or whole == "torch.tensor":
             return
         others = [tensor for tensor in given if not self.is_there(tensor) and tensor.ndim > 0]
@@ -114,8 +129,10 @@ class StandIn(TorchFunctionMode):
                 raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
             return
         if others:
-            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 "
-                               f"and cpu! ({whole})")
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 "
+                f"and cpu! ({whole})"
+            )
 
 
 def _property(accessor: Any) -> str:

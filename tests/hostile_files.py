@@ -39,8 +39,15 @@ def storage(count: bytes = b"K\x04", key: bytes = text("0"), place: bytes = text
 
 
 def tensor(size: bytes, stride: bytes, of: bytes = storage()) -> bytes:
-    return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + of + b"K\x00(" + size + b"t(" + stride +
-            b"t\x89ccollections\nOrderedDict\n)RtR")  # fmt: skip
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + of
+        + b"K\x00("
+        + size
+        + b"t("
+        + stride
+        + b"t\x89ccollections\nOrderedDict\n)RtR"
+    )
 
 
 NESTED = doubled(60)

@@ -109,8 +109,11 @@ class Leftovers:
         self.folder = Path(tempfile.mkdtemp(prefix="suite-", dir=real))
         for name in ("home", "tmp"):
             (self.folder / name).mkdir()
-        os.environ |= {"HOME": str(self.folder / "home"), "TMPDIR": str(self.folder / "tmp"),
-                       "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "home/.cache/torchinductor")}
+        os.environ |= {
+            "HOME": str(self.folder / "home"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "home/.cache/torchinductor"),
+        }
         for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             os.environ.pop(name, None)
         tempfile.tempdir = None

@@ -19,8 +19,9 @@ FILES = [
     "a storage of gigabytes", "many tensors of stride 0", "a call of the system",
 ]  # fmt: skip
 TINY = ["trainer.max_steps=1", "generator=small", "generator.blocks=1", "generator.width=4", "discriminator.width=4"]
-NESTED_NAME = archive(b"\x80\x02}" + text("simswap") + b"}(" + text("format") + b"K\x01" + text("template") +
-                      doubled(60) + b"us.")  # fmt: skip
+NESTED_NAME = archive(
+    b"\x80\x02}" + text("simswap") + b"}(" + text("format") + b"K\x01" + text("template") + doubled(60) + b"us."
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,17 @@ def ablation(folder, seeds=2):
     ranges = {"SimSwap": (2, 4), "oFM": (0, 4), "nFM": (2, 4), "wFM-bar": (0, 1)}
     for name, (retrieval, pose) in figures.items():
         for seed in range(seeds):
-            made_run(folder / f"{name}-{seed}", {
-                "variant": name, "objective.feature_matching.first_layer": ranges[name][0],
-                "objective.feature_matching.last_layer": ranges[name][1],
-                "objective.weights.feature_matching": 0.0 if name == "nFM" else 10.0,
-            }, seed, {"id_retrieval": retrieval + 0.02 * seed, "pose_error_deg": pose + 0.1 * seed})  # fmt: skip
+            made_run(
+                folder / f"{name}-{seed}",
+                {
+                    "variant": name,
+                    "objective.feature_matching.first_layer": ranges[name][0],
+                    "objective.feature_matching.last_layer": ranges[name][1],
+                    "objective.weights.feature_matching": 0.0 if name == "nFM" else 10.0,
+                },
+                seed,
+                {"id_retrieval": retrieval + 0.02 * seed, "pose_error_deg": pose + 0.1 * seed},
+            )
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +55,31 @@ def test_the_page_has_everything_in_itself(page):
     assert "http://" not in text
     assert "https://" not in text
     assert re.search(r'(src|href)="(?!data:|#)', text) is None
-    for anchor in ("results", "differences", "settings", "tradeoff", "ablation", "orderings", "curves", "swaps",
-                   "sweep", "runs", "measured"):
+    for anchor in (
+        "results",
+        "differences",
+        "settings",
+        "tradeoff",
+        "ablation",
+        "orderings",
+        "curves",
+        "swaps",
+        "sweep",
+        "runs",
+        "measured",
+    ):
         assert (f'id="{anchor}"' in text) == (anchor != "sweep"), anchor  # four variants are too few for importances
     assert text.count("<img") == text.count(" alt=") > 10
     assert 'alt=""' not in text
     assert "Left out:" in text
     assert "still going" in text
     assert {path.stem for path in (page / "figures").iterdir()} == {
-        "ablation", "layer_range", "learning_curves", "swaps", "tradeoff"}
+        "ablation",
+        "layer_range",
+        "learning_curves",
+        "swaps",
+        "tradeoff",
+    }
 
 
 def test_tables_hold_the_exact_figures(page):
@@ -89,8 +111,9 @@ def test_tables_hold_the_exact_figures(page):
     with (page / "runs.csv").open(newline="") as file:
         runs = list(csv.DictReader(file))
     assert len(runs) == 8
-    assert {row["first_layer"] if "first_layer" in row else row["objective.feature_matching.first_layer"]
-            for row in runs} == {"0", "2"}
+    assert {
+        row["first_layer"] if "first_layer" in row else row["objective.feature_matching.first_layer"] for row in runs
+    } == {"0", "2"}
 
 
 def test_pictures_say_that_they_are_synthetic(page):
@@ -158,7 +181,10 @@ def test_runs_are_found_in_natural_order(tmp_path):
         made_run(tmp_path / name, evaluated=False, grid=False)
     (tmp_path / "single" / "wandb").mkdir()
     assert [(str(p.relative_to(tmp_path)), named) for p, named in find_runs(str(tmp_path))] == [
-        ("single", False), ("sweep/2", False), ("sweep/10", False)]
+        ("single", False),
+        ("sweep/2", False),
+        ("sweep/10", False),
+    ]
     both = find_runs([str(tmp_path / "sweep" / "2"), str(tmp_path / "sweep")])
     assert [(p.name, named) for p, named in both] == [("2", True), ("10", False)]
     with pytest.raises(InputError, match="is no run and holds none"):
@@ -169,8 +195,13 @@ def test_runs_are_found_in_natural_order(tmp_path):
 @pytest.mark.slow
 def test_forty_runs_take_under_ten_seconds(tmp_path, door):
     for k in range(40):
-        made_run(tmp_path / "runs" / str(k), {"objective.weights.identity": float(k // 2)}, k % 2,
-                 {"id_retrieval": (k * 7 % 40) / 40, "pose_error_deg": 2 + k / 20}, steps=400)
+        made_run(
+            tmp_path / "runs" / str(k),
+            {"objective.weights.identity": float(k // 2)},
+            k % 2,
+            {"id_retrieval": (k * 7 % 40) / 40, "pose_error_deg": 2 + k / 20},
+            steps=400,
+        )
     start = time.process_time()  # what a loaded machine does not move
     assert door(main, f"runs={tmp_path}/runs", f"out={tmp_path}/out")[0] == 0
     assert time.process_time() - start < 10

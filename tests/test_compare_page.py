@@ -57,8 +57,9 @@ def browser() -> str:
 @pytest.mark.parametrize("width", [1200, 500])  # Chromium's window is not narrower than 500
 def test_the_page_in_a_browser(browser, tmp_path, width):
     for k, retrieval in enumerate((0.9, 0.1, 0.5)):
-        made_run(tmp_path / "runs" / str(k), {"objective.weights.identity": 10 * k},
-                 figures={"id_retrieval": retrieval})
+        made_run(
+            tmp_path / "runs" / str(k), {"objective.weights.identity": 10 * k}, figures={"id_retrieval": retrieval}
+        )
     curves = ["train/identity"]
     runs, _ = load_local(str(tmp_path / "runs"), "evaluation", curves, keep_where(None))
     comparison = compare_runs(runs, title="In a browser")
@@ -77,7 +78,10 @@ def test_the_page_in_a_browser(browser, tmp_path, width):
     # two rows of target, source and three swaps, the trade-off and the curves
     assert seen["images"] == 12
     assert seen["orders"] == [
-        ["0.9", "0.1", "0.5"], ["0.1", "0.5", "0.9", "ascending"], ["0.9", "0.5", "0.1", "descending"]]
+        ["0.9", "0.1", "0.5"],
+        ["0.1", "0.5", "0.9", "ascending"],
+        ["0.9", "0.5", "0.1", "descending"],
+    ]
     closed = [False] * len(seen["folds"][0])
     assert closed
     assert seen["folds"] == [closed, [True] * len(closed), closed]  # what is folded is printed

@@ -44,11 +44,17 @@ def test_every_experiment_is_valid_and_wins_over_the_defaults(experiment):
 
 
 def test_the_papers_settings_are_in_vggface2_224():
-    cfg = checked("experiment=vggface2_224", *GIVEN["vggface2_224"],
-                  choices=["recognition=onnx", "pose=pnp", "judge=onnx", "generator=paper"])
+    cfg = checked(
+        "experiment=vggface2_224",
+        *GIVEN["vggface2_224"],
+        choices=["recognition=onnx", "pose=pnp", "judge=onnx", "generator=paper"],
+    )
     assert (cfg.generator.width, cfg.generator.stages, cfg.generator.blocks) == (64, 3, 9)
     assert dict(cfg.objective.weights) == {
-        "identity": 10.0, "reconstruction": 10.0, "adversarial": 1.0, "gradient_penalty": 1e-5,
+        "identity": 10.0,
+        "reconstruction": 10.0,
+        "adversarial": 1.0,
+        "gradient_penalty": 1e-5,
         "feature_matching": 10.0,
     }
     assert list(cfg.optimizer.betas) == [0.0, 0.999]

@@ -46,7 +46,10 @@ def test_a_checkpoint_alone_is_enough(run, door):
     content = json.loads((run / "evaluation.json").read_text())
     protocol, results = content["protocol"], content["results"]
     assert {name: entry["kind"] for name, entry in results.items()} == {
-        "trained": "trained", "shipped": "shipped", "do_nothing": "control", "copy_source": "control",
+        "trained": "trained",
+        "shipped": "shipped",
+        "do_nothing": "control",
+        "copy_source": "control",
     }
     assert protocol["gallery_persons"] == 6
     assert protocol["pairs"] == 12

@@ -14,13 +14,22 @@ from simswap.train import main
 from simswap.training import warm_start
 from tests.training.tiny import tiny_module
 
-GROUPS = {group: sorted(file.stem for file in (Path(CONF_DIR) / group).glob("*.yaml"))
-          for group in ("experiment", "ablation")}
+GROUPS = {
+    group: sorted(file.stem for file in (Path(CONF_DIR) / group).glob("*.yaml")) for group in ("experiment", "ablation")
+}
 # Photographs, and with them their recognisers and pose estimator, are replaced by rendered faces; nothing else is.
 RENDERED = ["recognition=builtin", "judge=builtin", "pose=builtin"]
-SMALL = ["trainer.max_steps=1", "trainer.accelerator=cpu", "data.workers=0", "logger.mode=disabled", "threads=1",
-         "data.fractions={train: 0.5, val: 0.25, test: 0.25}", "validation.persons=3", "validation.pairs=2",
-         "samples.faces=2"]
+SMALL = [
+    "trainer.max_steps=1",
+    "trainer.accelerator=cpu",
+    "data.workers=0",
+    "logger.mode=disabled",
+    "threads=1",
+    "data.fractions={train: 0.5, val: 0.25, test: 0.25}",
+    "validation.persons=3",
+    "validation.pairs=2",
+    "samples.faces=2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +43,9 @@ def crops96(tmp_path_factory) -> Path:
     raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("crops96")
     write_dataset(str(raw), persons=12, images=2, size=96, seed=4)
     settings = CropSettings("arcface", 96, "png", 95, 0)
-    prepare_folder(raw, out, settings, {"template": "arcface", "size": 96},
-                   LandmarkTable([raw / "loose_landmark.csv"]), None, 0)
+    prepare_folder(
+        raw, out, settings, {"template": "arcface", "size": 96}, LandmarkTable([raw / "loose_landmark.csv"]), None, 0
+    )
     return out
 
 
@@ -44,8 +54,9 @@ def test_one_iteration_of_every_experiment_and_ablation(choice, crops96, tmp_pat
     of_paper = choice == "experiment=vggface2_224"
     batch = ["data.batch_size=2"] if of_paper else []  # its 55 M parameters on pictures of 96 px
     base = [] if choice.startswith("experiment") else ["experiment=ablation"]
-    code, _, errors = door(main, *base, choice, *RENDERED, *SMALL, *batch, f"data.root={crops96}",
-                           f"hydra.run.dir={tmp_path}/run")
+    code, _, errors = door(
+        main, *base, choice, *RENDERED, *SMALL, *batch, f"data.root={crops96}", f"hydra.run.dir={tmp_path}/run"
+    )
     assert code == 0, errors
     loaded = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert loaded["global_step"] == 1
@@ -54,8 +65,15 @@ def test_one_iteration_of_every_experiment_and_ablation(choice, crops96, tmp_pat
 
 def test_the_ablations_are_the_papers():
     """Figure 7's variants: what each trains with, where SimSwap has (identity 10, feature matching 10, layers 2..4)."""
-    expected = {"SimSwap": (10, 10, 2, 4), "oFM": (10, 10, 0, 4), "nFM": (10, 0, 2, 4), "wFM-bar": (10, 10, 0, 1),
-                "oFM-FM-": (10, 5, 0, 4), "oFM-id+": (20, 10, 0, 4), "wFM-id+": (20, 10, 2, 4)}
+    expected = {
+        "SimSwap": (10, 10, 2, 4),
+        "oFM": (10, 10, 0, 4),
+        "nFM": (10, 0, 2, 4),
+        "wFM-bar": (10, 10, 0, 1),
+        "oFM-FM-": (10, 5, 0, 4),
+        "oFM-id+": (20, 10, 0, 4),
+        "wFM-id+": (20, 10, 2, 4),
+    }
     assert set(GROUPS["ablation"]) == set(expected)
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         plain = OmegaConf.to_container(compose("train", ["experiment=ablation"]))
@@ -81,8 +99,7 @@ def test_a_branch_starts_with_the_trunks_weights_and_says_so(tmp_path):
     for name, value in branch.state_dict().items():
         torch.testing.assert_close(value, trunk.state_dict()[name], rtol=0, atol=0)
     record = branch.description["started_from"]
-    assert record == {"path": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-                      "iteration": 7}
+    assert record == {"path": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "iteration": 7}
 
 
 def test_a_branch_of_other_networks_is_refused(tmp_path):

@@ -93,8 +93,10 @@ def holder(tmp_path):
 def test_a_folder_is_one_process_alone_and_free_when_that_was_killed(tmp_path, holder, monkeypatch):
     process = holder()
     monkeypatch.setattr(claims, "HELD_AGAIN_SECONDS", 0.2)
-    with pytest.raises(InputError, match=rf"is in use: training by process {process.pid} on .+ since 20") as refused, \
-            claimed(tmp_path, "training"):
+    with (
+        pytest.raises(InputError, match=rf"is in use: training by process {process.pid} on .+ since 20") as refused,
+        claimed(tmp_path, "training"),
+    ):
         pass
     assert "\n" not in str(refused.value)
     with claimed(tmp_path, "evaluation"):  # other work goes on beside it
@@ -160,8 +162,10 @@ def test_a_claim_left_by_another_machine_is_told(tmp_path, caplog):
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file/run cannot be written to \(Not a directory\)"), \
-            claimed(tmp_path / "file" / "run", "training"):
+    with (
+        pytest.raises(InputError, match=r"file/run cannot be written to \(Not a directory\)"),
+        claimed(tmp_path / "file" / "run", "training"),
+    ):
         pass
 
 

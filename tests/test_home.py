@@ -82,11 +82,15 @@ def test_w_and_b_matplotlib_and_torch_work_without_home_and_name(tmp_path):
     run, temporary = tmp_path / "run", tmp_path / "tmp"
     for folder in (run, temporary):
         folder.mkdir()
-    environ = {name: value for name, value in os.environ.items()
-               if name not in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME") and not name.startswith("WANDB_")}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME") and not name.startswith("WANDB_")
+    }
     environ |= {"TMPDIR": str(temporary), "PYTHONPATH": str(REPOSITORY / "src")}
-    done = subprocess.run([sys.executable, "-c", AS_NOBODY, str(run)], env=environ, cwd=run, capture_output=True,
-                          text=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(run)], env=environ, cwd=run, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     own = temporary / f"simswap-home-{os.getuid()}"
     line, name, folder, cache = json.loads(done.stdout.splitlines()[-1])

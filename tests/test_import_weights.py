@@ -41,10 +41,14 @@ def test_the_checkpoint_describes_itself_and_swaps(door, weights, tmp_path, gene
     faces = tmp_path / "faces"
     write_dataset(str(faces), persons=2, images=1, size=128, seed=4)
     code, _, errors = door(
-        swap, f"checkpoint={out}", f"landmarks={faces / 'loose_landmark.csv'}", "threads=1",
-        f"source={faces / 'n000000' / '0000_01.jpg'}", f"target={faces / 'n000001' / '0000_01.jpg'}",
+        swap,
+        f"checkpoint={out}",
+        f"landmarks={faces / 'loose_landmark.csv'}",
+        "threads=1",
+        f"source={faces / 'n000000' / '0000_01.jpg'}",
+        f"target={faces / 'n000001' / '0000_01.jpg'}",
         f"out={tmp_path / 'swapped.png'}",
-    )  # fmt: skip
+    )
     assert code == 0, errors
 
 
@@ -62,8 +66,9 @@ def test_bad_files_are_one_line(door, weights, tmp_path, monkeypatch):
     cases = {"hostile": "nothing in it was run", "cut": "is cut off", "other": "something else than tensors",
              "none": "there is no such file"}  # fmt: skip
     for name, complaint in cases.items():
-        code, _, errors = door(main, f"weights={tmp_path / name}.pth", "generation=2021", "size=224",
-                               "recognition=builtin", f"out={out}")  # fmt: skip
+        code, _, errors = door(
+            main, f"weights={tmp_path / name}.pth", "generation=2021", "size=224", "recognition=builtin", f"out={out}"
+        )
         assert code == 2
         assert complaint in errors
         assert errors.count("\n") == 1

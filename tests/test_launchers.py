@@ -27,8 +27,16 @@ SHORT = ["trainer.max_steps=2", "trainer.val_check_interval=2", "samples.every=2
 
 def train(*arguments: str, cwd: Path, environment: dict[str, str] | None = None, module=("-m", "simswap.train")):
     """The command line in a process that is still running, for a ``with`` block at whose end it is gone."""
-    return started(sys.executable, *module, *arguments, cwd=cwd, text=True, stdout=subprocess.PIPE,
-                   stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}))
+    return started(
+        sys.executable,
+        *module,
+        *arguments,
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
+    )
 
 
 LAUNCHERS = {
@@ -80,9 +88,17 @@ def free_port() -> str:
 
 @pytest.mark.slow
 def test_srun_on_two_nodes_makes_one_run(crops, tmp_path):
-    shared = {"SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_NNODES": "2",
-              "SLURM_JOB_NUM_NODES": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NAME": "train",
-              "SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "localhost,node2"}
+    shared = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_STEP_ID": "0",
+        "SLURM_NTASKS": "2",
+        "SLURM_NNODES": "2",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_LOCALID": "0",
+        "SLURM_STEP_NODELIST": "localhost,node2",
+    }
     tasks = [shared | {"SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)} for rank in range(2)]
     for output, code in both(crops, tmp_path, tasks, "trainer.num_nodes=2"):
         assert code == 0, output
@@ -96,8 +112,18 @@ def test_srun_on_two_nodes_makes_one_run(crops, tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_makes_one_run(crops, tmp_path):
-    with train("--nproc-per-node=2", f"--master-port={free_port()}", "-m", "simswap.train", *DEBUG, *SHORT,
-               f"data.root={crops}", "trainer.devices=2", cwd=tmp_path, module=("-m", "torch.distributed.run")) as run:
+    with train(
+        "--nproc-per-node=2",
+        f"--master-port={free_port()}",
+        "-m",
+        "simswap.train",
+        *DEBUG,
+        *SHORT,
+        f"data.root={crops}",
+        "trainer.devices=2",
+        cwd=tmp_path,
+        module=("-m", "torch.distributed.run"),
+    ) as run:
         output, _ = run.communicate(timeout=600)
     assert run.returncode == 0, output
     one_run_of_two(tmp_path)
@@ -123,8 +149,14 @@ def test_the_sbatch_file(tmp_path, monkeypatch):
         (tmp_path / name).write_text(f"#!/bin/sh\n{says}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    cfg = composed("launcher=slurm", "trainer.num_nodes=2", "trainer.devices=4", "hydra.launcher.partition=gpu",
-                   f"hydra.sweep.dir={tmp_path}", "hydra.job.name=train")
+    cfg = composed(
+        "launcher=slurm",
+        "trainer.num_nodes=2",
+        "trainer.devices=4",
+        "hydra.launcher.partition=gpu",
+        f"hydra.sweep.dir={tmp_path}",
+        "hydra.job.name=train",
+    )
     assert (cfg.if_begun, cfg.sweep.parallel) == ("resume", 8)
     parameters = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
     del parameters["_target_"]
@@ -132,8 +164,16 @@ def test_the_sbatch_file(tmp_path, monkeypatch):
     PatientSlurmLauncher(**parameters).executor().submit(print, "a job")
     (file,) = (tmp_path / "jobs").glob("4711*submission.sh")
     lines = file.read_text().splitlines()
-    for line in ("--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4", "--cpus-per-task=8", "--time=1440",
-                 "--partition=gpu", "--job-name=train", "--signal=USR2@300"):
+    for line in (
+        "--nodes=2",
+        "--ntasks-per-node=4",
+        "--gpus-per-node=4",
+        "--cpus-per-task=8",
+        "--time=1440",
+        "--partition=gpu",
+        "--job-name=train",
+        "--signal=USR2@300",
+    ):
         assert f"#SBATCH {line}" in lines
     (srun,) = [line for line in lines if line.startswith("srun ")]
     assert "--kill-on-bad-exit=1" in srun
@@ -186,20 +226,30 @@ def test_what_a_wandb_agent_starts_is_a_valid_run(door, tmp_path):
     from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
     sweep = yaml.safe_load((Path(CONF_DIR) / "wandb_sweep.yaml").read_text())
-    drawn = {"experiment": "demo", "objective.weights.identity": 12.5, "optimizer.generator_lr": 0.0003,
-             "generator.blocks": 6, "trainer.max_time": None}
+    drawn = {
+        "experiment": "demo",
+        "objective.weights.identity": 12.5,
+        "optimizer.generator_lr": 0.0003,
+        "generator.blocks": 6,
+        "trainer.max_time": None,
+    }
     assert set(drawn) == set(sweep["parameters"])
     arguments = create_sweep_command_args({"args": {key: {"value": value} for key, value in drawn.items()}})
     command = create_sweep_command(sweep["command"])
     assert command[-3:] == ["-m", "${program}", "${args_no_hyphens}"]
     assert "trainer.max_time=None" in arguments["args_no_hyphens"]
     seen = []
-    code, _, errors = door(lambda: front_door(seen.append, "train"), *arguments["args_no_hyphens"],
-                           f"hydra.run.dir={tmp_path}")
+    code, _, errors = door(
+        lambda: front_door(seen.append, "train"), *arguments["args_no_hyphens"], f"hydra.run.dir={tmp_path}"
+    )
     assert code == 0, errors
     (cfg,) = seen
     assert (cfg.name, cfg.objective.weights.identity, cfg.generator.blocks, cfg.trainer.max_time) == (
-        "demo", 12.5, 6, None)
+        "demo",
+        12.5,
+        6,
+        None,
+    )
 
 
 @pytest.mark.slow
@@ -222,8 +272,14 @@ def test_three_jobs_are_three_named_runs_of_one_group(crops, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 def test_batch_norm_over_ranks_trains_on_gpus(crops, tmp_path, door):
     devices = min(2, torch.cuda.device_count())
-    arguments = ["trainer.accelerator=gpu", f"trainer.devices={devices}", "strategy=ddp", "trainer.max_steps=2",
-                 "objective.weights.gradient_penalty=0", "strategy.sync_batchnorm=true"]
+    arguments = [
+        "trainer.accelerator=gpu",
+        f"trainer.devices={devices}",
+        "strategy=ddp",
+        "trainer.max_steps=2",
+        "objective.weights.gradient_penalty=0",
+        "strategy.sync_batchnorm=true",
+    ]
     code, _, errors = door(main, *settings(crops, tmp_path / "run"), *arguments)
     assert code == 0, errors
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

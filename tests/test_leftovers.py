@@ -40,8 +40,10 @@ LEFT = {
     "a cache": ("Path('~/.cache/wandb').expanduser().mkdir(parents=True)", r"file .*/home/\.cache/wandb"),
     "a run in the checkout": ("(CHECKOUT / 'outputs').mkdir()", r"file .*/checkout/outputs"),
     "a table among the sources": ("(CHECKOUT / 'src/metrics.csv').write_text('')", r"file .*/src/metrics\.csv"),
-    "shared memory": ("Path(f'/dev/shm/torch_{os.getpid()}_left').write_text(str(CHECKOUT))",
-                      r"file /dev/shm/torch_\d+_left"),
+    "shared memory": (
+        "Path(f'/dev/shm/torch_{os.getpid()}_left').write_text(str(CHECKOUT))",
+        r"file /dev/shm/torch_\d+_left",
+    ),
 }
 
 
@@ -51,13 +53,19 @@ def suite(tmp_path: Path, lines: list[str], *more: str) -> subprocess.CompletedP
     folder.mkdir()
     (checkout / "src").mkdir(parents=True)
     (folder / "conftest.py").write_text(CONFTEST.format(checkout=str(checkout)))
-    tests = [f"def test_{k}(tmp_path):\n    (tmp_path / 'file').write_text('')\n    {line}\n"
-             for k, line in enumerate(lines)]
+    tests = [
+        f"def test_{k}(tmp_path):\n    (tmp_path / 'file').write_text('')\n    {line}\n" for k, line in enumerate(lines)
+    ]
     (folder / "test_it.py").write_text("\n".join([TOP.format(checkout=str(checkout)), *tests]))
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider",
                f"--basetemp={tmp_path / 'base'}", *more, folder]  # fmt: skip
-    return finished(*command, cwd=REPOSITORY, capture_output=True, text=True,
-                    env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    return finished(
+        *command,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
 
 
 def left(done: subprocess.CompletedProcess) -> list[str]:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SEE = ("from simswap.config import CONF_DIR; from simswap.models.builtin import WEIGHTS; print(CONF_DIR); "
-       "print(len(list(WEIGHTS.iterdir())))")  # fmt: skip
+SEE = (
+    "from simswap.config import CONF_DIR; from simswap.models.builtin import WEIGHTS; print(CONF_DIR); "
+    "print(len(list(WEIGHTS.iterdir())))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +55,11 @@ def test_a_wheel_holds_every_file_of_conf_and_runs_from_another_folder(checkout,
     assert files_of(installed / "weights") == files_of(REPOSITORY / "src" / "simswap" / "weights")
     assert (tmp_path / "site" / "hydra_plugins" / "simswap_sweeping" / "study_sweeper.py").is_file()
     (tmp_path / "elsewhere").mkdir()
-    shown = run([sys.executable, "-m", "simswap.train", "experiment=demo", "--cfg", "job"], tmp_path / "elsewhere",
-                PYTHONPATH=str(tmp_path / "site"))  # fmt: skip
+    shown = run(
+        [sys.executable, "-m", "simswap.train", "experiment=demo", "--cfg", "job"],
+        tmp_path / "elsewhere",
+        PYTHONPATH=str(tmp_path / "site"),
+    )
     assert "name: demo" in shown
     conf, count = run([sys.executable, "-c", SEE], tmp_path / "elsewhere", PYTHONPATH=str(tmp_path / "site")).split()
     assert conf == str(installed / "conf")

@@ -29,17 +29,22 @@ def switches():
             return "mixed"
 
     return [
-        read(lambda: torch.backends.cudnn.allow_tf32), read(torch.get_float32_matmul_precision),
-        read(lambda: torch.backends.cuda.matmul.allow_tf32), torch.is_autocast_enabled("cpu"),
+        read(lambda: torch.backends.cudnn.allow_tf32),
+        read(torch.get_float32_matmul_precision),
+        read(lambda: torch.backends.cuda.matmul.allow_tf32),
+        torch.is_autocast_enabled("cpu"),
         *(switch.fp32_precision for switch in precision._newer_switches()),
-    ]  # fmt: skip
+    ]
 
 
 def is_full():
     newer = {switch.fp32_precision for switch in precision._newer_switches()}
     older = switches()[:3]
-    return (newer or {"ieee"}) == {"ieee"} and not torch.is_autocast_enabled("cpu") and (
-        older == [False, "highest", False] or "mixed" in older)
+    return (
+        (newer or {"ieee"}) == {"ieee"}
+        and not torch.is_autocast_enabled("cpu")
+        and (older == [False, "highest", False] or "mixed" in older)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -128,8 +133,9 @@ def test_a_measurement_is_the_same_whatever_runs_around_it(crops):
     found = []
     for autocast in (False, True):
         pose = MeanPose()
-        instruments = Instruments(Embedder(tiny_recogniser(), "arcface", 32), pose, Embedder(
-            tiny_recogniser(2), "arcface", 32))
+        instruments = Instruments(
+            Embedder(tiny_recogniser(), "arcface", 32), pose, Embedder(tiny_recogniser(2), "arcface", 32)
+        )
         ruler = Ruler(PreparedFaces(data), pairs, instruments, 3, torch.device("cpu"))
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             found.append(ruler.measure(blur).samples())

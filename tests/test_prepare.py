@@ -140,8 +140,15 @@ def test_no_room_for_the_locks_of_its_workers(raw, tmp_path, door, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(multiprocessing.synchronize._multiprocessing, "SemLock", full)
-    code, _, errors = door(main, f"raw={raw}", f"out={tmp_path / 'out'}", "size=64", "template=ffhq",
-                           f"landmarks={raw}/marks.csv", "workers=2")  # fmt: skip
+    code, _, errors = door(
+        main,
+        f"raw={raw}",
+        f"out={tmp_path / 'out'}",
+        "size=64",
+        "template=ffhq",
+        f"landmarks={raw}/marks.csv",
+        "workers=2",
+    )
     assert code == 2
     assert errors.count("\n") == 1
     assert errors.startswith("error: /dev/shm is full (")
@@ -151,9 +158,15 @@ def test_no_room_for_the_locks_of_its_workers(raw, tmp_path, door, monkeypatch):
 
 def test_rendered_faces_are_written_and_prepared(prepare, tmp_path):
     code, printed, error = prepare(
-        "origin=rendered", "origin.persons=3", "origin.images=2", "origin.size=64", "origin.seed=5", "raw=faces",
-        "out=crops", "size=48",
-    )  # fmt: skip
+        "origin=rendered",
+        "origin.persons=3",
+        "origin.images=2",
+        "origin.size=64",
+        "origin.seed=5",
+        "raw=faces",
+        "out=crops",
+        "size=48",
+    )
     assert code == 0, error
     assert "aligned 6 of 6 images (100.00 %), 3 persons" in printed
     table = Manifest.open(tmp_path / "crops").attributes()

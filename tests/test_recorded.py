@@ -44,8 +44,14 @@ def test_a_run_and_a_job_of_a_sweep_are_resumed(recorded, door, run):
 def test_its_checkpoint_is_evaluated_to_the_same_figures(recorded, door):
     before = json.loads((recorded / "run" / "evaluation.json").read_text())["results"]
     code, _, errors = door(
-        evaluate.main, "checkpoint=run/checkpoints/last.ckpt", "protocol.persons=3", "protocol.images_per_person=3",
-        "protocol.pairs=6", "wandb=disabled", "out=again")  # fmt: skip
+        evaluate.main,
+        "checkpoint=run/checkpoints/last.ckpt",
+        "protocol.persons=3",
+        "protocol.images_per_person=3",
+        "protocol.pairs=6",
+        "wandb=disabled",
+        "out=again",
+    )
     assert code == 0, errors
     after = json.loads((recorded / "again" / "evaluation.json").read_text())["results"]
     assert set(after) == set(before)

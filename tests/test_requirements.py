@@ -52,8 +52,10 @@ def extras() -> dict[str, list[str]]:
     """The lines of each extra in setup.cfg, without comments."""
     parser = configparser.ConfigParser()
     parser.read(REPOSITORY / "setup.cfg")
-    return {name: [line for line in text.splitlines() if line and not line.startswith("#")]
-            for name, text in parser["options.extras_require"].items()}
+    return {
+        name: [line for line in text.splitlines() if line and not line.startswith("#")]
+        for name, text in parser["options.extras_require"].items()
+    }
 
 
 def test_all_is_every_extra():

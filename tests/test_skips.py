@@ -26,8 +26,13 @@ def suite(tmp_path, contents, *more):
         (tmp_path / "suite" / f"test_{name}.py").write_text(f"import pytest\n{content}\n")
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", tmp_path / "suite",
                "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'base'}", *more, tmp_path / "suite"]  # fmt: skip
-    return finished(*command, cwd=REPOSITORY, capture_output=True, text=True,
-                    env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    return finished(
+        *command,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
 
 
 SKIPS = {
@@ -48,8 +53,10 @@ def test_a_skip_fails_it_and_is_told(tmp_path, more):
 
 
 def test_what_may_be_missing_and_expected_failures_do_not(tmp_path):
-    lines = [f"@pytest.mark.skip(reason='{reason}: it is not here')\ndef test_{k}(): pass"
-             for k, reason in enumerate((NO_GPU, NO_SHARED, NO_BROWSER))]
+    lines = [
+        f"@pytest.mark.skip(reason='{reason}: it is not here')\ndef test_{k}(): pass"
+        for k, reason in enumerate((NO_GPU, NO_SHARED, NO_BROWSER))
+    ]
     done = suite(tmp_path, {"it": "\n".join([*lines, "@pytest.mark.xfail\ndef test_x(): assert False"])})
     assert done.returncode == 0, done.stdout
     assert "3 skipped, 1 xfailed" in done.stdout

@@ -96,8 +96,12 @@ def write(path: Path, content: bytes) -> Path:
 def test_what_it_is_is_named(tmp_path, case, form):
     content, what, cure = {**STAND_INS, **NO_TABLES}[case]
     path = write(tmp_path / "file.bin", content)
-    if (case == "words" and form in ("text", "json", "yaml", "video")) or (case == "empty" and form == "yaml") \
-            or ("api" in case and form in ("json", "yaml")) or (case in NO_TABLES and form == "video"):  # fmt: skip
+    if (
+        (case == "words" and form in ("text", "json", "yaml", "video"))
+        or (case == "empty" and form == "yaml")
+        or ("api" in case and form in ("json", "yaml"))
+        or (case in NO_TABLES and form == "video")
+    ):
         return refuse_stand_in(path, "what was wanted", form)
     if case == "empty" and form in ("text", "json"):
         cure = "give one that holds something"
@@ -156,9 +160,12 @@ def test_every_reader_names_it(tmp_path, reader, case):
 
 
 def test_a_video_that_is_a_pointer_is_left_out_for_that_reason(tmp_path):
-    for name, content, words in (("a.mp4", POINTER, "is a Git LFS pointer and no video; fetch"),
-                                 ("b.avi", PAGE.encode(), "is a web page (Sign in – drive) and no video"),
-                                 ("c.mov", b"", "is an empty file and no video"), ("d.mkv", b"\x1aE\xdf", "broken")):
+    for name, content, words in (
+        ("a.mp4", POINTER, "is a Git LFS pointer and no video; fetch"),
+        ("b.avi", PAGE.encode(), "is a web page (Sign in – drive) and no video"),
+        ("c.mov", b"", "is an empty file and no video"),
+        ("d.mkv", b"\x1aE\xdf", "broken"),
+    ):
         path = write(tmp_path / name, content)
         assert count_frames(path) == 0
         assert why_unreadable(path, "broken").startswith(words)
@@ -188,12 +195,15 @@ def test_weights_beside_an_onnx_file_are_named_too(tmp_path):
 
     weight = numpy_helper.from_array(np.ones((40, 40), np.float32), "w")
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])], "g",
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 40])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 40])], [weight],
-    )  # fmt: skip
-    onnx.save(helper.make_model(graph), tmp_path / "a.onnx", save_as_external_data=True, location="a.data",
-              size_threshold=0)  # fmt: skip
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 40])],
+        [weight],
+    )
+    onnx.save(
+        helper.make_model(graph), tmp_path / "a.onnx", save_as_external_data=True, location="a.data", size_threshold=0
+    )
     (tmp_path / "a.data").write_bytes(POINTER)
     with pytest.raises(InputError, match=r"a\.data is a Git LFS pointer, not the weights of a\.onnx"):
         OnnxGraph(tmp_path / "a.onnx")

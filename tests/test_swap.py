@@ -84,8 +84,9 @@ def test_the_mark_is_on_by_default_and_only_in_its_corner(swap, faces, tmp_path)
 
 def test_another_source_gives_another_picture(swap, faces, tmp_path):
     for person in (0, 2):
-        code, _, errors = swap(f"source={photo(faces, person, 0)}", f"target={photo(faces, 1, 0)}",
-                               f"out={tmp_path / str(person)}.png")  # fmt: skip
+        code, _, errors = swap(
+            f"source={photo(faces, person, 0)}", f"target={photo(faces, 1, 0)}", f"out={tmp_path / str(person)}.png"
+        )
         assert code == 0, errors
     assert (pixels(tmp_path / "0.png") != pixels(tmp_path / "2.png")).any()
 
@@ -183,8 +184,9 @@ def test_formats_limits_are_known_before_the_work(swap, faces, tmp_path):
     wide = tmp_path / "n000001" / "0000_01.png"
     wide.parent.mkdir()
     Image.new("RGB", (16_384, 96)).save(wide)
-    code, _, errors = swap("checkpoint=nowhere.ckpt", f"source={photo(faces, 0, 0)}", f"target={wide}",
-                           f"out={tmp_path / 'c.webp'}")  # fmt: skip
+    code, _, errors = swap(
+        "checkpoint=nowhere.ckpt", f"source={photo(faces, 0, 0)}", f"target={wide}", f"out={tmp_path / 'c.webp'}"
+    )
     assert code == 2
     assert "WEBP holds at most 16383 pixels along a side, and the photo has 16384 x 96" in errors
     assert [path.name for path in tmp_path.iterdir()] == ["n000001"]
@@ -199,8 +201,9 @@ def test_only_and_mapping_choose_by_likeness(swap, faces, tmp_path):
     assert "nobody there is like the given person" in errors
     assert not (tmp_path / "b.png").exists()
     table = tmp_path / "pairs.csv"
-    table.write_text(f"person,source\n{photo(faces, 1, 1)},{photo(faces, 0, 0)}\n{photo(faces, 2, 1)},"
-                     f"{photo(faces, 0, 1)}\n")  # fmt: skip
+    table.write_text(
+        f"person,source\n{photo(faces, 1, 1)},{photo(faces, 0, 0)}\n{photo(faces, 2, 1)},{photo(faces, 0, 1)}\n"
+    )
     code, _, errors = swap(f"mapping={table}", f"target={photo(faces, 1, 0)}", f"out={tmp_path / 'c.png'}")
     assert code == 0, errors
     assert (pixels(tmp_path / "c.png") == pixels(tmp_path / "a.png")).all()
@@ -271,8 +274,14 @@ def test_landmarks_that_are_no_face_of_the_photo_are_one_line(door, checkpoint, 
         points = wrong(points) if name == "n000001/0000_01" else points
         lines.append(",".join([name, *(f"{value:.3f}" for value in points.flatten())]))
     table.write_text("\n".join([header, *lines]) + "\n")
-    code, _, errors = door(main, f"checkpoint={checkpoint}", f"landmarks={table}", f"source={photo(faces, 0, 0)}",
-                           f"target={photo(faces, 1, 0)}", f"out={tmp_path / 'c.png'}")  # fmt: skip
+    code, _, errors = door(
+        main,
+        f"checkpoint={checkpoint}",
+        f"landmarks={table}",
+        f"source={photo(faces, 0, 0)}",
+        f"target={photo(faces, 1, 0)}",
+        f"out={tmp_path / 'c.png'}",
+    )
     assert code == 2
     assert complaint in errors
     assert errors.count("\n") == 1

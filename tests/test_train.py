@@ -21,8 +21,13 @@ from simswap.training.module import SimSwapModule
 from tests.waiting import DEADLINE, started, until
 from tests.waiting import finished as finished_process
 
-DEBUG = ["experiment=debug", "logger.mode=disabled", "trainer.accelerator=cpu",
-         "data.fractions={train: 0.5, val: 0.25, test: 0.25}", "objective.feature_matching.last_layer=2"]
+DEBUG = [
+    "experiment=debug",
+    "logger.mode=disabled",
+    "trainer.accelerator=cpu",
+    "data.fractions={train: 0.5, val: 0.25, test: 0.25}",
+    "objective.feature_matching.last_layer=2",
+]
 
 
 def settings(crops: Path, run: Path) -> list[str]:
@@ -155,9 +160,12 @@ def test_a_sweep_makes_a_folder_a_point(crops, tmp_path, door):
     code, _, errors = door(main, "-m", *DEBUG, f"data.root={crops}", *sweep, "objective.weights.identity=1,20")
     assert code == 0, errors
     for job, weight in (("0", 1), ("1", 20)):
-        assert checkpoint.load(tmp_path / job / "checkpoints" / "last.ckpt").description["config"]["objective"][
-            "weights"
-        ]["identity"] == weight
+        assert (
+            checkpoint.load(tmp_path / job / "checkpoints" / "last.ckpt").description["config"]["objective"]["weights"][
+                "identity"
+            ]
+            == weight
+        )
 
 
 def one_line(errors: str) -> str:
@@ -210,10 +218,18 @@ def test_an_output_that_cannot_be_written(crops, tmp_path, door):
 
 def test_ctrl_c_saves_and_can_be_resumed(crops, tmp_path):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "simswap.train", *settings(crops, run), "trainer.max_steps=100000",
-               "trainer.val_check_interval=100000", "samples.every=100000"]
-    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                 env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "simswap.train",
+        *settings(crops, run),
+        "trainer.max_steps=100000",
+        "trainer.val_check_interval=100000",
+        "samples.every=100000",
+    ]
+    with started(
+        *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as process:
         until((run / "checkpoints" / "last.ckpt").is_file, "the first checkpoint", process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=DEADLINE)
@@ -226,7 +242,6 @@ def test_ctrl_c_saves_and_can_be_resumed(crops, tmp_path):
     shutil.rmtree(run)
 
 
-
 def test_a_run_that_diverges_says_so_and_keeps_its_last_good_checkpoint(crops, tmp_path, door, monkeypatch):
     loss_of = SimSwapModule._generator_loss
 
@@ -236,8 +251,13 @@ def test_a_run_that_diverges_says_so_and_keeps_its_last_good_checkpoint(crops, t
 
     monkeypatch.setattr(SimSwapModule, "_generator_loss", broken)
     run = tmp_path / "run"
-    code, _, errors = door(main, *settings(crops, run), "guards.max_skipped_in_a_row=1", "checkpoints.every=1",
-                           "trainer.val_check_interval=6")
+    code, _, errors = door(
+        main,
+        *settings(crops, run),
+        "guards.max_skipped_in_a_row=1",
+        "checkpoints.every=1",
+        "trainer.val_check_interval=6",
+    )
     assert code == 2
     assert "training diverged at iteration 3: 2 iterations in a row left a step out (generator)" in one_line(errors)
     assert read_status(run).state == "diverged"

@@ -81,7 +81,11 @@ class SwapCheckpoint:
 
 
 def describe(
-    generator: Generator, template: str, image_size: int, recogniser: Recogniser, config: dict[str, Any],
+    generator: Generator,
+    template: str,
+    image_size: int,
+    recogniser: Recogniser,
+    config: dict[str, Any],
     recogniser_view: str = "warp",
 ) -> dict[str, Any]:
     """The description that travels with the weights; plain values only, so that it loads with weights_only."""
@@ -101,11 +105,16 @@ def describe(
 
 def check_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
     """Raise InputError, naming the first, where some of a network's weights are NaN or infinite."""
-    bad = {name: count for name, value in weights.items()
-           if value.is_floating_point() and (count := int((~value.isfinite()).sum()))}  # fmt: skip
+    bad = {
+        name: count
+        for name, value in weights.items()
+        if value.is_floating_point() and (count := int((~value.isfinite()).sum()))
+    }
     if bad:
-        raise InputError(f"{where}: {sum(bad.values()):,} of its weights are no finite numbers, the first in "
-                         f"{next(iter(bad))}: training diverged, or the file is damaged; use another")
+        raise InputError(
+            f"{where}: {sum(bad.values()):,} of its weights are no finite numbers, the first in "
+            f"{next(iter(bad))}: training diverged, or the file is damaged; use another"
+        )
 
 
 def git_commit() -> str:
@@ -125,8 +134,10 @@ def load(path: str | Path) -> SwapCheckpoint:
     description = content[KEY]
     try:
         if description["format"] > FORMAT:
-            raise InputError(f"{path} has checkpoint format {description['format']}, written by a newer version "
-                             f"({description['package_version']}); this one reads up to {FORMAT}: update the package")
+            raise InputError(
+                f"{path} has checkpoint format {description['format']}, written by a newer version "
+                f"({description['package_version']}); this one reads up to {FORMAT}: update the package"
+            )
         if description.get("recogniser_view", "warp") not in VIEWS:
             raise InputError(f"{path} names the recogniser view {description['recogniser_view']!r}, which is not known")
         if description["template"] not in TEMPLATES:

@@ -36,8 +36,11 @@ def page_of(cfg: DictConfig, pictures: Path) -> None:
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     comparison = compare_runs(
-        runs, title=cfg.title or f"Comparison of {named(cfg.runs or cfg.wandb)}", baseline=cfg.baseline,
-        columns=None if cfg.columns is None else list(cfg.columns), left_out=left_out,
+        runs,
+        title=cfg.title or f"Comparison of {named(cfg.runs or cfg.wandb)}",
+        baseline=cfg.baseline,
+        columns=None if cfg.columns is None else list(cfg.columns),
+        left_out=left_out,
     )
     sections = sections_of(comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures)
     # Made now that there is something to write, and by whoever comes first: two at one instant get two folders.
@@ -60,7 +63,8 @@ def collect(cfg: DictConfig, pictures: Path) -> tuple[list[Run], list[str]]:
     where = keep_where(OmegaConf.to_container(cfg.where) if cfg.where else None)  # type: ignore[arg-type]
     if cfg.wandb:
         return load_wandb(
-            open_api(), cfg.wandb, cfg.figures, list(cfg.curves), where, pictures, group=cfg.group, tags=list(cfg.tags))
+            open_api(), cfg.wandb, cfg.figures, list(cfg.curves), where, pictures, group=cfg.group, tags=list(cfg.tags)
+        )
     given = cfg.runs if isinstance(cfg.runs, str) else list(cfg.runs)
     return load_local(given, cfg.figures, list(cfg.curves), where)
 

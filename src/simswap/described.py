@@ -37,8 +37,12 @@ def describe(instrument: Instrument, **more: Any) -> dict[str, Any]:
     The digest is of hash and settings alone: a file that was renamed is still the same.
     """
     settings = {**instrument.settings, **more}
-    return {"name": instrument.name, "sha256": instrument.sha256, "settings": settings,
-            "digest": digest([instrument.sha256, settings])}  # fmt: skip
+    return {
+        "name": instrument.name,
+        "sha256": instrument.sha256,
+        "settings": settings,
+        "digest": digest([instrument.sha256, settings]),
+    }
 
 
 def digest(settings: Any) -> str:

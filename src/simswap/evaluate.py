@@ -65,11 +65,19 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
     crops = (first.template, first.image_size) if first else (None, None)
     material = protocol.prepare(Setting(config, crops[0], crops[1], cfg.data_root, detector, out, ranks))
     instruments = instruments_for(
-        first, recogniser, judge, pose, gaze, features, material.faces.template, material.faces.size)
+        first, recogniser, judge, pose, gaze, features, material.faces.template, material.faces.size
+    )
 
     ours = checkpoint_swappers(rows, recogniser, material.faces, device)
-    ruler = Ruler(material.faces, material.pairs, instruments, material.batch_size, device,
-                  material.work(instruments), material.jitter)  # fmt: skip
+    ruler = Ruler(
+        material.faces,
+        material.pairs,
+        instruments,
+        material.batch_size,
+        device,
+        material.work(instruments),
+        material.jitter,
+    )
     swappers: list[Swapper | Finished] = [*ours, *material.finished, *baselines(cfg.baselines)]
     results, samples, chance = run_protocol(ruler, swappers, material)
     ranks.leave()

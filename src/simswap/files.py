@@ -43,8 +43,9 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}): free the disk or choose another "
-                         "output folder") from error
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}): free the disk or choose another output folder"
+        ) from error
 
 
 def _short(name: str) -> str:

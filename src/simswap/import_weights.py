@@ -21,8 +21,10 @@ def import_weights(cfg: DictConfig) -> None:
     generator = read_generator(state, cfg.generation, cfg.size, str(cfg.weights))
     recogniser = build(cfg.recognition)
     if recogniser.embedding_size != generator.settings["identity_size"]:
-        raise InputError(f"{cfg.weights} takes identities of {generator.settings['identity_size']} values, but "
-                         f"{recogniser.name} gives {recogniser.embedding_size}; give the one it was trained with")
+        raise InputError(
+            f"{cfg.weights} takes identities of {generator.settings['identity_size']} values, but "
+            f"{recogniser.name} gives {recogniser.embedding_size}; give the one it was trained with"
+        )
     config = {"recognition": OmegaConf.to_container(cfg.recognition, resolve=True)}
     description = checkpoint.describe(
         generator, TEMPLATES[cfg.size], cfg.size, recogniser, config, GENERATIONS[cfg.generation].recogniser_view

@@ -146,8 +146,10 @@ def swap_grid(targets: Tensor, sources: Tensor, swaps: Tensor) -> np.ndarray:
     rows, columns = len(targets), len(sources)
     size = targets.shape[1:]
     if targets.ndim != 4 or size[0] != 3 or sources.shape[1:] != size or swaps.shape != (rows, columns, *size):
-        raise ValueError(f"[T, 3, H, W], [S, 3, H, W] and [T, S, 3, H, W] needed, got {list(targets.shape)}, "
-                         f"{list(sources.shape)} and {list(swaps.shape)}")
+        raise ValueError(
+            f"[T, 3, H, W], [S, 3, H, W] and [T, S, 3, H, W] needed, got {list(targets.shape)}, "
+            f"{list(sources.shape)} and {list(swaps.shape)}"
+        )
     names = {"targets": targets, "sources": sources, "swaps": swaps}
     pictures = {name: tensor.detach().movedim(-3, -1).cpu().numpy() for name, tensor in names.items()}
     for name, picture in pictures.items():

@@ -84,9 +84,14 @@ def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
     trained.check_recogniser(recogniser)
     embedder = Embedder(recogniser, trained.template, trained.image_size, trained.recogniser_view)
     swapper = PhotoSwapper(
-        trained, embedder, _finder(cfg), PasteSettings(**cfg.paste),
-        cfg.min_face, cfg.batch_size, choose_device(cfg.device),
-    )  # fmt: skip
+        trained,
+        embedder,
+        _finder(cfg),
+        PasteSettings(**cfg.paste),
+        cfg.min_face,
+        cfg.batch_size,
+        choose_device(cfg.device),
+    )
     return swapper, provenance(f"sha256:{trained.sha256}")
 
 
@@ -191,8 +196,10 @@ def _choose(
     chosen, best = most_alike(swapper.identities(faces), references, cfg.threshold)
     kept = [(face, k) for face, k in zip(faces, chosen, strict=True) if k is not None]
     if not kept:
-        raise InputError(f"{photo.path}: nobody there is like the given person (cosine at most {best:.2f}, threshold "
-                         f"{cfg.threshold}); give another photo of the person, or lower threshold")
+        raise InputError(
+            f"{photo.path}: nobody there is like the given person (cosine at most {best:.2f}, threshold "
+            f"{cfg.threshold}); give another photo of the person, or lower threshold"
+        )
     return [face for face, _ in kept], [sources[k if cfg.mapping else 0] for _, k in kept]
 
 
@@ -213,8 +220,10 @@ def _grid(swapper: PhotoSwapper, sources: list[Path], targets: list[Path], cfg: 
     across = [_source_face(swapper, path, cfg.source_face) for path in sources]
     down = [swapper.find(read_photo(path))[0] for path in targets]
     results = swapper.swap_crops([t for t in down for _ in across], across * len(down))
-    stacked = [torch.stack([torch.from_numpy(crop).permute(2, 0, 1) for crop in crops]) for crops in
-               ([t.crop for t in down], [s.crop for s in across], results)]  # fmt: skip
+    stacked = [
+        torch.stack([torch.from_numpy(crop).permute(2, 0, 1) for crop in crops])
+        for crops in ([t.crop for t in down], [s.crop for s in across], results)
+    ]
     picture = swap_grid(stacked[0], stacked[1], stacked[2].unflatten(0, (len(down), len(across))))
     return mark_synthetic(picture) if cfg.mark else picture
 

@@ -155,9 +155,7 @@ def build_callbacks(
     ]
 
 
-def run_trainer(
-    trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: OrderlyStop
-) -> None:
+def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: OrderlyStop) -> None:
     """Train; close the loggers however it ends.
 
     Raises KeyboardInterrupt where the run was stopped, InputError for a fault of the data's workers.

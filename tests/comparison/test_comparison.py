@@ -34,8 +34,12 @@ def sweep(tmp_path):
     """Two weights x three seeds: retrieval 0.2 0.4 0.6 and, with the larger one, 0.1 0.2 0.3 more."""
     for k, (weight, seed) in enumerate((w, s) for w in (10.0, 20.0) for s in (0, 1, 2)):
         more = (seed + 1) / 10 if weight == 20.0 else 0.0
-        made_run(tmp_path / str(k), {"objective.weights.identity": weight, "threads": k}, seed,
-                 {"id_retrieval": 0.2 + 0.2 * seed + more, "pose_error_deg": 3.0 + more})
+        made_run(
+            tmp_path / str(k),
+            {"objective.weights.identity": weight, "threads": k},
+            seed,
+            {"id_retrieval": 0.2 + 0.2 * seed + more, "pose_error_deg": 3.0 + more},
+        )
     return tmp_path
 
 
@@ -93,14 +97,21 @@ def test_ablations_have_the_papers_names_and_order(tmp_path):
     for k, (name, reduction) in enumerate((n, r) for n in ("nFM", "oFM", "SimSwap") for r in ("sum", "mean")):
         retrieval = {"nFM": 0.9, "oFM": 0.3, "SimSwap": 0.6}[name]
         for seed in range(3):
-            made_run(tmp_path / f"{k}-{seed}", {
-                "variant": name, "objective.feature_matching.layer_reduction": reduction,
-                "objective.weights.feature_matching": 0.0 if name == "nFM" else 10.0,
-                "objective.feature_matching.first_layer": 0 if name == "oFM" else 2,
-            }, seed, {"id_retrieval": retrieval * (1 + seed / 100), "pose_error_deg": 3.0 + (seed == 1)})  # fmt: skip
+            made_run(
+                tmp_path / f"{k}-{seed}",
+                {
+                    "variant": name,
+                    "objective.feature_matching.layer_reduction": reduction,
+                    "objective.weights.feature_matching": 0.0 if name == "nFM" else 10.0,
+                    "objective.feature_matching.first_layer": 0 if name == "oFM" else 2,
+                },
+                seed,
+                {"id_retrieval": retrieval * (1 + seed / 100), "pose_error_deg": 3.0 + (seed == 1)},
+            )
     comparison = compare_runs(load(tmp_path)[0], title="made")
     assert [v.label for v in comparison.variants] == [
-        f"{name}, layer_reduction={r}" for name in ("SimSwap", "oFM", "nFM") for r in ("sum", "mean")]
+        f"{name}, layer_reduction={r}" for name in ("SimSwap", "oFM", "nFM") for r in ("sum", "mean")
+    ]
     by_sum, by_mean = facets(comparison.variants)
     assert (by_sum.told, by_mean.told) == ("layer_reduction=sum", "layer_reduction=mean")
     assert list(by_sum.variants) == ["SimSwap", "oFM", "nFM"]
@@ -118,8 +129,12 @@ def test_ablations_have_the_papers_names_and_order(tmp_path):
 def test_a_trend_is_told_from_noise(tmp_path):
     """Eight variants: retrieval rises with one setting; another has two values that explain nothing."""
     for k in range(8):
-        made_run(tmp_path / str(k), {"objective.weights.identity": float(2**k), "data.root": "ab"[k % 2]},
-                 figures={"id_retrieval": 0.1 * k}, protocol={"data": "crops"})
+        made_run(
+            tmp_path / str(k),
+            {"objective.weights.identity": float(2**k), "data.root": "ab"[k % 2]},
+            figures={"id_retrieval": 0.1 * k},
+            protocol={"data": "crops"},
+        )
     comparison = compare_runs(load(tmp_path)[0], title="made")
     first, second = importances(comparison.variants, comparison.settings, "id_retrieval")
     assert (first.setting, first.sign) == ("objective.weights.identity", 1)
@@ -193,8 +208,9 @@ def test_figures_of_different_rulers_do_not_stand_in_one_table(tmp_path):
     ):
         made_run(tmp_path / name, protocol=protocol)
         with pytest.raises(InputError, match=said) as error:
-            compare_runs(load_local([str(tmp_path / "a"), str(tmp_path / name)], "evaluation", [], EVERYTHING)[0],
-                         title="made")
+            compare_runs(
+                load_local([str(tmp_path / "a"), str(tmp_path / name)], "evaluation", [], EVERYTHING)[0], title="made"
+            )
         assert "\n" not in str(error.value)
 
 
@@ -223,9 +239,13 @@ def test_runs_that_cannot_be_compared_are_said_in_one_line(tmp_path):
     runs, left_out = load(tmp_path)
     assert [run.name for run in runs] == ["good"]
     said = "\n".join(left_out)
-    for words in ("still going (at iteration 40)", "crashed at iteration 40 (its process is gone)",
-                  "diverged at iteration 40 (loss is NaN)", "unmeasured/evaluation.json is not there",
-                  "old/evaluation.json comes from an older version: it lacks results.trained.id_similarity"):
+    for words in (
+        "still going (at iteration 40)",
+        "crashed at iteration 40 (its process is gone)",
+        "diverged at iteration 40 (loss is NaN)",
+        "unmeasured/evaluation.json is not there",
+        "old/evaluation.json comes from an older version: it lacks results.trained.id_similarity",
+    ):
         assert words in said
     assert len(said.splitlines()) == 5
     for name in ("going", "crashed", "diverged", "unmeasured", "old"):
@@ -242,8 +262,10 @@ def test_an_older_evaluation_is_shown_without_intervals_and_this_is_said(tmp_pat
     del content["format"]
     (old / "evaluation.json").write_text(json.dumps(content))
     comparison = compare_runs(load(tmp_path)[0], title="made")
-    assert any("Evaluated by an older version, whose intervals over persons were too narrow: b. They are left out" in n
-               for n in comparison.notes)
+    assert any(
+        "Evaluated by an older version, whose intervals over persons were too narrow: b. They are left out" in n
+        for n in comparison.notes
+    )
     first, second = (variant.interval("id_retrieval") for variant in comparison.variants)
     assert first == pytest.approx((0.5, 0.49, 0.51))
     assert second.value == 0.5
@@ -277,9 +299,11 @@ def test_targets_that_recur_count_once_and_persons_count_in_both_roles(tmp_path)
     sources = [k % 5 for k in range(12)]
     targets = [(k + 1 + k // 5) % 5 for k in range(12)]
     assert found["pose_error_deg"].over_pairs == pytest.approx(
-        paired_difference(each["SimSwap"], each["oFM"], sources, targets))
+        paired_difference(each["SimSwap"], each["oFM"], sources, targets)
+    )
     assert found["self_reconstruction_l1"].over_pairs == pytest.approx(
-        paired_difference(each["SimSwap"][:9], each["oFM"][:9], targets[:9], targets[:9]))
+        paired_difference(each["SimSwap"][:9], each["oFM"][:9], targets[:9], targets[:9])
+    )
     assert found["self_reconstruction_l1"].over_pairs.pairs == 9
 
 
@@ -324,7 +348,8 @@ def test_the_page_says_how_it_was_measured(tmp_path):
     words = dict(protocol_words(comparison))
     assert words["gallery"].startswith("20 images of 5 videos")
     assert words["self-reconstruction"] == "over 636 distinct targets, each counted once"
-    assert words["intervals"] == ("95 %; over videos: clustered by videos as sources and as targets (approximate: 12 "
-                                  "videos, fewer than 30)")
+    assert words["intervals"] == (
+        "95 %; over videos: clustered by videos as sources and as targets (approximate: 12 videos, fewer than 30)"
+    )
     assert "noise floor 2.6°, the error of a single reading" in words["pose estimator"]
     assert "(approximate: 12 videos, fewer than 30)" in results_caption(comparison)

@@ -80,8 +80,10 @@ def test_the_same_network_under_another_name_is_the_same(tmp_path):
 
 def test_of_an_older_evaluation_the_settings_are_not_known_and_a_note_says_so(tmp_path):
     made_run(tmp_path / "new", protocol=SAME)
-    older = {"judge": {"name": "judge", "sha256": "a" * 64, "same_network": False},
-             "pose": {"name": "five-point PnP", "sha256": "a" * 64, "noise_floor_deg": 2.6}}
+    older = {
+        "judge": {"name": "judge", "sha256": "a" * 64, "same_network": False},
+        "pose": {"name": "five-point PnP", "sha256": "a" * 64, "noise_floor_deg": 2.6},
+    }
     made_run(tmp_path / "old", seed=1, protocol=older)
     assert [note for note in compared(tmp_path).notes if "older versions (their files agree): old." in note]
     made_run(tmp_path / "other", seed=2, protocol=older | {"pose": older["pose"] | {"sha256": "d" * 64}})
@@ -90,7 +92,8 @@ def test_of_an_older_evaluation_the_settings_are_not_known_and_a_note_says_so(tm
 
 
 @pytest.mark.parametrize(
-    ("figure", "key"), [("fid", "fid"), ("gaze_error_deg", "gaze"), ("identity_loss", "recogniser")])
+    ("figure", "key"), [("fid", "fid"), ("gaze_error_deg", "gaze"), ("identity_loss", "recogniser")]
+)
 def test_a_figure_of_two_networks_is_left_out_and_the_others_stay(tmp_path, figure, key):
     one, other = described("net", "1" * 64), described("net", "2" * 64)
     made_run(tmp_path / "a", figures={figure: 0.5}, protocol={key: one})
@@ -128,14 +131,20 @@ def test_an_evaluation_of_an_earlier_checkpoint_is_stale(tmp_path):
     shutil.rmtree(file.parent)
     assert len(compared(tmp_path).runs) == 2
     change(run, iteration=20)
-    assert "measured last.ckpt at iteration 20, and the run has changed it since (it is at 40 now)" in compared(
-        tmp_path).left_out[0]
+    assert (
+        "measured last.ckpt at iteration 20, and the run has changed it since (it is at 40 now)"
+        in compared(tmp_path).left_out[0]
+    )
 
 
 def test_best_does_not_stand_beside_last_and_other_iterations_are_noted(tmp_path):
     for name, file, iteration in (("a", "best.ckpt", 20), ("b", "best.ckpt", 30), ("c", "last.ckpt", 40)):
-        change(made_run(tmp_path / name, seed=ord(name)), checkpoint=f"runs/{name}/checkpoints/{file}", sha256="0" * 64,
-               iteration=iteration)
+        change(
+            made_run(tmp_path / name, seed=ord(name)),
+            checkpoint=f"runs/{name}/checkpoints/{file}",
+            sha256="0" * 64,
+            iteration=iteration,
+        )
     with pytest.raises(InputError, match=r"a and c were measured by different checkpoints \(best.ckpt and last.ckpt\)"):
         compared(tmp_path)
     shutil.rmtree(tmp_path / "c")
@@ -157,7 +166,11 @@ def test_other_shipped_checkpoints_are_told_apart(tmp_path):
         content["results"]["shipped"] = content["results"]["trained"] | {"kind": "shipped", "sha256": sha256 * 64}
         file.write_text(json.dumps(content))
     assert [swapper.name for swapper in compared(tmp_path).others] == [
-        "shipped", "shipped beside c", "do_nothing", "copy_source"]
+        "shipped",
+        "shipped beside c",
+        "do_nothing",
+        "copy_source",
+    ]
 
 
 def test_a_run_counts_once_however_it_is_reached(tmp_path, monkeypatch):

@@ -24,14 +24,18 @@ def page_of(folder, door, *arguments):
 
 def test_a_page_of_odd_names_is_whole(tmp_path, door):
     for number, name in enumerate(NAMES):
-        made_run(tmp_path / "runs" / str(number), {"variant": name}, number,
-                 {"id_retrieval": 0.1 * number, "pose_error_deg": 9.0 - number})  # fmt: skip
+        made_run(
+            tmp_path / "runs" / str(number),
+            {"variant": name},
+            number,
+            {"id_retrieval": 0.1 * number, "pose_error_deg": 9.0 - number},
+        )
     said, html, text = page_of(tmp_path, door)
     assert "could not be drawn" not in said
     assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} >= {"tradeoff", "learning_curves", "swaps"}
     assert "<b onload" not in html
     assert "&lt;b onload=1&gt;" in html
-    table = text[text.index("## Final figures"):].split("\n\n")[1].splitlines()
+    table = text[text.index("## Final figures") :].split("\n\n")[1].splitlines()
     assert {line.replace("\\|", "").count("|") for line in table} == {table[0].count("|")}
     for shown in (r"\$x^\$", r"a\|b \*c\* \`d\`", r"\_hidden\_", "&lt;b onload=1&gt;", r"\[link\](http://x)", "do_it"):
         assert any(line.startswith(f"| {shown} ") for line in table), shown

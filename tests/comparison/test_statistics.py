@@ -46,8 +46,11 @@ def test_other_seeds_are_two_samples():
 
 def test_seeds_without_any_spread_have_no_interval():
     assert spread([0.25, 0.25])[:3] == (2, 0.25, 0.0)
-    for found in (spread([0.25, 0.25]), difference_over_seeds({0: 0.3, 1: 0.5}, {0: 0.2, 1: 0.4}),
-                  difference_over_seeds({0: 0.3, 1: 0.3}, {2: 0.2, 3: 0.2})):
+    for found in (
+        spread([0.25, 0.25]),
+        difference_over_seeds({0: 0.3, 1: 0.5}, {0: 0.2, 1: 0.4}),
+        difference_over_seeds({0: 0.3, 1: 0.3}, {2: 0.2, 3: 0.2}),
+    ):
         assert math.isnan(found.low)
         assert math.isnan(found.high)
 

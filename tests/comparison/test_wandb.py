@@ -70,11 +70,13 @@ def loaded(tmp_path):
     write_grid(tmp_path / "new.png", 0.8, across=2)
     grids = [(9, tmp_path / "old.png"), (10, tmp_path / "new.png")]  # by number: 10 comes after 9
     runs = [Run(str(k), k, 0.2 * (k + 1), grids) for k in range(4)]
-    api = Api([*runs, Run("going", 0, 0.1, [], "running"), Run("broken", 0, 0.1, [], "crashed"),
-               Run("alien", 0, 0.9, [])])
+    api = Api(
+        [*runs, Run("going", 0, 0.1, [], "running"), Run("broken", 0, 0.1, [], "crashed"), Run("alien", 0, 0.9, [])]
+    )
     curves = ["train/identity", "val/id_retrieval"]
     found = load_wandb(
-        api, "me/simswap", "validation", curves, keep_where(None), tmp_path / "pictures", group="sweep", tags=["a"])
+        api, "me/simswap", "validation", curves, keep_where(None), tmp_path / "pictures", group="sweep", tags=["a"]
+    )
     return api, *found
 
 
@@ -83,12 +85,15 @@ def test_runs_come_with_figures_curves_and_pictures(loaded):
     assert api.asked == ("me/simswap", {"jobType": "train", "tags": {"$in": ["a"]}})
     assert left_out == [
         "https://wandb.example/going is still going: compare it when it has finished",
-        "https://wandb.example/broken crashed: go on with simswap-train resume=<its folder>, or leave it out"]
+        "https://wandb.example/broken crashed: go on with simswap-train resume=<its folder>, or leave it out",
+    ]
     assert runs[0].figures["id_retrieval"].value == 0.2  # the last, not the best
     assert runs[0].curves == {"train/identity": ([0.0, 20.0], [0.9, 0.5])}
     comparison = compare_runs(runs, title="W&B")
     assert [(v.label, v.by_seed("id_retrieval")) for v in comparison.variants] == [
-        ("identity=10", pytest.approx({0: 0.2, 1: 0.4})), ("identity=20", pytest.approx({0: 0.6, 1: 0.8}))]
+        ("identity=10", pytest.approx({0: 0.2, 1: 0.4})),
+        ("identity=20", pytest.approx({0: 0.6, 1: 0.8})),
+    ]
     assert comparison.others[0].figures["pose_error_deg"].value == 0.0
     rows, _ = side_by_side(comparison, 1)
     assert rows[0].results[0][1][0, 0, 2] == int(255 * 0.8)
@@ -112,7 +117,8 @@ def test_evaluations_come_out_of_the_summaries(tmp_path):
         "https://wandb.example/1 comes from an older version: it lacks results.trained.pose_error_deg; run "
         "simswap-evaluate again",
         "https://wandb.example/2 has no evaluation in its summary: run simswap-evaluate on its folder, or take the "
-        "last validations with figures=validation"]
+        "last validations with figures=validation",
+    ]
 
 
 def test_wandbs_complaints_are_one_line(tmp_path, monkeypatch):
@@ -150,8 +156,15 @@ def test_the_report_has_the_pages_content(loaded, tmp_path):
 
 def test_groups_are_found_as_sweeps_name_them(tmp_path):
     def load(group):
-        return load_wandb(Api([Run("0", 0, 0.2, []), Run("alien", 0, 0.9, [])]), "me/p", "validation", [],
-                          keep_where(None), tmp_path, group=group)[0]  # fmt: skip
+        return load_wandb(
+            Api([Run("0", 0, 0.2, []), Run("alien", 0, 0.9, [])]),
+            "me/p",
+            "validation",
+            [],
+            keep_where(None),
+            tmp_path,
+            group=group,
+        )[0]
 
     assert [run.name for run in load("sweep")] == ["0"]
     assert [run.name for run in load("sweep 2026-11-25_22-00-00")] == ["0"]
@@ -166,8 +179,10 @@ def test_panels_show_the_compared_runs_alone(tmp_path):
 
     remember(tmp_path / "a", KnownAs("id1", "0 seed=1", "demo 2026", "train", "simswap"))
     (tmp_path / "b").mkdir()
-    runs = [Collected(name, str(where), {}, {}, {}) for name, where in
-            (("a", tmp_path / "a"), ("b", tmp_path / "b"), ("c", "https://wandb.ai/me/p/runs/id3"))]  # fmt: skip
+    runs = [
+        Collected(name, str(where), {}, {}, {})
+        for name, where in (("a", tmp_path / "a"), ("b", tmp_path / "b"), ("c", "https://wandb.ai/me/p/runs/id3"))
+    ]
     assert ids_in_wandb(runs) == ["id1", "id3"]
 
 

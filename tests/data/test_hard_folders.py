@@ -20,11 +20,13 @@ from simswap.prepare import report
 
 
 def _lines(points_of: dict[str, np.ndarray]) -> str:
-    return HEADER + "".join(f"{name},{','.join(f'{v:.3f}' for v in points.reshape(-1))}\n"
-                            for name, points in points_of.items())  # fmt: skip
+    return HEADER + "".join(
+        f"{name},{','.join(f'{v:.3f}' for v in points.reshape(-1))}\n" for name, points in points_of.items()
+    )
 
 
 # ---- names
+
 
 @pytest.mark.parametrize(
     "name",
@@ -165,6 +167,7 @@ def test_names_that_nearly_match_are_shown(tmp_path, given):
 
 # ---- disks that fail
 
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN])
 def test_an_error_that_passes_is_tried_again_at_once(tmp_path, monkeypatch, code):
     _save(tmp_path / "raw" / "p" / "1.png")
@@ -206,6 +209,7 @@ def test_an_image_that_could_not_be_opened_is_tried_anew_by_the_next_run(tmp_pat
 
 # ---- where the output lies
 
+
 @pytest.mark.parametrize("out", ["raw", "raw/out", "raw/p/../out", "link/out", "raw/p"])
 def test_an_output_among_the_photos_is_refused(tmp_path, out):
     _save(tmp_path / "raw" / "p" / "1.png")
@@ -233,6 +237,7 @@ def test_a_second_prepare_into_the_same_folder_is_refused_while_the_first_lives(
 
 
 # ---- the small inputs
+
 
 @pytest.mark.real
 def test_the_tables_that_failed(shared, tmp_path):

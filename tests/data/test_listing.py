@@ -48,16 +48,36 @@ def test_persons_are_not_taken_for_systems(name):
 
 def test_system_folders_are_not_entered_and_all_is_counted(tmp_path):
     _touch(
-        tmp_path, "p/10.jpg", "p/9.jpg", "p/@eaDir/9.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/p/._9.jpg", "q/1.PNG",
-        "#snapshot/daily/p/9.jpg", "p/._9.jpg", "p/IMG_1.HEIC", "p/IMG_2.heif", "q/a.avif", "q/b.CR2", "q/c.mp4",
-        "q/notes.txt", "q/README", "q/more.txt", "q/d.jxl",
-    )  # fmt: skip
+        tmp_path,
+        "p/10.jpg",
+        "p/9.jpg",
+        "p/@eaDir/9.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "__MACOSX/p/._9.jpg",
+        "q/1.PNG",
+        "#snapshot/daily/p/9.jpg",
+        "p/._9.jpg",
+        "p/IMG_1.HEIC",
+        "p/IMG_2.heif",
+        "q/a.avif",
+        "q/b.CR2",
+        "q/c.mp4",
+        "q/notes.txt",
+        "q/README",
+        "q/more.txt",
+        "q/d.jxl",
+    )
     passed = PassedOver()
     assert dict(walk_images(tmp_path, passed=passed)) == {"p": ["9.jpg", "10.jpg"], "q": ["1.PNG"]}
     assert passed.counts == {
-        "system folder": 3, "system file": 1, "HEIC photo": 2, "AVIF photo": 1, "RAW photo": 1, "video": 1,
-        "other file": 3, "picture of another type": 1,
-    }  # fmt: skip
+        "system folder": 3,
+        "system file": 1,
+        "HEIC photo": 2,
+        "AVIF photo": 1,
+        "RAW photo": 1,
+        "video": 1,
+        "other file": 3,
+        "picture of another type": 1,
+    }
     lines = passed.lines()
     assert "2 HEIC photos (save as JPEG or PNG to use)" in lines
     assert "3 system folders" in lines

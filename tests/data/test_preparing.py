@@ -55,9 +55,14 @@ def _rows(out: Path) -> dict[str, dict[str, str]]:
 
 def _prepare(tmp_path: Path, table: LandmarkTable | None, crops=CROPS, detector=None, workers=0, record=None):
     return prepare_folder(
-        tmp_path / "raw", tmp_path / "out", crops, record or {"template": crops.template, "size": crops.size}, table,
-        detector, workers,
-    )  # fmt: skip
+        tmp_path / "raw",
+        tmp_path / "out",
+        crops,
+        record or {"template": crops.template, "size": crops.size},
+        table,
+        detector,
+        workers,
+    )
 
 
 def _state(out: Path) -> dict[str, tuple[int, bytes]]:
@@ -110,9 +115,16 @@ def test_every_reason_is_listed(tmp_path):
     summary = _prepare(tmp_path, table)
     rows = _rows(tmp_path / "out")
     assert {Path(name).stem: row["status"] for name, row in rows.items()} == {
-        "good": "ok", "nan": "bad_landmarks", "far": "bad_landmarks", "flat": "bad_landmarks",
-        "missing": "no_landmarks", "cut": "unreadable", "text": "unreadable", "dot": "too_small", "loose": "no_person",
-    }  # fmt: skip
+        "good": "ok",
+        "nan": "bad_landmarks",
+        "far": "bad_landmarks",
+        "flat": "bad_landmarks",
+        "missing": "no_landmarks",
+        "cut": "unreadable",
+        "text": "unreadable",
+        "dot": "too_small",
+        "loose": "no_person",
+    }
     assert all(row["detail"] and not row["path"] for row in rows.values() if row["status"] != "ok")
     assert "truncated" in rows["p/cut.jpg"]["detail"]
     assert "coincide" in rows["p/flat.png"]["detail"]
@@ -157,8 +169,10 @@ def test_same_stems_and_same_persons_do_not_collide(tmp_path):
     }
     assert Manifest.open(tmp_path / "out").person_names == ["p", "q"]
     assert crop_names(["a.jpg", "a.png", "A.bmp"], {"a.png": "a.png"}, ".png") == {
-        "a.png": "a.png", "a.jpg": "a.jpg.png", "A.bmp": "A.bmp.png",
-    }  # fmt: skip
+        "a.png": "a.png",
+        "a.jpg": "a.jpg.png",
+        "A.bmp": "A.bmp.png",
+    }
 
 
 def test_names_that_fit_no_line_are_listed(tmp_path):
@@ -169,8 +183,10 @@ def test_names_that_fit_no_line_are_listed(tmp_path):
         summary = _prepare(tmp_path, _table(tmp_path / "l.csv", ["p/1"]))
         assert summary.counts == {"ok": 1, "bad_name": 2}
     assert {row["source"] for row in _rows(tmp_path / "out").values()} == {
-        "p/1.png", r"p/x\ny.png", r"p/\udcff.png",
-    }  # fmt: skip
+        "p/1.png",
+        r"p/x\ny.png",
+        r"p/\udcff.png",
+    }
 
 
 def test_a_second_run_changes_nothing_and_does_only_what_is_new(tmp_path):
@@ -346,11 +362,17 @@ def test_a_run_ended_by_a_signal_keeps_its_work_and_goes_on(tmp_path, kind):
     table = _table(tmp_path / "l.csv", names)
     crops = tmp_path / "out" / "crops"
     with started(
-        sys.executable, "-c", SCRIPT, tmp_path, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL,
+        sys.executable,
+        "-c",
+        SCRIPT,
+        tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
         env=os.environ | {"TMPDIR": str(tmp_path)},  # what a killed process can not remove any more
         # a suite that a shell started in the background ignores Ctrl-C, and so would its children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:  # fmt: skip
+    ) as process:
         until(lambda: list(crops.rglob("*.png")), "the first crop", process)
         if kind == signal.SIGKILL:
             process.kill()  # the parent alone: the workers must notice

@@ -65,9 +65,7 @@ def test_columns_that_are_missing_or_double_are_named(tmp_path):
         _read(tmp_path, "a,A,a\n1,2,3\n").text("a")
 
 
-@pytest.mark.parametrize(
-    "name", ["./Ann/1", "Ann\\1", "  Ann/1 ", "Ann/1.jpg", "Ann/1.JPG", ".//Ann/1", "Ann/1.webp"]
-)
+@pytest.mark.parametrize("name", ["./Ann/1", "Ann\\1", "  Ann/1 ", "Ann/1.jpg", "Ann/1.JPG", ".//Ann/1", "Ann/1.webp"])
 def test_names_of_landmarks_are_found_in_their_usual_forms(tmp_path, name):
     file = tmp_path / "marks.csv"
     file.write_text(f"NAME_ID,{','.join(POINTS)}\n{name}{',5' * 10}\n")

@@ -33,10 +33,17 @@ def videos(tmp_path_factory):
 
 def command(root, out, *more: str) -> list[str]:
     return [
-        f"checkpoint={WEIGHTS / 'demo.ckpt'}", "protocol=faceforensics", f"protocol.root={root}", f"out={out}",
-        f"protocol.landmarks={root / 'landmarks.csv'}", "protocol.frames=3", "protocol.batch_size=4",
-        f"protocol.swaps={root / 'manipulated_sequences/Rendered/c23'}", "grid_faces=6", *more,
-    ]  # fmt: skip
+        f"checkpoint={WEIGHTS / 'demo.ckpt'}",
+        "protocol=faceforensics",
+        f"protocol.root={root}",
+        f"out={out}",
+        f"protocol.landmarks={root / 'landmarks.csv'}",
+        "protocol.frames=3",
+        "protocol.batch_size=4",
+        f"protocol.swaps={root / 'manipulated_sequences/Rendered/c23'}",
+        "grid_faces=6",
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +70,19 @@ def crops_of(path, numbers, landmarks, size=64):
     capture, frames = cv2.VideoCapture(str(path)), []
     while (read := capture.read())[0]:
         frames.append(read[1][..., ::-1])
-    return torch.from_numpy(np.stack([
-        warp(np.ascontiguousarray(frames[n]), align(landmarks[n], "arcface", size).matrix, size).transpose(2, 0, 1)
-        for n in numbers
-    ])).float() / 255  # fmt: skip
+    return (
+        torch.from_numpy(
+            np.stack(
+                [
+                    warp(np.ascontiguousarray(frames[n]), align(landmarks[n], "arcface", size).matrix, size).transpose(
+                        2, 0, 1
+                    )
+                    for n in numbers
+                ]
+            )
+        ).float()
+        / 255
+    )
 
 
 def test_figures_are_those_of_brute_force(whole, videos):
@@ -131,9 +147,21 @@ def equal(one, two) -> None:
 @pytest.mark.slow
 def test_torchrun_agrees_exactly_with_one(whole, videos, tmp_path):
     launched = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "-m",
-         "simswap.evaluate", *command(videos, tmp_path, "protocol.jitter=true")],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=250)  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc-per-node=2",
+            f"--master-port={free_port()}",
+            "-m",
+            "simswap.evaluate",
+            *command(videos, tmp_path, "protocol.jitter=true"),
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
     assert launched.returncode == 0, launched.stderr
     equal(whole, tmp_path)
 
@@ -141,10 +169,19 @@ def test_torchrun_agrees_exactly_with_one(whole, videos, tmp_path):
 def test_two_ranks_and_a_second_run_agree_exactly_with_one(whole, videos, tmp_path, door, monkeypatch):
     more = ["protocol.jitter=true"]
     # As srun sets them: nobody says where rank 0 is.
-    place = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "7",
-             "SLURM_STEP_NODELIST": "localhost"}
-    with started(sys.executable, "-m", "simswap.evaluate", *command(videos, tmp_path, *more),
-                 env=os.environ | place | {"SLURM_PROCID": "1", "OMP_NUM_THREADS": "1"}) as other:  # fmt: skip
+    place = {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_JOB_ID": str(os.getpid()),
+        "SLURM_STEP_ID": "7",
+        "SLURM_STEP_NODELIST": "localhost",
+    }
+    with started(
+        sys.executable,
+        "-m",
+        "simswap.evaluate",
+        *command(videos, tmp_path, *more),
+        env=os.environ | place | {"SLURM_PROCID": "1", "OMP_NUM_THREADS": "1"},
+    ) as other:
         for name, value in {**place, "SLURM_PROCID": "0"}.items():
             monkeypatch.setenv(name, value)
         start(command(videos, tmp_path, *more))
@@ -208,8 +245,9 @@ def test_bad_videos_are_counted_and_listed(videos, tmp_path, door):
     code, _, errors = door(main, *command(root, out))
     assert code == 2
     assert "frames cannot be used, more than protocol.max_skipped_share=0.1" in one_line(errors)
-    code, text, errors = door(main, *command(root, out, "protocol.max_skipped_share=0.5", "checkpoint=null",
-                                             "judge=builtin", "pose=builtin"))  # fmt: skip
+    code, text, errors = door(
+        main, *command(root, out, "protocol.max_skipped_share=0.5", "checkpoint=null", "judge=builtin", "pose=builtin")
+    )
     assert code == 0, errors
     listed = (out / "evaluation_skipped.csv").read_text()
     assert '"video 001, frame 3",no face' in listed
@@ -330,10 +368,20 @@ def test_padded_and_unpadded_frames_give_the_same_figures(shared, tmp_path, door
     for name in ("ff_padded", "ff_unpadded"):
         root, out = shared / "cases" / name, tmp_path / name
         code, _, errors = door(
-            main, "checkpoint=null", "protocol=faceforensics", f"protocol.root={root}", "protocol.originals=orig",
-            "protocol.pairs=swaps", f"protocol.swaps={root / 'swaps'}", "protocol.frames=12", f"out={out}",
-            "detector=insightface", f"detector.pack={shared / 'models' / 'lite'}", "judge=builtin", "pose=builtin",
-        )  # fmt: skip
+            main,
+            "checkpoint=null",
+            "protocol=faceforensics",
+            f"protocol.root={root}",
+            "protocol.originals=orig",
+            "protocol.pairs=swaps",
+            f"protocol.swaps={root / 'swaps'}",
+            "protocol.frames=12",
+            f"out={out}",
+            "detector=insightface",
+            f"detector.pack={shared / 'models' / 'lite'}",
+            "judge=builtin",
+            "pose=builtin",
+        )
         assert code == 0, errors
         results.append(json.loads((out / "evaluation.json").read_text())["results"])
     assert results[0] == results[1]

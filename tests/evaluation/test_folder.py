@@ -48,8 +48,14 @@ def write(folder, pairs, extra=()):
 
 
 def arguments(folder, *more):
-    return [*INSTRUMENTS, f"protocol.pairs={folder / 'pairs.csv'}", f"protocol.root={folder / 'results'}",
-            f"protocol.landmarks={folder / 'landmarks.csv'}", f"out={folder / 'out'}", *more]  # fmt: skip
+    return [
+        *INSTRUMENTS,
+        f"protocol.pairs={folder / 'pairs.csv'}",
+        f"protocol.root={folder / 'results'}",
+        f"protocol.landmarks={folder / 'landmarks.csv'}",
+        f"out={folder / 'out'}",
+        *more,
+    ]
 
 
 def test_results_are_measured_without_a_network_of_ours(swaps, door):

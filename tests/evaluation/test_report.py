@@ -13,29 +13,44 @@ from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.runs import read_evaluation
 
 PROTOCOL = {
-    "name": "persons", "pairs": 1000, "gallery_images": 500, "gallery_persons": 100, "gallery_rule": "all images",
-    "chance": 0.01, "recogniser": {"name": "one", "sha256": "1" * 64},
+    "name": "persons",
+    "pairs": 1000,
+    "gallery_images": 500,
+    "gallery_persons": 100,
+    "gallery_rule": "all images",
+    "chance": 0.01,
+    "recogniser": {"name": "one", "sha256": "1" * 64},
     "judge": {"name": "two", "sha256": "2" * 64, "same_network": False},
-    "pose": {"name": "pnp", "sha256": "3" * 64, "noise_floor_deg": 1.25}, "data": "crops", "split": "test",
-    "seed": 0, "image_size": 128, "template": "arcface", "targets": 636, "source_persons": 100, "target_persons": 100,
+    "pose": {"name": "pnp", "sha256": "3" * 64, "noise_floor_deg": 1.25},
+    "data": "crops",
+    "split": "test",
+    "seed": 0,
+    "image_size": 128,
+    "template": "arcface",
+    "targets": 636,
+    "source_persons": 100,
+    "target_persons": 100,
 }
 
 
 def figures(kind: str, *values: tuple[float, float, float]) -> dict:
     names = ("id_retrieval", "id_similarity", "target_similarity", "pose_error_deg", "self_reconstruction_l1")
-    return {"kind": kind, **{
-        name: dict(zip(("value", "low", "high"), value, strict=True)) for name, value in zip(names, values, strict=True)
-    }}
+    return {
+        "kind": kind,
+        **{
+            name: dict(zip(("value", "low", "high"), value, strict=True))
+            for name, value in zip(names, values, strict=True)
+        },
+    }
 
 
 NAN = math.nan
 RESULTS = {
     "trained": figures(
-        "trained", (0.5831, 0.55, 0.61), (0.41, 0.39, 0.43), (0.2, 0.18, 0.22), (4.0, 3.5, 4.5), (0.031, 0.03, 0.032)),
-    "do_nothing": figures(
-        "control", (0, 0, 0), (-0.02, -0.03, -0.01), (1, 1, 1), (0, 0, 0), (0, 0, 0)),
-    "copy_source": figures(
-        "control", (1, 1, 1), (1, 1, 1), (-0.02, -0.03, -0.01), (24.0, 23.04, 25.06), (0, NAN, NAN)),
+        "trained", (0.5831, 0.55, 0.61), (0.41, 0.39, 0.43), (0.2, 0.18, 0.22), (4.0, 3.5, 4.5), (0.031, 0.03, 0.032)
+    ),
+    "do_nothing": figures("control", (0, 0, 0), (-0.02, -0.03, -0.01), (1, 1, 1), (0, 0, 0), (0, 0, 0)),
+    "copy_source": figures("control", (1, 1, 1), (1, 1, 1), (-0.02, -0.03, -0.01), (24.0, 23.04, 25.06), (0, NAN, NAN)),
 }
 
 TABLE = """\
@@ -72,7 +87,8 @@ def test_slices_and_missed_poses_stand_below():
     results = copy.deepcopy(RESULTS)
     results["trained"]["missed_poses"] = 3
     results["trained"]["slices"] = {
-        "glasses >= 0.5": {**RESULTS["copy_source"], "pairs": 120, "source_persons": 60, "target_persons": 12}}
+        "glasses >= 0.5": {**RESULTS["copy_source"], "pairs": 120, "source_persons": 60, "target_persons": 12}
+    }
     stream = io.StringIO()
     print_table(PROTOCOL, results, stream)
     text = stream.getvalue()
@@ -120,7 +136,10 @@ def test_json_is_read_back_with_null_for_nan(tmp_path):
     write_evaluation(tmp_path / "run" / "evaluation.json", PROTOCOL, RESULTS)
     text = (tmp_path / "run" / "evaluation.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail)["results"]["copy_source"]["self_reconstruction_l1"] == {
-        "value": 0, "low": None, "high": None}
+        "value": 0,
+        "low": None,
+        "high": None,
+    }
     content = read_evaluation(tmp_path / "run")
     assert content["format"] == FORMAT
     assert content["results"]["trained"] == RESULTS["trained"]

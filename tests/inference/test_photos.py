@@ -100,8 +100,11 @@ def test_transparent_photos_are_seen_on_white(tmp_path):
 def test_gray_and_cmyk_profiles_are_applied_and_not_kept(tmp_path):
     """The gray profile: sRGB's header and white point, gamma 1; 128 of 255 is then 188 in sRGB."""
     base = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    tags = [(b"desc", b"desc\0\0\0\0\0\0\0\x02g\0" + bytes(78)), (b"wtpt", b"XYZ \0\0\0\0" + struct.pack(
-        ">3l", 63190, 65536, 54061)), (b"kTRC", b"curv\0\0\0\0" + struct.pack(">L", 0))]
+    tags = [
+        (b"desc", b"desc\0\0\0\0\0\0\0\x02g\0" + bytes(78)),
+        (b"wtpt", b"XYZ \0\0\0\0" + struct.pack(">3l", 63190, 65536, 54061)),
+        (b"kTRC", b"curv\0\0\0\0" + struct.pack(">L", 0)),
+    ]
     table, body, start = b"", b"", 132 + 12 * len(tags)
     for name, content in tags:
         content += bytes(-len(content) % 4)

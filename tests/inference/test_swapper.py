@@ -139,8 +139,15 @@ def test_a_face_at_the_border_is_swapped_without_an_edge(tmp_path):
     face = Face(np.array([-30.0, 20.0, 60.0, 130.0]), landmarks, 1.0)
     Image.new("RGB", (160, 160), (100, 100, 100)).save(tmp_path / "grey.png")
     checkpoint = SimpleNamespace(generator=Brighter(), template="arcface", image_size=112)
-    swapper = PhotoSwapper(checkpoint, Embedder(builtin.recogniser(), "arcface", 112), lambda photo, seen: [face],
-                           PasteSettings(), 24.0, 8, torch.device("cpu"))  # fmt: skip
+    swapper = PhotoSwapper(
+        checkpoint,
+        Embedder(builtin.recogniser(), "arcface", 112),
+        lambda photo, seen: [face],
+        PasteSettings(),
+        24.0,
+        8,
+        torch.device("cpu"),
+    )
     _, _, done = swapped(swapper, tmp_path / "grey.png")
     values = done[..., 0].astype(int)
     assert values.max() == 151

@@ -31,8 +31,10 @@ def test_hidden_colors_do_not_come_out_and_the_mark_shows(tmp_path, mode, suffix
     out = tmp_path / "out" / f"b{suffix}"
     write_photo(out, photo.pixels, photo, WORDS, mark=True)
     with Image.open(out) as written:
-        shown = {back: np.asarray(Image.alpha_composite(Image.new("RGBA", written.size, back), written.convert("RGBA")))
-                 for back in ("white", "black")}  # fmt: skip
+        shown = {
+            back: np.asarray(Image.alpha_composite(Image.new("RGBA", written.size, back), written.convert("RGBA")))
+            for back in ("white", "black")
+        }
     hidden = np.s_[31:45, :40] if mode != "P" else np.s_[:45, :40]
     assert shown["white"][hidden].min() >= 253
     assert shown["black"][hidden][..., :3].max() == (255 if suffix == ".jpg" else 0)

@@ -102,8 +102,13 @@ print(json.dumps(os.environ.get("GOMP_SPINCOUNT")))
 def imported(door, **environment):
     """What OpenMP tells of its settings when this module has been imported in a new process, and the variable."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
-    done = subprocess.run([sys.executable, "-c", REPORT, door], capture_output=True, text=True, check=True,
-                          env=clean | {"OMP_DISPLAY_ENV": "VERBOSE"} | environment)
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT, door],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=clean | {"OMP_DISPLAY_ENV": "VERBOSE"} | environment,
+    )
     told = [line.split("=")[1].strip(" '\"") for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line]
     return told, json.loads(done.stdout)
 

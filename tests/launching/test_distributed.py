@@ -54,9 +54,7 @@ def test_a_rank_that_is_asked_to_start_others_refuses():
         launcher.launch(lambda: None)
 
 
-@pytest.mark.parametrize(
-    ("devices", "count"), [(3, 3), ("3", 3), ([0, 2], 2), ("0,2", 2), ("auto", 1), (-1, 1)]
-)
+@pytest.mark.parametrize(("devices", "count"), [(3, 3), ("3", 3), ([0, 2], 2), ("0,2", 2), ("auto", 1), (-1, 1)])
 def test_devices_are_counted_as_lightning_does(devices, count):
     assert local_devices(trainer(devices=devices)) == count
 

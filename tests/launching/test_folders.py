@@ -124,7 +124,6 @@ def test_sweeps_at_one_instant_keep_their_jobs_apart(sweep_all, tmp_path):
     assert sorted(found) == [[(3 + i, 10 * i), (3 + i, 10 * i + 1)] for i in range(1, 5)]
 
 
-
 @pytest.mark.parametrize("sweep", [[], ["sweep=grid"], ["sweep=layer_ranges"]])
 def test_a_second_sweep_into_a_folder_is_refused_while_the_first_lives(sweep, tmp_path, door):
     with claimed(tmp_path, "sweep"):

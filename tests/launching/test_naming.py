@@ -24,8 +24,16 @@ def test_a_job_of_a_sweep_is_named_by_what_the_sweep_changes(job, tmp_path):
     (tmp_path / "try").mkdir()
     swept = {"hydra": {"overrides": {"task": ["experiment=demo", "data.fractions={a: 0.5, b: 0.5}", "seed=0,1"]}}}
     (tmp_path / "try" / "multirun.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(swept)))
-    job("MULTIRUN", ["experiment=demo", "data.fractions={a:0.5,b:0.5}", "seed=1",
-                     "optimizer.generator_lr=0.00021436587", "sweep.trial=3"])
+    job(
+        "MULTIRUN",
+        [
+            "experiment=demo",
+            "data.fractions={a:0.5,b:0.5}",
+            "seed=1",
+            "optimizer.generator_lr=0.00021436587",
+            "sweep.trial=3",
+        ],
+    )
     assert run_name() == "3 seed=1 generator_lr=0.0002144"
     assert group_name("demo") == "demo try"
 
@@ -41,9 +49,14 @@ def test_a_single_run_is_named_by_its_command_line(job):
 def test_a_run_that_goes_on_keeps_its_names_wherever_its_folder_is(job, tmp_path):
     folder = tmp_path / "try" / "3"
     (folder / ".hydra").mkdir(parents=True)
-    recorded = {"hydra": {"mode": "MULTIRUN", "overrides": {"task": ["experiment=demo", "seed=1"]},
-                          "job": {"num": 7, "name": "${oc.env:NOT_LOOKED_UP}"},
-                          "runtime": {"output_dir": "/elsewhere/outputs/demo/2026-11-25_22-00-00/7"}}}
+    recorded = {
+        "hydra": {
+            "mode": "MULTIRUN",
+            "overrides": {"task": ["experiment=demo", "seed=1"]},
+            "job": {"num": 7, "name": "${oc.env:NOT_LOOKED_UP}"},
+            "runtime": {"output_dir": "/elsewhere/outputs/demo/2026-11-25_22-00-00/7"},
+        }
+    }
     (folder / ".hydra" / "hydra.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(recorded)))
     job("RUN", [f"resume={folder}", "trainer.max_steps=9"])
     assert run_name() == "7 experiment=demo seed=1"
@@ -57,4 +70,7 @@ def test_a_run_that_goes_on_keeps_its_names_wherever_its_folder_is(job, tmp_path
 
 def test_keys_are_as_long_as_tells_them_apart():
     assert short(["generator.width=8", "discriminator.width=16", "+a.b='x y'"]) == [
-        "generator.width=8", "discriminator.width=16", "b=x y"]
+        "generator.width=8",
+        "discriminator.width=16",
+        "b=x y",
+    ]

@@ -18,10 +18,23 @@ BATCH = {  # of an sbatch script with --nodes=2 --ntasks=4: the variables of the
     "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NODELIST": "n[08-09]",
     "SLURM_NODELIST": "n[08-09]", "SLURM_TASKS_PER_NODE": "2(x2)",
 }  # fmt: skip
-STEP = BATCH | {"SLURM_STEP_ID": "3", "SLURM_STEPID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2",
-                "SLURM_STEP_NODELIST": "n[08-09]", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
-OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_SIZE": "6", "OMPI_COMM_WORLD_LOCAL_RANK": "2",
-            "OMPI_COMM_WORLD_LOCAL_SIZE": "3", "PMIX_NAMESPACE": "prterun-a-77@1"}
+STEP = BATCH | {
+    "SLURM_STEP_ID": "3",
+    "SLURM_STEPID": "3",
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_STEP_NODELIST": "n[08-09]",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+}
+OPEN_MPI = {
+    "OMPI_COMM_WORLD_RANK": "5",
+    "OMPI_COMM_WORLD_SIZE": "6",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "2",
+    "OMPI_COMM_WORLD_LOCAL_SIZE": "3",
+    "PMIX_NAMESPACE": "prterun-a-77@1",
+}
 HYDRA_MPI = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"}
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 
@@ -198,5 +211,6 @@ def test_one_process_does_the_rest(door, monkeypatch):
     for main, command in ((prepare, "simswap-prepare"), (swap, "simswap-swap")):
         code, _, errors = door(main, "out=x")
         assert code == 2
-        assert errors == (f"error: torchrun started 4 processes, and each would do the whole of {command}: start it "
-                          "as one process\n")
+        assert errors == (
+            f"error: torchrun started 4 processes, and each would do the whole of {command}: start it as one process\n"
+        )

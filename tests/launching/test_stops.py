@@ -59,28 +59,35 @@ def signalled(number: int) -> None:
 
 @pytest.mark.parametrize("number", stops.ASK_TO_STOP)
 def test_a_wait_inside_of_a_library_ends(number, ended):
-    code, errors = ended("""
+    code, errors = ended(
+        """
 with stops.obeyed(), stops.last_words(lambda how: "come again"):
     deadlock()
-""", number)
+""",
+        number,
+    )
     assert code == 2
     assert errors == "error: interrupted; it did not end by itself; what was finished is kept, come again\n"
 
 
 def test_training_that_only_waits_ends(ended):
-    code, errors = ended("""
+    code, errors = ended(
+        """
 signal.signal(signal.SIGTERM, lambda *_: None)
 with stops.watched():
     stops.enter(stops.TRAINING)
     deadlock()
-""", signal.SIGTERM)
+""",
+        signal.SIGTERM,
+    )
     assert code == 2
     assert errors.startswith("error: interrupted; it only waited (for a worker, another rank, a disk or a server); ")
 
 
 def test_training_that_works_comes_to_the_end_of_its_iteration(ended):
     """For longer than any time that is given to a wait."""
-    code, errors = ended("""
+    code, errors = ended(
+        """
 asked = []
 signal.signal(signal.SIGTERM, lambda *_: asked.append(time.process_time()))
 with stops.watched():
@@ -88,12 +95,15 @@ with stops.watched():
     Path(sys.argv[1], "ready").touch()
     while not asked or time.process_time() - asked[0] < 1.5 * stops.IDLE_SECONDS:
         pass
-""", signal.SIGTERM)
+""",
+        signal.SIGTERM,
+    )
     assert (code, errors) == (0, "")
 
 
 def test_a_second_signal_ends_it_whatever_it_does(ended):
-    code, errors = ended("""
+    code, errors = ended(
+        """
 def first(*_):
     time.sleep(2 * stops.AGAIN_SECONDS)
     Path(sys.argv[1], "ready").touch()
@@ -104,18 +114,25 @@ with stops.watched():
     Path(sys.argv[1], "ready").touch()
     while True:
         time.sleep(1)
-""", signal.SIGTERM, signal.SIGUSR1)
+""",
+        signal.SIGTERM,
+        signal.SIGUSR1,
+    )
     assert code == 2
     assert "it was asked twice" in errors
 
 
 def test_nohup_stays(ended):
-    code, _ = ended("""
+    code, _ = ended(
+        """
 with stops.obeyed():
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     Path(sys.argv[1], "ready").touch()
     time.sleep(3)
-""", signal.SIGHUP, before="import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n")
+""",
+        signal.SIGHUP,
+        before="import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n",
+    )
     assert code == 0
 
 
@@ -157,7 +174,8 @@ def test_a_forked_childs_signals_are_its_own():
 
 
 def test_a_pool_that_never_answers_does_not_hold_the_end_up(ended):
-    code, errors = ended("""
+    code, errors = ended(
+        """
 from concurrent.futures import ThreadPoolExecutor
 pool = ThreadPoolExecutor()
 try:
@@ -168,7 +186,9 @@ try:
 except KeyboardInterrupt:
     stops.cut_the_end_short()
     sys.exit(2)
-""", signal.SIGTERM)
+""",
+        signal.SIGTERM,
+    )
     assert (code, errors) == (2, "")
 
 

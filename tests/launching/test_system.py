@@ -24,9 +24,12 @@ NOT_EVERYWHERE = {"sched_getaffinity", "sched_setaffinity", "sigwaitinfo", "sigt
 
 def test_what_macos_lacks_is_asked_for_in_one_place():
     files = sorted(SOURCE.rglob("*.py"))
-    found = {(str(file.relative_to(SOURCE)), node.attr) for file in files
-             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-             if isinstance(node, ast.Attribute) and node.attr in NOT_EVERYWHERE}
+    found = {
+        (str(file.relative_to(SOURCE)), node.attr)
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in NOT_EVERYWHERE
+    }
     assert found == {("launching/system.py", name) for name in ("sched_getaffinity", "sigwaitinfo", "prctl")}
 
 

@@ -45,7 +45,8 @@ def test_paths_are_named(tmp_path):
     folder.mkdir()
     file.write_text("")
     assert explain_system(refused(lambda: (tmp_path / "none").read_bytes())) == (
-        f"no such file or folder ({tmp_path / 'none'}): check the path")
+        f"no such file or folder ({tmp_path / 'none'}): check the path"
+    )
     assert explain_system(refused(folder.read_bytes)) == f"it is a folder and no file ({folder}): check the path"
     assert explain_system(refused((file / "x").read_bytes)).startswith("part of the path is a file and no folder (")
     assert explain_system(refused(lambda: folder.mkdir())).startswith(f"it is there already ({folder})")
@@ -56,27 +57,33 @@ def test_paths_are_named(tmp_path):
     assert explain_system(denied).startswith("permission denied (/root/x): choose another path")
     full = OSError(errno.ENOSPC, "No space left on device", "/data/{x}/y")
     assert explain_system(full) == (
-        "no space is left on the disk (/data/{x}/y): free some, or choose another output folder")
+        "no space is left on the disk (/data/{x}/y): free some, or choose another output folder"
+    )
 
 
 def test_connections():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert explain_system(refused(lambda: socket.create_server(("127.0.0.1", port)))).startswith(
-            "the port is taken by another program: set MASTER_PORT")
+            "the port is taken by another program: set MASTER_PORT"
+        )
     assert explain_system(refused(lambda: socket.create_connection(("127.0.0.1", port)))).startswith(
-        "the connection failed (Connection refused)")
+        "the connection failed (Connection refused)"
+    )
     assert explain_system(socket.gaierror(socket.EAI_NONAME, "Name or service not known")).startswith(
-        "a machine's name is not known (Name or service not known)")
+        "a machine's name is not known (Name or service not known)"
+    )
     assert explain_system(TimeoutError("timed out")).startswith("the connection failed (timed out)")
     inner = urllib.error.URLError(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
     assert explain_system(inner).startswith("the connection failed (Connection refused)")
 
 
 def test_words_of_torch_and_python():
-    for text in ("unable to open shared memory object </torch_1_2> in read-write mode: Too many open files (24)",
-                 "received 0 items of ancdata",
-                 "Caught OSError in DataLoader worker process 0.\nTraceback …\nOSError: Too many open files"):
+    for text in (
+        "unable to open shared memory object </torch_1_2> in read-write mode: Too many open files (24)",
+        "received 0 items of ancdata",
+        "Caught OSError in DataLoader worker process 0.\nTraceback …\nOSError: Too many open files",
+    ):
         assert explain_system(RuntimeError(text)).startswith("too many open files (this process may have ")
     assert explain_system(RuntimeError("can't start new thread")).startswith("the system starts no further process")
     assert explain_system(MemoryError()).startswith("out of memory")
@@ -136,8 +143,10 @@ def test_64_files_are_refused_in_one_line(door, arguments, tmp_path):
     script = FEW_FILES.format(soft=64, hard=64, door=door, arguments=arguments)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == ("error: a process may have only 64 open files here, which is too few for worker processes: "
-                           "raise the limit with ulimit -n 4096 (docker --ulimit nofile=4096)\n")
+    assert done.stderr == (
+        "error: a process may have only 64 open files here, which is too few for worker processes: "
+        "raise the limit with ulimit -n 4096 (docker --ulimit nofile=4096)\n"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -7,7 +7,11 @@ from simswap.errors import InputError
 from simswap.losses.objective import Objective, ScaleOutput
 
 WEIGHTS = {
-    "identity": 10.0, "reconstruction": 10.0, "adversarial": 1.0, "gradient_penalty": 1e-5, "feature_matching": 10.0,
+    "identity": 10.0,
+    "reconstruction": 10.0,
+    "adversarial": 1.0,
+    "gradient_penalty": 1e-5,
+    "feature_matching": 10.0,
 }
 RANGE = {"first_layer": 1, "last_layer": 1, "layer_reduction": "sum"}
 PENALTY = {"patch_reduction": "mean"}
@@ -38,7 +42,10 @@ def test_generator_total_is_the_weighted_sum():
     total, terms = generator_terms(make())
     # identity 1 - 0; reconstruction 0.5; adversarial -3; feature matching at layer 1: |6 - 2| on each of two scales
     assert {k: terms[k].item() for k in ("identity", "reconstruction", "adversarial", "feature_matching")} == {
-        "identity": 1, "reconstruction": 0.5, "adversarial": -3, "feature_matching": 8,
+        "identity": 1,
+        "reconstruction": 0.5,
+        "adversarial": -3,
+        "feature_matching": 8,
     }
     assert total.item() == pytest.approx(10 * 1 + 10 * 0.5 + 1 * -3 + 10 * 8)
 

@@ -160,8 +160,9 @@ def test_missed_pairs_take_no_target_from_the_self_reconstruction(ruler, data):
         lost = (source.images == faces.images).flatten(1).all(1) & (target.images == onto.images).flatten(1).all(1)
         return Faces((0.5 * target.images).masked_fill(lost.view(-1, 1, 1, 1), torch.nan), target.view)
 
-    faces, onto = (ruler.faces.load(rows[[missed]], torch.device("cpu"))
-                   for rows in (ruler.pairs.source, ruler.pairs.target))  # fmt: skip
+    faces, onto = (
+        ruler.faces.load(rows[[missed]], torch.device("cpu")) for rows in (ruler.pairs.source, ruler.pairs.target)
+    )
     measured = ruler.measure(Swapper("now and then", "other", swap))
     each = 0.5 * (data.load(targets).float() / 255).mean(dim=(1, 2, 3)).double()
     figure = measured.figures()["self_reconstruction_l1"]

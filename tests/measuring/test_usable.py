@@ -87,8 +87,9 @@ class Marked(PreparedFaces):
 def ruler(data, value=0.0, marked=(), features=None):
     pairs = choose_pairs(data, "train", 6, 2, 12, seed=1)
     rows = [pairs.gallery[place] for place in marked]
-    return Ruler(Marked(data, rows), pairs, Instruments(judge(value), MeanPose(), features=features), 5,
-                 torch.device("cpu"))  # fmt: skip
+    return Ruler(
+        Marked(data, rows), pairs, Instruments(judge(value), MeanPose(), features=features), 5, torch.device("cpu")
+    )
 
 
 def spoiled(how):
@@ -161,7 +162,8 @@ def test_gallery_images_that_cannot_be_embedded_leave_the_gallery_and_their_pair
             assert measured.missed_results == expected.sum()
         assert measured.figures()["id_retrieval"].value == 1
         assert caplog.records[0].getMessage() == (
-            "the judge blind cannot embed 2 of 12 gallery images; their pairs count as missed")
+            "the judge blind cannot embed 2 of 12 gallery images; their pairs count as missed"
+        )
 
 
 def test_a_judge_that_can_embed_nothing_is_named(data):
@@ -248,8 +250,14 @@ def test_swap_export_import_and_sharing_refuse_weights_that_are_not_finite(broke
     with pytest.raises(InputError, match=r"1 of its weights are no finite numbers, the first in ema.encoder"):
         checkpoint.write_slim(broken, tmp_path / "made.ckpt")
     torch.save({"first.weight": torch.tensor([1.0, torch.inf])}, tmp_path / "net.pth")
-    code, _, errors = door(import_weights.main, f"weights={tmp_path}/net.pth", f"out={tmp_path}/made.ckpt", "size=224",
-                           "generation=2021", "recognition=builtin")  # fmt: skip
+    code, _, errors = door(
+        import_weights.main,
+        f"weights={tmp_path}/net.pth",
+        f"out={tmp_path}/made.ckpt",
+        "size=224",
+        "generation=2021",
+        "recognition=builtin",
+    )
     assert code == 2, errors
     assert "1 of its weights are no finite numbers, the first in first.weight" in one_line(errors)
     assert not list(tmp_path.glob("made.*"))

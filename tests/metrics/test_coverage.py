@@ -37,9 +37,12 @@ def drawn(rng: np.random.Generator, kind: str, persons: int, pairs: int, part: f
     one, other = rng.standard_normal((2, persons))
     noise = rng.standard_normal(pairs)
     effect = {
-        "none": noise, "source": one[source], "target": one[target], "half": (one[source] + other[target]) / 2**0.5,
+        "none": noise,
+        "source": one[source],
+        "target": one[target],
+        "half": (one[source] + other[target]) / 2**0.5,
         "both": (one[source] + one[target]) / 2**0.5,
-    }[kind]  # fmt: skip
+    }[kind]
     return part**0.5 * effect + (1 - part) ** 0.5 * noise if kind != "none" else noise
 
 
@@ -73,8 +76,10 @@ def test_intervals_hold_and_tests_reject_as_often_as_they_say(kind, part):
 @pytest.mark.parametrize(("kind", "part"), [("none", 0.0), *((k, p) for k in KINDS[1:] for p in (0.6, 0.1, 0.03))])
 def test_coverage_and_false_positives(kind, part, persons, pairs):
     held, rejected, width = rates(kind, persons, pairs, part, 2000)
-    print(f"{persons} persons, {pairs} pairs, {kind} {part}: held {100 * held:.1f} %, rejected "
-          f"{100 * rejected:.1f} %, width {width:.2f}")
+    print(
+        f"{persons} persons, {pairs} pairs, {kind} {part}: held {100 * held:.1f} %, rejected "
+        f"{100 * rejected:.1f} %, width {width:.2f}"
+    )
     assert 0.92 <= held <= 0.98
     assert 0.03 <= rejected <= 0.07
     if kind == "none":
@@ -107,10 +112,12 @@ def other_protocols() -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "videos of FaceForensics++, which meet in couples": (couple ^ 1, couple),
         "a slice of 30 persons' targets": (source[target < 30], target[target < 30]),
         "a folder, each of 30 sources on each of 30 targets": (
-            np.repeat(np.arange(30), 30), np.tile(np.arange(30, 60), 30)),
+            np.repeat(np.arange(30), 30),
+            np.tile(np.arange(30, 60), 30),
+        ),
         "a folder whose pictures each are somebody else": (np.arange(50), np.arange(50, 100)),
         "persons swapped with themselves": (own, own),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.slow
@@ -122,8 +129,13 @@ def test_coverage_on_other_protocols(name, kind, part):
     held = 0
     for _ in range(2000):
         one, other = rng.standard_normal((2, 120))
-        effect = {"none": 0, "source": one[source], "target": one[target], "half": one[source] + other[target],
-                  "both": one[source] + one[target]}[kind]  # fmt: skip
+        effect = {
+            "none": 0,
+            "source": one[source],
+            "target": one[target],
+            "half": one[source] + other[target],
+            "both": one[source] + one[target],
+        }[kind]
         values = part**0.5 * effect + (1 - part) ** 0.5 * rng.standard_normal(len(source))
         _, low, high = mean_interval(values, source, target)
         held += low <= 0 <= high

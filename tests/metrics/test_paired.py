@@ -38,7 +38,8 @@ def test_the_other_way_round_is_the_negative():
         found = paired_difference(first, second, SOURCES, TARGETS, share)
         back = paired_difference(second, first, SOURCES, TARGETS, share)
         assert (back.value, back.low, back.high, back.p) == pytest.approx(
-            (-found.value, -found.high, -found.low, found.p))
+            (-found.value, -found.high, -found.low, found.p)
+        )
 
 
 def test_shares_that_differ_nowhere_are_not_certainly_alike():

@@ -11,8 +11,8 @@ NAN = float("nan")
 def test_worked_out_distances_and_axes():
     metric = PoseError()
     metric.update(
-        torch.tensor([[13.0, 4.0, 12.0], [0.0, 0.0, 0.0]]),
-        torch.tensor([[10.0, 0.0, 0.0], [0.0, 0.0, -2.0]]))
+        torch.tensor([[13.0, 4.0, 12.0], [0.0, 0.0, 0.0]]), torch.tensor([[10.0, 0.0, 0.0], [0.0, 0.0, -2.0]])
+    )
     figures = metric.compute()
     assert metric.values("pose").tolist() == [13, 2]  # sqrt(9 + 16 + 144) and 2
     assert figures["pose_error_deg"] == 7.5
@@ -35,7 +35,8 @@ def test_faces_not_found_are_missed_and_left_out():
     metric = PoseError()
     metric.update(
         torch.tensor([[NAN, NAN, NAN], [3.0, 0.0, 0.0], [1.0, NAN, 0.0]]),
-        torch.tensor([[0.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 0.0]]))
+        torch.tensor([[0.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 0.0]]),
+    )
     metric.update(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[NAN, NAN, NAN]]))
     figures = metric.compute()
     assert figures["missed"] == 3

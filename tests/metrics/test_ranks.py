@@ -37,10 +37,15 @@ def _figures(rows: slice) -> dict[str, torch.Tensor]:
         distance.update(results[rows].double(), real=False)
         distance.update(gallery[person * 3][rows].double(), real=True)
     return {
-        **retrieval.compute(), "similarity": similarity.compute(), **pose.compute(), **reconstruction.compute(),
-        "landmarks": landmarks.compute(), "gaze": gaze.compute(), "fid": distance.compute(),
+        **retrieval.compute(),
+        "similarity": similarity.compute(),
+        **pose.compute(),
+        **reconstruction.compute(),
+        "landmarks": landmarks.compute(),
+        "gaze": gaze.compute(),
+        "fid": distance.compute(),
         **{f"jitter {name}": value for name, value in jitter.compute().items()},
-    }  # fmt: skip
+    }
 
 
 def _rank(rank: int, folder: str) -> None:

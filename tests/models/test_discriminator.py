@@ -34,7 +34,13 @@ def test_the_networks_have_the_sizes_that_the_table_says():
 
 def test_as_many_layers_as_the_picture_allows():
     assert {size: most_layers(size, 2) for size in (512, 96, 95, 94, 64, 32, 16)} == {
-        512: 5, 96: 5, 95: 5, 94: 4, 64: 4, 32: 3, 16: 2,
+        512: 5,
+        96: 5,
+        95: 5,
+        94: 4,
+        64: 4,
+        32: 3,
+        16: 2,
     }
     for size in (95, 94, 64, 47, 32, 16):
         outputs = Discriminators(size, width=2)(torch.rand(2, 3, size, size))

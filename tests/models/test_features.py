@@ -20,10 +20,12 @@ def write_features(path, side: int | str = 16):
         helper.make_node("GlobalAveragePool", ["positive"], ["features"]),
     ]
     graph = helper.make_graph(
-        nodes, "features", [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, side, side])],
+        nodes,
+        "features",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, side, side])],
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 5, 1, 1])],
         [numpy_helper.from_array(WEIGHT, "weight")],
-    )  # fmt: skip
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), str(path))
     return path
 

@@ -79,8 +79,9 @@ def described(state, first, stages, image, identity, generation):
     return (torch.tanh(x) + 1) / 2 if generation == 2021 else x
 
 
-CASES = [(variant, generation, size) for variant in VARIANTS for generation, sizes in variant.sizes.items()
-         for size in sizes]  # fmt: skip
+CASES = [
+    (variant, generation, size) for variant in VARIANTS for generation, sizes in variant.sizes.items() for size in sizes
+]
 
 
 @pytest.mark.parametrize(("variant", "generation", "size"), CASES, ids=[f"{v.name} {g} {s}" for v, g, s in CASES])

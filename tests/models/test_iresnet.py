@@ -73,10 +73,16 @@ def exported(tmp_path_factory):
     network = random_iresnet((3, 4, 14, 3))
     path = tmp_path_factory.mktemp("onnx") / "w600k_r50.onnx"
     torch.onnx.export(
-        network, (torch.rand(1, 3, 112, 112),), path, input_names=["images"], output_names=["vectors"], dynamo=False,
-        dynamic_axes={"images": {0: "batch"}, "vectors": {0: "batch"}}, do_constant_folding=False,
+        network,
+        (torch.rand(1, 3, 112, 112),),
+        path,
+        input_names=["images"],
+        output_names=["vectors"],
+        dynamo=False,
+        dynamic_axes={"images": {0: "batch"}, "vectors": {0: "batch"}},
+        do_constant_folding=False,
         training=torch.onnx.TrainingMode.PRESERVE,
-    )  # fmt: skip
+    )
     return network, path
 
 

@@ -19,7 +19,7 @@ from simswap.models.landmark_pose import (
     mean_shape_file,
     read_mean_shape,
     scales_itself,
-)  # fmt: skip
+)
 from simswap.models.pose import rotation
 
 
@@ -45,11 +45,12 @@ def write_network(path, outputs=3309, size=192, prefix=""):
     made = [helper.make_node(op, i, [o], name=f"{op}_{n}", **a) for n, (op, i, o, a) in enumerate(nodes)]
     used = {name for _, inputs, _, _ in nodes for name in inputs}
     graph = helper.make_graph(
-        made, "random",
+        made,
+        "random",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, (None, 3, size, size))],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, (None, outputs))],
         [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in weights.items() if k in used],
-    )  # fmt: skip
+    )
     save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
     return path
 

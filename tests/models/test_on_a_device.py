@@ -70,11 +70,13 @@ def pnp(folder, monkeypatch):
 @pytest.mark.parametrize("what", ["recogniser", "pose", "gaze", "hopenet", "landmarks68", "pnp"])
 def test_every_instrument(tmp_path, monkeypatch, what, template):
     network = {
-        "recogniser": lambda: Embedder(builtin.recogniser(), template, 48), "pose": builtin.pose_estimator,
-        "gaze": gaze_estimator, "hopenet": lambda: hopenet(tmp_path),
+        "recogniser": lambda: Embedder(builtin.recogniser(), template, 48),
+        "pose": builtin.pose_estimator,
+        "gaze": gaze_estimator,
+        "hopenet": lambda: hopenet(tmp_path),
         "landmarks68": lambda: Landmarks68Pose(str(write_network(tmp_path / "1k3d68.onnx"))),
         "pnp": lambda: pnp(tmp_path, monkeypatch),
-    }[what]()  # fmt: skip
+    }[what]()
     images, view = torch.rand(2, 3, 48, 48), torch.arange(2) % len(TEMPLATES[template])
     inputs = (images, view) if what == "recogniser" else (images, template, view)
     here, there = both_ways(network, *inputs)

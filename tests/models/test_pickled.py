@@ -118,9 +118,7 @@ def doubled(times: int, pair: bytes) -> bytes:
     return b"\x80\x02N" + b"".join(b"q" + bytes([k]) + b"h" + bytes([k]) + pair for k in range(times))
 
 
-MODULES = b"".join(
-    b"q%c0}(X\x01\x00\x00\x00ah%cX\x01\x00\x00\x00bh%cu" % (k, k, k) for k in range(45)
-)
+MODULES = b"".join(b"q%c0}(X\x01\x00\x00\x00ah%cX\x01\x00\x00\x00bh%cu" % (k, k, k) for k in range(45))
 LONG_LIST = b"](" + b"N" * 3000 + b"eq\x00"
 ENDLESS = {
     "a key of nested pairs": b"}" + doubled(60, b"\x86")[2:] + b"Ns.",
@@ -194,7 +192,11 @@ def test_broken_files_are_one_line(tmp_path):
     torch.save({"a": torch.ones(400)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=False)
     (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:300])
     torch.save([1, 2], tmp_path / "list.pth")
-    for name, complaint in {"text": "is a text file .no weights., not a", "cut": "no pickled network|refused",
-                            "list": "holds no network's weights", "none": "there is no such file"}.items():  # fmt: skip
+    for name, complaint in {
+        "text": "is a text file .no weights., not a",
+        "cut": "no pickled network|refused",
+        "list": "holds no network's weights",
+        "none": "there is no such file",
+    }.items():
         with pytest.raises(InputError, match=complaint):
             read_pickled_module(tmp_path / f"{name}.pth")

@@ -39,16 +39,25 @@ def pnp(monkeypatch):
 def features(path, **settings):
     nodes = [helper.make_node("GlobalAveragePool", ["x"], ["y"])]
     sizes = ["batch", 3, "side", "side"]
-    graph = helper.make_graph(nodes, "mean", [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3, 1, 1])])  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3, 1, 1])],
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
     return FeatureNetwork(str(path), **settings)
 
 
 @pytest.fixture
 def instruments(pnp, tmp_path):
-    return Instruments(Embedder(tiny_recogniser(), "arcface", 32), pnp(), Embedder(tiny_recogniser(2), "arcface", 32),
-                       gaze_estimator(), features(tmp_path / "net.onnx", size=16))  # fmt: skip
+    return Instruments(
+        Embedder(tiny_recogniser(), "arcface", 32),
+        pnp(),
+        Embedder(tiny_recogniser(2), "arcface", 32),
+        gaze_estimator(),
+        features(tmp_path / "net.onnx", size=16),
+    )
 
 
 def with_range(recogniser, pixel_range):
@@ -91,9 +100,19 @@ def test_the_same_network_under_another_name_is_the_same(instruments, tmp_path):
 def test_evaluation_json_gets_every_setting(instruments):
     found = descriptions(instruments)
     assert found["pose"]["settings"] | {"head": None} == {
-        "kind": "pnp", "size": 128, "threshold": 0.3, "border": 0.25, "focal": 5.0, "head": None}
+        "kind": "pnp",
+        "size": 128,
+        "threshold": 0.3,
+        "border": 0.25,
+        "focal": 5.0,
+        "head": None,
+    }
     assert found["judge"]["settings"] == {
-        "kind": "recognizer", "input_size": 32, "pixel_range": "symmetric", "view": "warp"}
+        "kind": "recognizer",
+        "input_size": 32,
+        "pixel_range": "symmetric",
+        "view": "warp",
+    }
     assert found["fid"]["settings"] == {"kind": "features", "size": 16, "pixel_range": "symmetric"}
     for description in found.values():
         assert set(description) == {"name", "sha256", "settings", "digest"}

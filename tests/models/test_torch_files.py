@@ -37,14 +37,20 @@ def legal():
     marked = torch.ones(3)
     marked.note = "kept"
     return {
-        "state_dict": network.state_dict(), "optimizer_states": [optimizer.state_dict()],
-        "lr_schedulers": [schedule.state_dict()], "parameter": nn.Parameter(whole), "marked": marked,
+        "state_dict": network.state_dict(),
+        "optimizer_states": [optimizer.state_dict()],
+        "lr_schedulers": [schedule.state_dict()],
+        "parameter": nn.Parameter(whole),
+        "marked": marked,
         "all kinds": [torch.zeros(2, 2).to(dtype) for dtype in DTYPES[:11]],
         "views": [whole.T, whole[1:3, ::2], whole[0], torch.tensor(3), torch.zeros(0, 4), torch.ones(1).expand(300)],
         "plain": [None, True, 1, 2**70, -1.5, "ü", (1, (2,)), {1, 2}, {"a": {0: [torch.Size([2]), 1 + 2j]}}, b"\xff"],
-        "dtype": torch.float16, "device": torch.device("cpu"), "counted": collections.Counter("abca"),
-        "rng": torch.get_rng_state(), "pytorch-lightning_version": "2.6.6",
-    }  # fmt: skip
+        "dtype": torch.float16,
+        "device": torch.device("cpu"),
+        "counted": collections.Counter("abca"),
+        "rng": torch.get_rng_state(),
+        "pytorch-lightning_version": "2.6.6",
+    }
 
 
 def assert_same(a, b):

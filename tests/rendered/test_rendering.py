@@ -111,8 +111,11 @@ def test_data_set_is_the_same_for_any_workers_and_resumes(tmp_path):
     write_dataset(tmp_path / "a", 3, 2, 64, seed=7, workers=0)
     write_dataset(tmp_path / "b", 3, 2, 64, seed=7, workers=2)
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
-    assert [str(f) for f in files if f.suffix == ".jpg"][:3] == ["n000000/0000_01.jpg", "n000000/0001_01.jpg",
-                                                                  "n000001/0000_01.jpg"]  # fmt: skip
+    assert [str(f) for f in files if f.suffix == ".jpg"][:3] == [
+        "n000000/0000_01.jpg",
+        "n000000/0001_01.jpg",
+        "n000001/0000_01.jpg",
+    ]
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 

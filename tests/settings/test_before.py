@@ -46,20 +46,35 @@ def test_a_key_without_a_value_is_named_with_an_example(main, arguments, line, t
 def test_a_searched_folder_is_checked_like_a_config_dir(crops, tmp_path, door, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for place, text in {"mine/generator/slim": "defaults: [small]\nwidth: 4\n", "evil/generator/bad":
-                        "_target_: os.system\ncommand: touch was-run\n", "far/experiment/x":
-                        "hydra: {searchpath: [evil]}\n"}.items():  # fmt: skip
+    for place, text in {
+        "mine/generator/slim": "defaults: [small]\nwidth: 4\n",
+        "evil/generator/bad": "_target_: os.system\ncommand: touch was-run\n",
+        "far/experiment/x": "hydra: {searchpath: [evil]}\n",
+    }.items():
         (tmp_path / f"{place}.yaml").parent.mkdir(parents=True)
         (tmp_path / f"{place}.yaml").write_text(text)
-    for given, words in (("[evil]", "bad.yaml"), ("['file://evil']", "bad.yaml"), ("[far]", "command line"),
-                         ("[pkg://os]", "give a folder"), ("[gone]", "no such folder"), ("[~/evil]", "bad.yaml")):
+    for given, words in (
+        ("[evil]", "bad.yaml"),
+        ("['file://evil']", "bad.yaml"),
+        ("[far]", "command line"),
+        ("[pkg://os]", "give a folder"),
+        ("[gone]", "no such folder"),
+        ("[~/evil]", "bad.yaml"),
+    ):
         code, _, errors = door(train, f"hydra.searchpath={given}", "experiment=debug", "seed=1")
         assert code == 2
         assert words in errors
     code, _, errors = door(
-        train, "hydra.searchpath=[file://mine]", *SMALL, "generator=slim", "generator.blocks=1",
-        f"data.root={crops}", "trainer.max_steps=1", "discriminator.width=4", "hydra.run.dir=run",
-    )  # fmt: skip
+        train,
+        "hydra.searchpath=[file://mine]",
+        *SMALL,
+        "generator=slim",
+        "generator.blocks=1",
+        f"data.root={crops}",
+        "trainer.max_steps=1",
+        "discriminator.width=4",
+        "hydra.run.dir=run",
+    )
     assert code == 0, errors
     assert "width: 4" in (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
     assert not (tmp_path / "was-run").exists()

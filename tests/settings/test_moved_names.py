@@ -38,12 +38,16 @@ def test_a_run_of_an_earlier_version_is_resumed(crops, tmp_path, door):
     for name in ("config.yaml", "hydra.yaml"):
         file = run / ".hydra" / name
         text = file.read_text()
-        older = text.replace("simswap.launching.", "simswap.training.", 1) if name == "config.yaml" else text.replace(
-            "simswap.launching.jobs", "simswap.jobs")  # fmt: skip
+        older = (
+            text.replace("simswap.launching.", "simswap.training.", 1)
+            if name == "config.yaml"
+            else text.replace("simswap.launching.jobs", "simswap.jobs")
+        )
         assert older != text
         file.write_text(older)
     assert read_plain(run / ".hydra" / "config.yaml")["strategy"]["_target_"] == (
-        "simswap.launching.distributed.Processes")  # fmt: skip
+        "simswap.launching.distributed.Processes"
+    )
     code, _, errors = door(main, f"resume={run}", "trainer.max_steps=2")
     assert code == 0, errors
     assert json.loads((run / "status.json").read_text())["state"] == "finished"

@@ -56,18 +56,29 @@ def test_home_is_home_everywhere(monkeypatch, tmp_path):
     assert read_arguments(["--config-dir=~/c"]) == ["--config-dir=/home/ä b/c"]
     assert value_of("data.root='~/x'") == "/home/ä b/x"
     assert value_of("hydra.run.dir=~/r/x", "hydra.run.dir") == "/home/ä b/r/x"
-    cfg = OmegaConf.create({"data": {"root": "~/a"}, "source": ["~/s", "t"], "name": "~",
-                            "checkpoint": "???", "raw": None})
+    cfg = OmegaConf.create(
+        {"data": {"root": "~/a"}, "source": ["~/s", "t"], "name": "~", "checkpoint": "???", "raw": None}
+    )
     with_home(cfg)
     assert OmegaConf.to_container(cfg) == {
-        "data": {"root": "/home/ä b/a"}, "source": ["/home/ä b/s", "t"], "name": "~", "checkpoint": "???", "raw": None}
+        "data": {"root": "/home/ä b/a"},
+        "source": ["/home/ä b/s", "t"],
+        "name": "~",
+        "checkpoint": "???",
+        "raw": None,
+    }
 
 
 def test_lists_choices_and_interpolations_stay_what_they_are():
     assert value_of("source=[a b.jpg,'c,d.jpg',(e).jpg]", "source") == ["a b.jpg", "c,d.jpg", "(e).jpg"]
     assert value_of("runs=outputs/*/2026", "runs") == "outputs/*/2026"
     assert read_arguments(["seed=1,2", "name=x", "protocol.pairs=20", "data.root=null", "~judge"]) == [
-        "seed=1,2", "name=x", "protocol.pairs=20", "data.root=null", "~judge"]  # fmt: skip
+        "seed=1,2",
+        "name=x",
+        "protocol.pairs=20",
+        "data.root=null",
+        "~judge",
+    ]
     assert read_arguments(["-m", "data.root=a,b"])[1] == "data.root=a,b"
     assert read_arguments(["-m", "data.root=ä b,c"])[1] == "data.root='ä b','c'"
     assert value_of("hydra.run.dir=runs (1)/${oc.env:HOME}", "hydra.run.dir").startswith("runs (1)//")
@@ -101,8 +112,9 @@ def test_a_training_in_a_folder_of_a_hard_name(crops, tmp_path, door, monkeypatc
     hard = tmp_path / "é (1), it's =[x] {y} #&~:$z"
     hard.mkdir()
     (hard / "data").symlink_to(crops)
-    code, _, errors = door(main, *SMALL, f"data.root=~/{hard.name}/data", f"hydra.run.dir={hard}/run, ü",
-                           "trainer.max_steps=1")  # fmt: skip
+    code, _, errors = door(
+        main, *SMALL, f"data.root=~/{hard.name}/data", f"hydra.run.dir={hard}/run, ü", "trainer.max_steps=1"
+    )
     assert code == 0, errors
     code, _, errors = door(main, f"resume=~/{hard.name}/run, ü", "trainer.max_steps=2")
     assert code == 0, errors

@@ -63,8 +63,11 @@ def test_every_path_of_conf_is_known_as_one(keys):
     words = ("path", "root", "raw", "out", "pack", "resume", "landmarks", "checkpoint", "start_from", "cache", "swaps",
              "weights", "recogniser_path", "data_root", "source", "target", "only", "mapping", "shipped", "attributes",
              "runs", "embeddings")  # fmt: skip
-    found = {path for _, _, path, value, _ in keys
-             if path.rsplit(".")[-1] in words and (value is None or isinstance(value, str))}  # fmt: skip
+    found = {
+        path
+        for _, _, path, value, _ in keys
+        if path.rsplit(".")[-1] in words and (value is None or isinstance(value, str))
+    }
     assert found - PATHS == set()
     assert PATHS - {path for _, _, path, _, _ in keys} == {"hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath"}
     assert LISTS <= PATHS
@@ -104,9 +107,29 @@ def default():
         return compose("train")
 
 
-TRAIN = [key for key in RANGES if key.partition(".")[0] in (
-    "average_decay", "threads", "progress_every", "validation", "guards", "samples", "checkpoints", "data", "generator",
-    "discriminator", "objective", "optimizer", "trainer", "strategy", "logger", "seed")]  # fmt: skip
+TRAIN = [
+    key
+    for key in RANGES
+    if key.partition(".")[0]
+    in (
+        "average_decay",
+        "threads",
+        "progress_every",
+        "validation",
+        "guards",
+        "samples",
+        "checkpoints",
+        "data",
+        "generator",
+        "discriminator",
+        "objective",
+        "optimizer",
+        "trainer",
+        "strategy",
+        "logger",
+        "seed",
+    )
+]
 
 
 @pytest.mark.parametrize("key", TRAIN)
@@ -146,9 +169,17 @@ def test_both_ends_train_two_iterations(key, end, crops, tmp_path, door, monkeyp
     more = NOT_ALONE.get((key, value), []) if not isinstance(value, list) else []
     if more is None:
         pytest.skip("an end that depends on the crops' size or on the machine")
-    code, _, errors = door(main, *SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path}/run",
-                           "trainer.max_steps=2", "trainer.val_check_interval=2", "samples.every=2", f"{key}={value}",
-                           *more)  # fmt: skip
+    code, _, errors = door(
+        main,
+        *SMALL,
+        f"data.root={crops}",
+        f"hydra.run.dir={tmp_path}/run",
+        "trainer.max_steps=2",
+        "trainer.val_check_interval=2",
+        "samples.every=2",
+        f"{key}={value}",
+        *more,
+    )
     assert code == 0, errors
 
 
@@ -162,8 +193,15 @@ def test_all_ends_that_go_together_train_at_once(crops, tmp_path, door, monkeypa
              "optimizer.generator_lr", "generator.max_width", "optimizer.accumulate"}  # fmt: skip
     for end in (0, 1):
         given = [f"{key}={RANGES[key].ends()[end]}" for key in TRAIN if key not in apart]
-        code, _, errors = door(main, *SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path}/{end}",
-                               "trainer.max_steps=2", "trainer.val_check_interval=2", *given)  # fmt: skip
+        code, _, errors = door(
+            main,
+            *SMALL,
+            f"data.root={crops}",
+            f"hydra.run.dir={tmp_path}/{end}",
+            "trainer.max_steps=2",
+            "trainer.val_check_interval=2",
+            *given,
+        )
         assert code == 0, errors
         assert (tmp_path / str(end) / "checkpoints" / "last.ckpt").is_file()
 

@@ -76,9 +76,11 @@ def test_a_folder_of_ones_own_configs_is_read_as_data_first(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     file = tmp_path / "mine" / "experiment" / "own.yaml"
-    for text in ("hydra:\n  callbacks:\n    x: {_target_: os.system, command: touch was-run}",
-                 "hydra:\n  job_logging:\n    handlers: {x: {(): os.mkdir, path: was-run}}",
-                 "generator: {_target_: torch.load, f: x}"):  # fmt: skip
+    for text in (
+        "hydra:\n  callbacks:\n    x: {_target_: os.system, command: touch was-run}",
+        "hydra:\n  job_logging:\n    handlers: {x: {(): os.mkdir, path: was-run}}",
+        "generator: {_target_: torch.load, f: x}",
+    ):
         file.write_text(f"# @package _global_\n{text}\n")
         with pytest.raises(InputError, match=r"own\.yaml"):
             check_folder(tmp_path / "mine")
@@ -104,8 +106,16 @@ def test_a_resumed_runs_config_is_checked_like_a_given_one(recorded, tmp_path, m
     good = file.read_text()
     for change in (
         {"generator": {"_target_": "torch.load", "f": "evil.pt", "weights_only": False}},
-        {"generator": {"_target_": "simswap.rendered.dataset.write_dataset", "root": "was-run", "persons": 1,
-                       "images": 1, "size": 64, "seed": 1}},
+        {
+            "generator": {
+                "_target_": "simswap.rendered.dataset.write_dataset",
+                "root": "was-run",
+                "persons": 1,
+                "images": 1,
+                "size": 64,
+                "seed": 1,
+            }
+        },
         {"name": "${oc.env:HOME}"},
         {"seed": -1},
         {"guards": {"limits": {"pose": "high"}}},
@@ -113,7 +123,7 @@ def test_a_resumed_runs_config_is_checked_like_a_given_one(recorded, tmp_path, m
         {"trainer": {"callbacks": []}},
         {"unknown": 1},
         {"logger": {"mode": {"_target_": "os.system"}}},
-    ):  # fmt: skip
+    ):
         changed = OmegaConf.merge(OmegaConf.create(good), change)
         if "_target_" in str(change.get("generator")):
             changed.generator = change["generator"]

@@ -14,9 +14,20 @@ from simswap.sweeping.study import JOURNAL, Settings, SweepStudy
 
 
 def settings(**changed):
-    return Settings(**({"metrics": ["val/a"], "directions": ["maximize"], "sampler": "tpe", "trials": 4,
-                        "population": 4, "pruning": "none",
-                        "seed": 0} | changed))
+    return Settings(
+        **(
+            {
+                "metrics": ["val/a"],
+                "directions": ["maximize"],
+                "sampler": "tpe",
+                "trials": 4,
+                "population": 4,
+                "pruning": "none",
+                "seed": 0,
+            }
+            | changed
+        )
+    )
 
 
 SMALL = Space({"a": IntDistribution(1, 2), "b": CategoricalDistribution(["x", "y"])}, {})
@@ -77,8 +88,9 @@ def test_numbers_go_on_behind_any_folder(tmp_path):
 
 
 def test_two_objectives_and_their_front(tmp_path):
-    study = SweepStudy(tmp_path, SMALL, settings(
-        sampler="grid", metrics=["up", "down"], directions=["maximize", "minimize"]))
+    study = SweepStudy(
+        tmp_path, SMALL, settings(sampler="grid", metrics=["up", "down"], directions=["maximize", "minimize"])
+    )
     values = [[0.1, 5.0], [0.9, 3.0], [0.5, 1.0], None]
     for job, ((number, _), result) in enumerate(zip(study.ask(4), values, strict=True)):
         study.finish(number, job, result)
@@ -105,8 +117,13 @@ def test_a_hopeless_run_is_stopped_and_recorded_as_pruned(tmp_path):
     config = SimpleNamespace(pruning="median", pruning_startup=1, pruning_warmup=0, trial=None)
     stopped = []
     for job, ((number, _), figure) in enumerate(zip(asked, (0.8, 0.9, 0.1), strict=True)):
-        trainer = SimpleNamespace(is_global_zero=True, callback_metrics={"val/a": figure}, global_step=100,
-                                  strategy=SimpleNamespace(broadcast=lambda x: x), should_stop=False)
+        trainer = SimpleNamespace(
+            is_global_zero=True,
+            callback_metrics={"val/a": figure},
+            global_step=100,
+            strategy=SimpleNamespace(broadcast=lambda x: x),
+            should_stop=False,
+        )
         PruneByStudy(tmp_path, number, config, "val/a").on_validation_end(trainer, None)
         stopped.append(trainer.should_stop)
         study.finish(number, job, [figure])
@@ -130,8 +147,10 @@ def test_only_trials_of_pruned_studies_get_the_callback(tmp_path):
         ({"sampler": "cma"}, "sweep.sampler is 'cma': choose one of grid, random, tpe, nsga2"),
         ({"directions": ["up"]}, "give maximize or minimize for each"),
         ({"directions": ["maximize", "minimize"]}, "give maximize or minimize for each"),
-        ({"metrics": ["a", "b"], "directions": ["maximize", "minimize"], "pruning": "median"},
-         "Optuna prunes studies of one objective only"),
+        (
+            {"metrics": ["a", "b"], "directions": ["maximize", "minimize"], "pruning": "median"},
+            "Optuna prunes studies of one objective only",
+        ),
         ({"trials": 0}, "sweep.trials=0"),
     ],
 )

@@ -38,8 +38,13 @@ def test_a_study_killed_twice_ends_with_twelve_different_trials(tmp_path):
     run = command(sweep, "sweep=optuna", "sweep.trials=12", "generator.blocks=3,5,9")
     codes, folders_before = [], {}
     for _ in range(3):
-        done = finished(*run, cwd=REPOSITORY, capture_output=True, text=True,
-                        env=os.environ | {"STUB_KILL": str(kill), "TMPDIR": str(tmp_path)})
+        done = finished(
+            *run,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"STUB_KILL": str(kill), "TMPDIR": str(tmp_path)},
+        )
         codes.append(done.returncode)
         for job, point in folders_before.items():
             assert points(sweep)[job] == point  # no folder is written over
@@ -74,8 +79,16 @@ def test_hydras_own_sweeper_goes_on_as_well(tmp_path, door):
 
 
 def test_jobs_side_by_side_keep_their_numbers(tmp_path, door):
-    code, _, errors = door(main, "-m", "sweep=random", "launcher=local", "sweep.trials=4", "seed=range(1,14)",
-                           "objective.weights.identity=tag(log,interval(1,100))", f"hydra.sweep.dir={tmp_path}")
+    code, _, errors = door(
+        main,
+        "-m",
+        "sweep=random",
+        "launcher=local",
+        "sweep.trials=4",
+        "seed=range(1,14)",
+        "objective.weights.identity=tag(log,interval(1,100))",
+        f"hydra.sweep.dir={tmp_path}",
+    )
     assert code in (0, 1), errors  # a random seed may be 13
     rows = table(tmp_path)
     assert [row["job"] for row in rows] == ["0", "1", "2", "3"]
@@ -93,8 +106,15 @@ def test_no_room_for_the_locks_of_the_launchers_pool(tmp_path, door, monkeypatch
     locks = importlib.import_module("joblib.externals.loky.backend.synchronize")
     monkeypatch.setattr(locks, "_SemLock", full)
     monkeypatch.setattr(joblib.Parallel, "__call__", lambda *_: locks.Lock())  # the first thing that its pool does
-    code, _, errors = door(main, "-m", "sweep=random", "launcher=local", "sweep.trials=2", "seed=range(1,14)",
-                           f"hydra.sweep.dir={tmp_path / 'sweep'}")  # fmt: skip
+    code, _, errors = door(
+        main,
+        "-m",
+        "sweep=random",
+        "launcher=local",
+        "sweep.trials=2",
+        "seed=range(1,14)",
+        f"hydra.sweep.dir={tmp_path / 'sweep'}",
+    )
     assert code == 1
     assert "/dev/shm is full (" in errors
     assert "Traceback" not in errors
@@ -117,12 +137,29 @@ def test_a_sweep_goes_on_as_it_began(tmp_path, door):
 
 def test_a_sweep_goes_on_whatever_the_order_and_form_of_its_settings(tmp_path, door):
     """Order, quotes, blanks, forms of one number, a key given twice (the last counts), + and ++."""
-    began = ["sweep=grid", "seed=1,2", "generator.blocks=4", "optimizer.generator_lr=1e-3", "name='a b'",
-             "data.augmentation={flip: 0.5, colour: 0.0}", "sweep_metrics=[val/id_retrieval]", "generator.width=3"]
+    began = [
+        "sweep=grid",
+        "seed=1,2",
+        "generator.blocks=4",
+        "optimizer.generator_lr=1e-3",
+        "name='a b'",
+        "data.augmentation={flip: 0.5, colour: 0.0}",
+        "sweep_metrics=[val/id_retrieval]",
+        "generator.width=3",
+    ]
     assert door(main, "-m", *began, f"hydra.sweep.dir={tmp_path}")[0] == 0
-    same = ["++generator.width=3", "optimizer.generator_lr=0.5", "optimizer.generator_lr=.001", 'name="a b"',
-            "generator.blocks=4", "data.augmentation={colour:0,flip:0.50}", "seed= 1, 2",
-            "sweep_metrics=['val/id_retrieval']", "sweep=grid", "++sweep.trials=7"]
+    same = [
+        "++generator.width=3",
+        "optimizer.generator_lr=0.5",
+        "optimizer.generator_lr=.001",
+        'name="a b"',
+        "generator.blocks=4",
+        "data.augmentation={colour:0,flip:0.50}",
+        "seed= 1, 2",
+        "sweep_metrics=['val/id_retrieval']",
+        "sweep=grid",
+        "++sweep.trials=7",
+    ]
     code, output, errors = door(main, "-m", *same, f"sweep.resume={tmp_path}")
     assert code == 0, errors
     assert "2 trials stand, 0 are missing" in output

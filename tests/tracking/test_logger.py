@@ -98,26 +98,38 @@ def hanging() -> int:
 def outcomes(tmp_path_factory) -> dict[str, dict]:
     """Every case's report and its lines on stderr."""
     user, terminal = pty.openpty()
-    ports = {"refused": refusing(401), "failing": refusing(500), "hanging": hanging(), "nobody": 9,
-             "no login": None, "no login, terminal": None}
+    ports = {
+        "refused": refusing(401),
+        "failing": refusing(500),
+        "hanging": hanging(),
+        "nobody": 9,
+        "no login": None,
+        "no login, terminal": None,
+    }
     cases = {}
     for name, port in ports.items():
         folder = str(tmp_path_factory.mktemp("case"))
         environment = {"HOME": folder, "NETRC": f"{folder}/none"}
         if port is not None:
             environment |= {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0123456789" * 4}
-        cases[name] = {"folder": folder, "jobs": 2 if name == "refused" else 1, "environment": environment,
-                       "terminal": terminal if "terminal" in name else None}
+        cases[name] = {
+            "folder": folder,
+            "jobs": 2 if name == "refused" else 1,
+            "environment": environment,
+            "terminal": terminal if "terminal" in name else None,
+        }
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | {"OMP_NUM_THREADS": "1"}
-    done = ended(sys.executable, "-c", CASES, json.dumps(list(cases.values())), env=environment,
-                 pass_fds=[terminal])
+    done = ended(sys.executable, "-c", CASES, json.dumps(list(cases.values())), env=environment, pass_fds=[terminal])
     assert done.returncode == 0
     os.close(terminal)
     os.close(user)
     folders = {name: Path(case["folder"]) for name, case in cases.items()}
     return {
-        name: {**json.loads((folder / "report.json").read_text()), "folder": folder,
-               "said": (folder / "err").read_text().splitlines()}
+        name: {
+            **json.loads((folder / "report.json").read_text()),
+            "folder": folder,
+            "said": (folder / "err").read_text().splitlines(),
+        }
         for name, folder in folders.items()
     }
 
@@ -177,7 +189,8 @@ def test_without_wandb_metrics_csv_stays(tmp_path, monkeypatch, capsys):
 
 def test_offline_run_keeps_names_and_pictures(tmp_path):
     loggers = build_loggers(
-        tmp_path / "run", mode="offline", name="n" * 200, group="g", config={"optimizer": {"lr": 0.1}})
+        tmp_path / "run", mode="offline", name="n" * 200, group="g", config={"optimizer": {"lr": 0.1}}
+    )
     experiment = loggers[1].experiment
     try:
         assert experiment.offline

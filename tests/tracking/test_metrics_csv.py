@@ -21,7 +21,11 @@ def test_one_row_a_step_and_columns_that_come_later(tmp_path):
     logger.log_metrics({"train/identity": 0.125}, step=30)
     logger.log_metrics({"epoch": 1}, step=30)
     assert lines(run) == [
-        "step,train/identity,epoch,val/id_retrieval", "10,0.5,0.0,", "20,0.25,0.0,0.75", "30,0.125,1.0,"]
+        "step,train/identity,epoch,val/id_retrieval",
+        "10,0.5,0.0,",
+        "20,0.25,0.0,0.75",
+        "30,0.125,1.0,",
+    ]
     logger.log_metrics({"val/id_retrieval": 1}, step=20)
     assert lines(run)[2:] == ["20,0.25,0.0,1.0", "30,0.125,1.0,"]
     logger.log_metrics({"epoch": 2}, step=40)

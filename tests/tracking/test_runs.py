@@ -38,7 +38,10 @@ def test_an_older_format_keeps_its_figures_and_loses_its_intervals(tmp_path):
         assert read["format"] == (number or 1)
         assert read["protocol"] == {"low": 1}
         assert read["results"]["own"] == {
-            "kind": "trained", "yaw_error_deg": expected, "slices": {"glasses": {"fid": expected, "pairs": 3}}}
+            "kind": "trained",
+            "yaw_error_deg": expected,
+            "slices": {"glasses": {"fid": expected, "pairs": 3}},
+        }
 
 
 @pytest.mark.parametrize("number", [FORMAT + 1, 0, 1.5, "2", True, None])
@@ -77,7 +80,16 @@ def test_a_folder_whose_name_holds_a_globs_signs_is_meant_as_it_stands(tmp_path)
     for name in ("a [1]/x", "a 1/x", "b*/[z]/y"):
         (tmp_path / name / ".hydra").mkdir(parents=True)
         (tmp_path / name / ".hydra" / "config.yaml").write_text("name: x\n")
-    found = {given: [str(run.relative_to(tmp_path)) for run, _ in find_runs(str(tmp_path / given))]
-             for given in ("a [1]/x", "a [1]", "a [1]/*", "a [12]/x", "b*/[z]/y", "b*/[z]/*", "a*/x")}  # fmt: skip
-    assert found == {"a [1]/x": ["a [1]/x"], "a [1]": ["a [1]/x"], "a [1]/*": ["a [1]/x"], "a [12]/x": ["a 1/x"],
-                     "b*/[z]/y": ["b*/[z]/y"], "b*/[z]/*": ["b*/[z]/y"], "a*/x": ["a 1/x", "a [1]/x"]}  # fmt: skip
+    found = {
+        given: [str(run.relative_to(tmp_path)) for run, _ in find_runs(str(tmp_path / given))]
+        for given in ("a [1]/x", "a [1]", "a [1]/*", "a [12]/x", "b*/[z]/y", "b*/[z]/*", "a*/x")
+    }
+    assert found == {
+        "a [1]/x": ["a [1]/x"],
+        "a [1]": ["a [1]/x"],
+        "a [1]/*": ["a [1]/x"],
+        "a [12]/x": ["a 1/x"],
+        "b*/[z]/y": ["b*/[z]/y"],
+        "b*/[z]/*": ["b*/[z]/y"],
+        "a*/x": ["a 1/x", "a [1]/x"],
+    }

@@ -46,13 +46,27 @@ def test_a_word_that_is_none(monkeypatch):
 
 def test_a_new_run_takes_them(monkeypatch, tmp_path):
     assert named(tmp_path)[1:] == ("3 seed=1", "demo 2026", "train", "simswap", None, (), None, ())
-    for name, value in {"WANDB_NAME": "n" * 200, "WANDB_RUN_GROUP": "g", "WANDB_PROJECT": "p", "WANDB_ENTITY": "e",
-                        "WANDB_TAGS": "a, b,,", "WANDB_NOTES": "why", "WANDB_RUN_ID": "abc"}.items():
+    for name, value in {
+        "WANDB_NAME": "n" * 200,
+        "WANDB_RUN_GROUP": "g",
+        "WANDB_PROJECT": "p",
+        "WANDB_ENTITY": "e",
+        "WANDB_TAGS": "a, b,,",
+        "WANDB_NOTES": "why",
+        "WANDB_RUN_ID": "abc",
+    }.items():
         monkeypatch.setenv(name, value)
     assert named(tmp_path) == ("abc", "n" * 128, "g", "train", "p", "e", ("a", "b"), "why", ())
     assert named(tmp_path, project="mine", entity="me")[4:6] == ("mine", "me")  # said on the command line
-    for name in ("WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_TAGS", "WANDB_NOTES",
-                 "WANDB_RUN_ID"):  # fmt: skip
+    for name in (
+        "WANDB_NAME",
+        "WANDB_RUN_GROUP",
+        "WANDB_PROJECT",
+        "WANDB_ENTITY",
+        "WANDB_TAGS",
+        "WANDB_NOTES",
+        "WANDB_RUN_ID",
+    ):
         monkeypatch.setenv(name, "")
     assert named(tmp_path)[1:] == ("3 seed=1", "demo 2026", "train", "simswap", None, (), None, ())
     monkeypatch.setattr(wandb_environment, "in_a_sweep", lambda: True)
@@ -109,7 +123,10 @@ def test_what_wandb_would_stop_at_is_said_and_left_out(monkeypatch, tmp_path, ca
     assert {name: os.environ[name] for name in values} == values
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(" is not used")[0] for line in said] == [
-        "W&B: WANDB_SILENT=maybe", "W&B: WANDB_BASE_URL=nowhere", "W&B: WANDB_JOB_TYPE"]
+        "W&B: WANDB_SILENT=maybe",
+        "W&B: WANDB_BASE_URL=nowhere",
+        "W&B: WANDB_JOB_TYPE",
+    ]
     loggers = build_loggers(tmp_path, mode="offline")
     assert len(loggers) == 2
     assert loggers[1].experiment.job_type == "train"
@@ -124,4 +141,5 @@ def test_where_wandb_fails_metrics_csv_goes_on(monkeypatch, tmp_path, capsys):
     loggers = build_loggers(tmp_path, mode="offline")
     assert [type(logger).__name__ for logger in loggers] == ["MetricsCsvLogger"]
     assert capsys.readouterr().err == (
-        "W&B is left out (Could not determine home directory): metrics go to metrics.csv alone\n")
+        "W&B is left out (Could not determine home directory): metrics go to metrics.csv alone\n"
+    )

@@ -58,8 +58,10 @@ def test_training_by_hand(tmp_path):
     for step, row in enumerate(rows):
         csv.log_metrics(row, step)
     assert training_summary(tmp_path) == {
-        "val/id_retrieval": {"max": 0.8, "last": 0.4}, "val/pose_error_deg": {"min": 3.0, "last": 5.0},
-        "train/identity": 1.0}
+        "val/id_retrieval": {"max": 0.8, "last": 0.4},
+        "val/pose_error_deg": {"min": 3.0, "last": 5.0},
+        "train/identity": 1.0,
+    }
     assert training_summary(tmp_path / "none") == {}
 
 
@@ -71,7 +73,9 @@ def test_an_evaluation_comes_back_as_it_was():
     back = evaluation_in({**summary, "val/id_retrieval": {"last": 1.0}})
     assert back["protocol"] == PROTOCOL
     assert {key: entry["kind"] for key, entry in back["results"].items()} == {
-        "trained": "trained", "do_nothing": "control"}
+        "trained": "trained",
+        "do_nothing": "control",
+    }
     for key, entry in back["results"].items():
         assert entry["id_retrieval"] == RESULTS[key]["id_retrieval"]
     assert evaluation_in({"val/id_retrieval": 1.0}) is None

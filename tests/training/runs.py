@@ -89,12 +89,18 @@ def _arrange(how: str, count: str) -> None:
     elif how == "starving":
         _patch(SimSwapModule, "training_step", int(count), _starve)
     elif how == "orphaned":
-        _patch(SimSwapModule, "training_step", int(count),
-               lambda: os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL))
+        _patch(
+            SimSwapModule,
+            "training_step",
+            int(count),
+            lambda: os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL),
+        )
     elif how == "shm":
+
         def no_space(_: torch.Tensor) -> None:
-            raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device "
-                               "(28)")
+            raise RuntimeError(
+                "unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)"
+            )
 
         torch.Tensor.share_memory_ = no_space  # type: ignore[assignment]
     elif how == "full":

@@ -48,8 +48,13 @@ def no_number_on(rank):
 
 
 def one_rank(rank, port, folder, iterations):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0",
-                   "LOCAL_RANK": str(rank)}
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "NODE_RANK": "0",
+        "LOCAL_RANK": str(rank),
+    }
     torch.set_num_threads(1)
     trainer = {"devices": 2, "use_distributed_sampler": False}
     steps = share(batches(iterations, batch_size=16), rank)

@@ -46,8 +46,11 @@ def reference_run(module, steps, draws=1):
             d_loss, gp = 0.0, 0.0
             for k in (0, 1):
                 real_k, fake_k = (T, fake.detach()) if k == 0 else (down(T), down(fake.detach()))
-                d_loss = d_loss + (F.relu(1 - discriminate(k, real_k)[1]).mean()
-                                   + F.relu(1 + discriminate(k, fake_k)[1]).mean()) / 2
+                d_loss = (
+                    d_loss
+                    + (F.relu(1 - discriminate(k, real_k)[1]).mean() + F.relu(1 + discriminate(k, fake_k)[1]).mean())
+                    / 2
+                )
                 norms = [m for m in D.modules() if isinstance(m, torch.nn.BatchNorm2d)]
                 [m.eval() for m in norms]
                 x = (a * real_k + (1 - a) * fake_k).requires_grad_()

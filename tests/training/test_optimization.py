@@ -21,14 +21,23 @@ def test_schedules_by_hand():
 
 def test_the_discriminators_follow_the_generator_where_nothing_else_is_said():
     both = OptimizerSettings(
-        **RATES, schedule="linear", warmup=4, total_iterations=20, final_ratio=0.5,
-        discriminator_schedule=None, discriminator_warmup=None,
-    )  # fmt: skip
+        **RATES,
+        schedule="linear",
+        warmup=4,
+        total_iterations=20,
+        final_ratio=0.5,
+        discriminator_schedule=None,
+        discriminator_warmup=None,
+    )
     assert both.discriminator_schedule == both.generator_schedule
     own = OptimizerSettings(
-        **RATES, schedule="linear", total_iterations=20, discriminator_schedule="cosine", discriminator_final_ratio=0.1,
+        **RATES,
+        schedule="linear",
+        total_iterations=20,
+        discriminator_schedule="cosine",
+        discriminator_final_ratio=0.1,
         discriminator_betas=[0.5, 0.9],
-    )  # fmt: skip
+    )
     assert own.discriminator_schedule == Schedule("cosine", 0, 20, 0.1)
     assert own.betas == (0.0, 0.999)
     assert own.discriminator_betas == (0.5, 0.9)

@@ -221,8 +221,9 @@ def test_other_settings_stop_it_and_are_named(whole, crops, door, monkeypatch, t
 
 
 def test_allowed_changes_are_made_and_recorded(copy, door):
-    code, _, errors = door(main, f"resume={copy}", "trainer.max_steps=11", "optimizer.generator_lr=1e-3",
-                           "resume_changes=allow")
+    code, _, errors = door(
+        main, f"resume={copy}", "trainer.max_steps=11", "optimizer.generator_lr=1e-3", "resume_changes=allow"
+    )
     assert code == 0, errors
     newest = torch.load(copy / "checkpoints" / "last.ckpt", weights_only=True)
     assert newest["global_step"] == 11
@@ -252,8 +253,17 @@ def test_a_run_that_is_being_trained_is_left_alone(copy, door):
     assert {file: file.read_bytes() for file in before} == before
 
 
-@pytest.mark.parametrize("way", ["checkpoints/last.ckpt", "checkpoints/best.ckpt", "checkpoints", "checkpoints/", "",
-                                 "./checkpoints/../checkpoints//last.ckpt"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+        "checkpoints",
+        "checkpoints/",
+        "",
+        "./checkpoints/../checkpoints//last.ckpt",
+    ],
+)
 def test_a_run_is_meant_by_what_is_in_it(way, copy):
     assert run_of(f"{copy}/{way}").resolve() == copy.resolve()
 
@@ -264,8 +274,16 @@ def test_a_run_is_meant_by_links_home_and_relative_paths(copy, monkeypatch):
     (copy.parent / "saved").symlink_to(copy / "checkpoints")
     monkeypatch.setenv("HOME", str(copy.parent))
     monkeypatch.chdir(copy / "checkpoints")
-    for way in (f"~/{copy.name}", f"~/{copy.name}/checkpoints/last.ckpt", "~/newest.ckpt", "~/here", "~/saved",
-                "last.ckpt", ".", ".."):
+    for way in (
+        f"~/{copy.name}",
+        f"~/{copy.name}/checkpoints/last.ckpt",
+        "~/newest.ckpt",
+        "~/here",
+        "~/saved",
+        "last.ckpt",
+        ".",
+        "..",
+    ):
         assert run_of(way).resolve() == copy.resolve(), way
 
 

@@ -17,8 +17,14 @@ from tests.training.runs import SMALL
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        *([] if torch.cuda.is_available() else [("trainer.accelerator=gpu", "this machine has none"),
-                                                ("trainer.accelerator=cuda", "this machine has none")]),
+        *(
+            []
+            if torch.cuda.is_available()
+            else [
+                ("trainer.accelerator=gpu", "this machine has none"),
+                ("trainer.accelerator=cuda", "this machine has none"),
+            ]
+        ),
         ("trainer.accelerator=tpu", "choose one of auto, cpu"),
         ("trainer.precision=64", "32-true, 64-true"),
         ("trainer.precision=bf16-true", "choose one of"),
@@ -91,8 +97,9 @@ def test_a_sweep_is_refused_at_its_start(tmp_path, door, monkeypatch):
     ],
 )  # fmt: skip
 def test_legal_forms_train(legal, crops, tmp_path, door):
-    code, _, errors = door(main, *SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path}/run", "trainer.max_steps=2",
-                           *legal)  # fmt: skip
+    code, _, errors = door(
+        main, *SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path}/run", "trainer.max_steps=2", *legal
+    )
     assert code == 0, errors
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
     rows = read_rows(tmp_path / "run" / "metrics.csv")
@@ -119,10 +126,12 @@ def test_times_worked_out_by_hand():
 
 def test_experiments_of_ones_own(crops, tmp_path, door, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for place, text in {"experiment/own": "# @package _global_\ndefaults: [override /generator: slim]\nname: own\n",
-                        "generator/slim": "defaults:\n  - small\n\nwidth: 4\n",
-                        "experiment/wrong": "# @package _global_\noptimizer: {generator_rate: 1}\n",
-                        "experiment/outside": "# @package _global_\nseed: -5\n"}.items():  # fmt: skip
+    for place, text in {
+        "experiment/own": "# @package _global_\ndefaults: [override /generator: slim]\nname: own\n",
+        "generator/slim": "defaults:\n  - small\n\nwidth: 4\n",
+        "experiment/wrong": "# @package _global_\noptimizer: {generator_rate: 1}\n",
+        "experiment/outside": "# @package _global_\nseed: -5\n",
+    }.items():
         (tmp_path / "my folder" / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "my folder" / f"{place}.yaml").write_text(text)
     small = [word for word in SMALL if not word.startswith("experiment=")]
@@ -133,9 +142,17 @@ def test_experiments_of_ones_own(crops, tmp_path, door, monkeypatch):
         assert words in errors
         assert not (tmp_path / "outputs").exists()
     code, _, errors = door(
-        main, *own, "experiment=own", *small, f"data.root={crops}", "trainer.max_steps=1", "validation.persons=3",
-        "discriminator.width=4", "generator.blocks=1", "hydra.run.dir=run",
-    )  # fmt: skip
+        main,
+        *own,
+        "experiment=own",
+        *small,
+        f"data.root={crops}",
+        "trainer.max_steps=1",
+        "validation.persons=3",
+        "discriminator.width=4",
+        "generator.blocks=1",
+        "hydra.run.dir=run",
+    )
     assert code == 0, errors
     loaded = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert loaded["simswap"]["config"]["generator"]["width"] == 4

@@ -29,8 +29,12 @@ def tiny_recogniser(seed: int = 1) -> Recogniser:
 
 
 def tiny_module(
-    generator_norm: str = "batch", discriminator_norm: str = "batch", weights: dict | None = None,
-    pixel_range: str = "unit", checkpointing: bool = False, **optimizer: Any,
+    generator_norm: str = "batch",
+    discriminator_norm: str = "batch",
+    weights: dict | None = None,
+    pixel_range: str = "unit",
+    checkpointing: bool = False,
+    **optimizer: Any,
 ) -> SimSwapModule:
     recogniser = tiny_recogniser()
     torch.manual_seed(0)
@@ -39,8 +43,14 @@ def tiny_module(
         discriminators=Discriminators(SIZE, width=4, norm=discriminator_norm),
         embedder=Embedder(recogniser, "arcface", SIZE),
         objective=Objective(
-            {"identity": 10.0, "reconstruction": 10.0, "adversarial": 1.0, "gradient_penalty": 0.1,
-             "feature_matching": 10.0} | (weights or {}),
+            {
+                "identity": 10.0,
+                "reconstruction": 10.0,
+                "adversarial": 1.0,
+                "gradient_penalty": 0.1,
+                "feature_matching": 10.0,
+            }
+            | (weights or {}),
             {"first_layer": 1, "last_layer": 2, "layer_reduction": "sum"},
             {"patch_reduction": "mean"},
         ),
@@ -61,22 +71,38 @@ def batches(count: int, batch_size: int = 3, seed: int = 0) -> list[dict[str, Te
     for i in range(count):
         pictures = generator.integers(0, 256, (2, batch_size, 3, SIZE, SIZE), dtype=np.uint8)
         zeros = torch.zeros(batch_size, dtype=torch.int64)
-        made.append({
-            "target": torch.from_numpy(pictures[0]), "source": torch.from_numpy(pictures[1]),
-            "same_identity": torch.full((batch_size,), i % 2 == 0),
-            "target_index": zeros, "source_index": zeros, "target_view": zeros, "source_view": zeros,
-        })
+        made.append(
+            {
+                "target": torch.from_numpy(pictures[0]),
+                "source": torch.from_numpy(pictures[1]),
+                "same_identity": torch.full((batch_size,), i % 2 == 0),
+                "target_index": zeros,
+                "source_index": zeros,
+                "target_view": zeros,
+                "source_view": zeros,
+            }
+        )
     return made
 
 
 def fit(
-    module: SimSwapModule, steps: list[dict[str, Tensor]], precision: Any = "64-true", resume: Path | None = None,
+    module: SimSwapModule,
+    steps: list[dict[str, Tensor]],
+    precision: Any = "64-true",
+    resume: Path | None = None,
     **trainer: Any,
 ) -> L.Trainer:
     """Real Lightning iterations on these batches, one each, without validation; the rest of them from a checkpoint."""
     settings: dict[str, Any] = {
-        "accelerator": "cpu", "devices": 1, "precision": precision, "max_steps": len(steps), "limit_val_batches": 0,
-        "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
+        "accelerator": "cpu",
+        "devices": 1,
+        "precision": precision,
+        "max_steps": len(steps),
+        "limit_val_batches": 0,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
         "log_every_n_steps": 1,
     }
     if "plugins" in trainer:

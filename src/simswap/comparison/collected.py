@@ -136,8 +136,15 @@ def _load(
         if not has_config:
             raise InputError(f"{folder} holds an evaluation alone, and no validation: leave out figures=validation")
         figures, others = validated(str(folder), drawn)
-        yield Run(name=name, figures=figures, others=others, protocol=validation_protocol(config),
-                  curves={k: v for k, v in drawn.items() if k in curves}, grid=newest_grid(folder), **shared)
+        yield Run(
+            name=name,
+            figures=figures,
+            others=others,
+            protocol=validation_protocol(config),
+            curves={k: v for k, v in drawn.items() if k in curves},
+            grid=newest_grid(folder),
+            **shared,
+        )
         return
     evaluation, file = read_evaluation(folder), folder / EVALUATION
     results = {key: swapper_of(file, key, entry) for key, entry in evaluation["results"].items()}
@@ -178,23 +185,34 @@ def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper
         }
         missed = {name: int(entry[name]) for name in ("missed_results", "missed_poses") if entry.get(name)}
         iteration = entry.get("iteration")
-        return Swapper(key, entry["kind"], figures, missed, str(entry.get("checkpoint") or ""),
-                       str(entry.get("sha256") or ""), None if iteration is None else int(iteration))  # fmt: skip
+        return Swapper(
+            key,
+            entry["kind"],
+            figures,
+            missed,
+            str(entry.get("checkpoint") or ""),
+            str(entry.get("sha256") or ""),
+            None if iteration is None else int(iteration),
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: results.{key} is no result ({error}); run simswap-evaluate again"
-                         ) from error
+        raise InputError(f"{where}: results.{key} is no result ({error}); run simswap-evaluate again") from error
 
 
 def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Mapping[str, Swapper]) -> None:
     """Raise InputError where figures or words on the protocol are missing that this version needs."""
-    missing = [f"protocol.{key}" for key in ("judge", "pose", "gallery_images", "gallery_persons", "pairs", "data")
-               if key not in protocol]
-    missing += [f"results.{key}.{name}" for key, swapper in results.items() for name in REQUIRED
-                if name not in swapper.figures]
+    missing = [
+        f"protocol.{key}"
+        for key in ("judge", "pose", "gallery_images", "gallery_persons", "pairs", "data")
+        if key not in protocol
+    ]
+    missing += [
+        f"results.{key}.{name}" for key, swapper in results.items() for name in REQUIRED if name not in swapper.figures
+    ]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{where} comes from an older version: it lacks {missing[0]}{more}; run "
-                         "simswap-evaluate again")
+        raise InputError(
+            f"{where} comes from an older version: it lacks {missing[0]}{more}; run simswap-evaluate again"
+        )
 
 
 def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[Swapper, ...]]:
@@ -202,8 +220,11 @@ def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interv
 
     def last(prefix: str) -> dict[str, Interval]:
         names = {metric.replace("val/", prefix, 1): name for metric, name in VALIDATED.items()}
-        return {name: Interval(curves[metric][1][-1], math.nan, math.nan)
-                for metric, name in names.items() if metric in curves}
+        return {
+            name: Interval(curves[metric][1][-1], math.nan, math.nan)
+            for metric, name in names.items()
+            if metric in curves
+        }
 
     figures = last("val/")
     if "id_retrieval" not in figures:

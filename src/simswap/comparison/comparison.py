@@ -67,7 +67,11 @@ class Comparison:
 
 
 def compare_runs(
-    runs: Sequence[Run], *, title: str, baseline: str | None = None, columns: Sequence[str] | None = None,
+    runs: Sequence[Run],
+    *,
+    title: str,
+    baseline: str | None = None,
+    columns: Sequence[str] | None = None,
     left_out: Sequence[str] = (),
 ) -> Comparison:
     """Fold the runs over seeds and hold every variant against the baseline.
@@ -82,23 +86,40 @@ def compare_runs(
     figures = choose(columns, dict.fromkeys(name for run in runs for name in run.figures))
     tables, notes = read_pairs(runs)
     rivals = [v for v in variants if v.label != base.label]
-    differences = _corrected({
-        v.label: {f.name: Difference(difference_over_seeds(v.by_seed(f.name), base.by_seed(f.name)),
-                                     _over_pairs(v, base, f.name, tables)) for f in figures}
-        for v in rivals
-    })
+    differences = _corrected(
+        {
+            v.label: {
+                f.name: Difference(
+                    difference_over_seeds(v.by_seed(f.name), base.by_seed(f.name)), _over_pairs(v, base, f.name, tables)
+                )
+                for f in figures
+            }
+            for v in rivals
+        }
+    )
     cost = [v.spread("pose_error_deg").mean for v in variants]
     gain = [v.spread("id_retrieval").mean for v in variants]
     changed = changed_settings(runs)
     configs = [run.config for run in runs if run.config]
-    common = {k: v for k, v in (configs[0] if configs else {}).items()
-              if k not in changed and k.split(".")[0] not in BOOKKEEPING}
+    common = {
+        k: v
+        for k, v in (configs[0] if configs else {}).items()
+        if k not in changed and k.split(".")[0] not in BOOKKEEPING
+    }
     return Comparison(
-        title=title, variants=tuple(variants), baseline=base, columns=tuple(figures), settings=tuple(changed),
-        common=common, others=_others(runs), differences=differences,
-        front=tuple(variants[i].label for i in pareto_front(cost, gain)), protocol=runs[0].protocol,
-        notes=(*_notes(variants, runs), *mixed.values(), *ruler_notes(runs), *notes), left_out=tuple(left_out),
-    )  # fmt: skip
+        title=title,
+        variants=tuple(variants),
+        baseline=base,
+        columns=tuple(figures),
+        settings=tuple(changed),
+        common=common,
+        others=_others(runs),
+        differences=differences,
+        front=tuple(variants[i].label for i in pareto_front(cost, gain)),
+        protocol=runs[0].protocol,
+        notes=(*_notes(variants, runs), *mixed.values(), *ruler_notes(runs), *notes),
+        left_out=tuple(left_out),
+    )
 
 
 def _over_pairs(
@@ -118,11 +139,16 @@ def _over_pairs(
 
 def _corrected(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, dict[str, Difference]]:
     """With the p-values of all paired tests together corrected for their number."""
-    p_values = {(label, name): d.over_pairs.p if d.over_pairs else math.nan
-                for label, found in differences.items() for name, d in found.items()}
+    p_values = {
+        (label, name): d.over_pairs.p if d.over_pairs else math.nan
+        for label, found in differences.items()
+        for name, d in found.items()
+    }
     corrected = holm(p_values)
-    return {label: {name: replace(d, p=corrected[label, name]) for name, d in found.items()}
-            for label, found in differences.items()}
+    return {
+        label: {name: replace(d, p=corrected[label, name]) for name, d in found.items()}
+        for label, found in differences.items()
+    }
 
 
 def _others(runs: Sequence[Run]) -> tuple[Swapper, ...]:
@@ -142,20 +168,26 @@ def _notes(variants: Sequence[Variant], runs: Sequence[Run]) -> list[str]:
     notes = []
     fewest, most = min(len(v.seeds) for v in variants), max(len(v.seeds) for v in variants)
     if most == 1:
-        notes.append("One training seed a variant: how far figures move with another seed is not known here. Intervals "
-                     "are over persons, of one trained network.")
+        notes.append(
+            "One training seed a variant: how far figures move with another seed is not known here. Intervals "
+            "are over persons, of one trained network."
+        )
     elif fewest == 1:
         lone = [v.label for v in variants if len(v.seeds) == 1]
         notes.append(f"One seed alone: {', '.join(lone)}. Their intervals are over persons, not over seeds.")
     for variant in variants:
         if len(variant.runs) > len(variant.seeds):
-            notes.append(f"{variant.label}: {len(variant.runs)} runs of {len(variant.seeds)} seeds; runs of one seed "
-                         "count as one, by their mean.")
+            notes.append(
+                f"{variant.label}: {len(variant.runs)} runs of {len(variant.seeds)} seeds; runs of one seed "
+                "count as one, by their mean."
+            )
     older = [run.name for run in runs if run.format < FORMAT]
     if older:
-        notes.append(f"Evaluated by an older version, whose intervals over persons were too narrow: "
-                     f"{', '.join(older)}. They are left out, and self-reconstruction is over pairs there, not over "
-                     "distinct targets; run simswap-evaluate again.")
+        notes.append(
+            f"Evaluated by an older version, whose intervals over persons were too narrow: "
+            f"{', '.join(older)}. They are left out, and self-reconstruction is over pairs there, not over "
+            "distinct targets; run simswap-evaluate again."
+        )
     if any((run.protocol.get("judge") or {}).get("same_network") for run in runs):
         notes.append("The judge is the network trained with: identity figures are flattering.")
     interrupted = [run.name for run in runs if run.state == "interrupted"]
@@ -167,6 +199,8 @@ def _notes(variants: Sequence[Variant], runs: Sequence[Run]) -> list[str]:
     starts = sorted({str(run.config["start_from"]) for run in runs if run.config.get("start_from")})
     if starts:
         everyone = all(run.config.get("start_from") for run in runs if run.config)
-        notes.append(f"{'All' if everyone else 'Some'} runs branch off a warm start ({', '.join(starts)}): what "
-                     "differs is what came after it.")
+        notes.append(
+            f"{'All' if everyone else 'Some'} runs branch off a warm start ({', '.join(starts)}): what "
+            "differs is what came after it."
+        )
     return notes

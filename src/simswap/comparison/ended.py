@@ -33,12 +33,18 @@ def check_current(folder: Path, measured: "Swapper", status: Status | None) -> N
     if not name:
         return
     evaluation, file = folder / EVALUATION, folder / "checkpoints" / name
-    changed = file.is_file() and measured.sha256 and file.stat().st_mtime_ns > evaluation.stat().st_mtime_ns \
+    changed = (
+        file.is_file()
+        and measured.sha256
+        and file.stat().st_mtime_ns > evaluation.stat().st_mtime_ns
         and sha256_of(file) != measured.sha256
+    )
     now = status.iteration if status and name == "last.ckpt" else None
     behind = None not in (now, measured.iteration) and now != measured.iteration
     if changed or behind:
         then = "" if measured.iteration is None else f" at iteration {measured.iteration}"
         told = f" (it is at {now} now)" if behind else ""
-        raise InputError(f"{evaluation} measured {name}{then}, and the run has changed it since{told}: run "
-                         f"simswap-evaluate checkpoint={file} again")
+        raise InputError(
+            f"{evaluation} measured {name}{then}, and the run has changed it since{told}: run "
+            f"simswap-evaluate checkpoint={file} again"
+        )

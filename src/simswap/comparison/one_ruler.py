@@ -32,7 +32,8 @@ def check_one_ruler(runs: Sequence[Run]) -> None:
     first = runs[0]
     for run in runs[1:]:
         same_pairs = run.protocol.get("pairs_sha256") and run.protocol.get("pairs_sha256") == first.protocol.get(
-            "pairs_sha256")
+            "pairs_sha256"
+        )
         for key, called in (*SAME_RULER, *(SAME_ON_SAME_PAIRS if same_pairs else ())):
             ours, theirs = first.protocol.get(key), run.protocol.get(key)
             if differ(ours, theirs) and not (key in NEWER and (ours is None or theirs is None)):
@@ -41,8 +42,9 @@ def check_one_ruler(runs: Sequence[Run]) -> None:
         if ours and theirs and _how(ours) != _how(theirs):
             raise _refusal(first, run, "measured with different ways of finding faces", *_told_apart(ours, theirs))
         if not same_pairs and first.protocol.get("data") != run.protocol.get("data"):
-            raise _refusal(first, run, "measured on different data", first.protocol.get("data"),
-                           run.protocol.get("data"))  # fmt: skip
+            raise _refusal(
+                first, run, "measured on different data", first.protocol.get("data"), run.protocol.get("data")
+            )
     _check_checkpoints(runs)
 
 
@@ -67,8 +69,10 @@ def mixed_figures(runs: Sequence[Run]) -> dict[str, str]:
             ours, theirs = measured[0].protocol[key], run.protocol[key]
             if differ(ours, theirs):
                 one, other = _told_apart(ours, theirs)
-                found[figure] = (f"{figure} is left out: {measured[0].name} and {run.name} were measured with "
-                                 f"different {called} ({one} and {other}).")  # fmt: skip
+                found[figure] = (
+                    f"{figure} is left out: {measured[0].name} and {run.name} were measured with "
+                    f"different {called} ({one} and {other})."
+                )
                 break
     return found
 
@@ -82,8 +86,10 @@ def ruler_notes(runs: Sequence[Run]) -> list[str]:
     judged = [run for run in runs if "sha256" in (run.protocol.get("pose") or {})]
     unknown = [run.name for run in judged if "digest" not in run.protocol["pose"]]
     if unknown and len(unknown) < len(judged):
-        notes.append("The settings of the instruments are not known for evaluations of older versions (their files "
-                     f"agree): {', '.join(unknown)}.")
+        notes.append(
+            "The settings of the instruments are not known for evaluations of older versions (their files "
+            f"agree): {', '.join(unknown)}."
+        )
     for key, what in (("missed_results", "Pairs without a usable result"), ("missed_poses", "Pairs without a pose")):
         counts = {run.name: run.missed[key] for run in runs if run.missed.get(key)}
         for run in runs:
@@ -91,8 +97,10 @@ def ruler_notes(runs: Sequence[Run]) -> list[str]:
                 if other.missed.get(key):
                     counts.setdefault(other.name, other.missed[key])
         if counts:
-            notes.append(f"{what}, of {runs[0].protocol.get('pairs')}: {named_counts(counts)}. Their figures are over "
-                         "the other pairs.")
+            notes.append(
+                f"{what}, of {runs[0].protocol.get('pairs')}: {named_counts(counts)}. Their figures are over "
+                "the other pairs."
+            )
     return notes
 
 
@@ -100,8 +108,11 @@ def named_counts(counts: Mapping[str, int], most: int = 12) -> str:
     """``a 3, b 5``; of many the range too."""
     shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:most])
     rest = len(counts) - most
-    return shown if rest <= 0 else (f"{min(counts.values()):,} to {max(counts.values()):,} in {len(counts)} cases, "
-                                    f"among them {shown}")  # fmt: skip
+    return (
+        shown
+        if rest <= 0
+        else (f"{min(counts.values()):,} to {max(counts.values()):,} in {len(counts)} cases, among them {shown}")
+    )
 
 
 def _check_checkpoints(runs: Sequence[Run]) -> None:
@@ -113,8 +124,10 @@ def _check_checkpoints(runs: Sequence[Run]) -> None:
 
 
 def _refusal(first: Run, run: Run, what: str, ours: Any, theirs: Any) -> InputError:
-    return InputError(f"{first.name} and {run.name} were {what} ({ours} and {theirs}), so their figures do not stand "
-                      "in one table: evaluate one again like the other, or compare runs of one kind")
+    return InputError(
+        f"{first.name} and {run.name} were {what} ({ours} and {theirs}), so their figures do not stand "
+        "in one table: evaluate one again like the other, or compare runs of one kind"
+    )
 
 
 def _how(faces: Mapping[str, Any]) -> Any:
@@ -129,8 +142,10 @@ def _told_apart(ours: Any, theirs: Any) -> tuple[str, str]:
         return words
     one, other = ours.get("settings") or {}, theirs.get("settings") or {}
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
-    return tuple(f"{words[0]}, " + ", ".join(f"{key}={each.get(key)}" for key in keys)  # type: ignore[return-value]
-                 for each in (one, other))
+    return tuple(
+        f"{words[0]}, " + ", ".join(f"{key}={each.get(key)}" for key in keys)  # type: ignore[return-value]
+        for each in (one, other)
+    )
 
 
 def _in_words(value: Any) -> str:

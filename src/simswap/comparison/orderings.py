@@ -50,8 +50,9 @@ def facets(variants: Sequence[Variant]) -> list[Facet]:
     named = [v for v in variants if v.settings.get("variant")]
     names = {v.settings["variant"] for v in named}
     beside = [
-        key for key in (named[0].settings if named else ()) if any(
-            len({comparable(v.settings[key]) for v in named if v.settings["variant"] == name}) > 1 for name in names)
+        key
+        for key in (named[0].settings if named else ())
+        if any(len({comparable(v.settings[key]) for v in named if v.settings["variant"] == name}) > 1 for name in names)
     ]
     short = short_keys(beside)
     found: dict[str, dict[str, Variant]] = {}
@@ -78,14 +79,18 @@ def findings(facet: Facet) -> list[Finding]:
         against = [pair for pair, d in known.items() if d.high < 0]
         told = [pair for pair, d in known.items() if d.low > 0]
         verdict = "does not hold" if against else "holds" if len(told) == len(known) else "not decided"
-        found.append(Finding(claim.words, verdict, "; ".join(
-            _words(claim.figure, *pair, d) for pair, d in known.items())))
+        found.append(
+            Finding(claim.words, verdict, "; ".join(_words(claim.figure, *pair, d) for pair, d in known.items()))
+        )
     return found
 
 
 def _words(figure: str, above: str, below: str, difference: Interval) -> str:
     shown = KNOWN[figure]
-    bounds = "no interval" if difference.low != difference.low else (
-        f"{shown.shown(difference.low, True)} to {shown.shown(difference.high, True)}")
+    bounds = (
+        "no interval"
+        if difference.low != difference.low
+        else (f"{shown.shown(difference.low, True)} to {shown.shown(difference.high, True)}")
+    )
     unit = " points" if shown.unit == "%" else shown.unit
     return f"{above} − {below}: {shown.shown(difference.value, True)}{unit} ({bounds})"

@@ -40,8 +40,10 @@ def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mappin
     style, script = (files("simswap.comparison").joinpath(f"page.{end}").read_text("utf-8") for end in ("css", "js"))
     seeds = {len(v.seeds) for v in comparison.variants}
     many = len(comparison.variants)
-    lead = (f"{_plural(len(comparison.runs), 'run')} in {_plural(many, 'variant')}, "
-            f"{_range(seeds)} seed{'s' if max(seeds) > 1 else ''} each; baseline: {comparison.baseline.label}")
+    lead = (
+        f"{_plural(len(comparison.runs), 'run')} in {_plural(many, 'variant')}, "
+        f"{_range(seeds)} seed{'s' if max(seeds) > 1 else ''} each; baseline: {comparison.baseline.label}"
+    )
     navigation = "".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
     glance = "".join(f"<p>{escape(sentence)}</p>" for sentence in at_a_glance(comparison))
     notes = [*comparison.notes, *(f"Left out: {line}" for line in comparison.left_out)]
@@ -82,9 +84,13 @@ def markdown_page(comparison: Comparison, sections: Sequence[Section], made: str
             lines += [markdown(table), ""]
         lines += [shown(section.caption), ""] if section.caption else []
         lines += [f"{section.folded_title}:", "", markdown(section.folded), ""] if section.folded else []
-    lines += ["## How it was measured", "",
-              *(f"- {what}: {shown(words)}" for what, words in protocol_words(comparison)), "",
-              f"Written by simswap-compare (SimSwap Lab {__version__}), {made}."]
+    lines += [
+        "## How it was measured",
+        "",
+        *(f"- {what}: {shown(words)}" for what, words in protocol_words(comparison)),
+        "",
+        f"Written by simswap-compare (SimSwap Lab {__version__}), {made}.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -94,7 +100,9 @@ def _section(section: Section, plots: Mapping[str, Rendered]) -> str:
     parts += [_swap_row(row) for row in section.swaps]
     parts += [html_table(table) for table in section.tables]
     if section.folded:
-        parts.append(f"<details><summary>{escape(section.folded_title)}</summary>{html_table(section.folded)}</details>")
+        parts.append(
+            f"<details><summary>{escape(section.folded_title)}</summary>{html_table(section.folded)}</details>"
+        )
     if section.caption:
         parts.append(f'<p class="caption">{escape(section.caption)}</p>')
     return "\n".join([*parts, "</section>"])
@@ -115,17 +123,24 @@ def _swap_row(row: SwapRow) -> str:
     cells = [("target", cell_png(row.target), "original"), ("source", cell_png(row.source), "original")]
     cells += [(label, cell_png(picture, text), "swap") for label, picture, text in row.results]
     alts = {"target": "the target's face", "source": "the source's face"}
-    return '<div class="swaps">' + "".join(
-        f'<figure class="{kind}"><img src="{_data(png, "png")}" alt="{escape(alts.get(name, f"swap by {name}"))}">'
-        f"<figcaption>{escape(name)}</figcaption></figure>" for name, png, kind in cells
-    ) + "</div>"  # fmt: skip
+    return (
+        '<div class="swaps">'
+        + "".join(
+            f'<figure class="{kind}"><img src="{_data(png, "png")}" alt="{escape(alts.get(name, f"swap by {name}"))}">'
+            f"<figcaption>{escape(name)}</figcaption></figure>"
+            for name, png, kind in cells
+        )
+        + "</div>"
+    )
 
 
 def html_table(table: Table) -> str:
     """A table that sorts by a click on a head; rows that are no variant stay below."""
     units = [f" <span>{escape(unit)}</span>" if unit else "" for _, unit in table.heads]
-    heads = "".join(f'<th scope="col"><button type="button">{escape(name)}{unit}</button></th>'
-                    for (name, _), unit in zip(table.heads, units, strict=True))
+    heads = "".join(
+        f'<th scope="col"><button type="button">{escape(name)}{unit}</button></th>'
+        for (name, _), unit in zip(table.heads, units, strict=True)
+    )
     apart = f'<tbody class="apart">{"".join(map(_row, table.apart))}</tbody>' if table.apart else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {escape(table.name)}">'
@@ -150,8 +165,10 @@ def _cell(cell: Cell, first: bool) -> str:
 
 def _measured(comparison: Comparison) -> str:
     words = "".join(f"<dt>{escape(what)}</dt><dd>{escape(text)}</dd>" for what, text in protocol_words(comparison))
-    common = "".join(f"<dt><code>{escape(key)}</code></dt><dd><code>{escape(shown_value(value))}</code></dd>"
-                     for key, value in comparison.common.items())
+    common = "".join(
+        f"<dt><code>{escape(key)}</code></dt><dd><code>{escape(shown_value(value))}</code></dd>"
+        for key, value in comparison.common.items()
+    )
     folded = f"<details><summary>Settings that all runs share</summary><dl>{common}</dl></details>" if common else ""
     return f'<section id="measured"><h2>How it was measured</h2><dl>{words}</dl>{folded}</section>'
 
@@ -161,26 +178,37 @@ def results_caption(comparison: Comparison) -> str:
     several = any(len(v.seeds) > 1 for v in comparison.variants)
     single = any(len(v.seeds) == 1 for v in comparison.variants)
     few = approximate(comparison.protocol)
-    return " ".join([
-        "± is the standard deviation over training seeds." if several else "",
-        f"Small print under a figure of one seed: its 95 % interval over persons{f' ({few})' if few else ''}."
-        if single else "",
-        "Bold is the best mean of a column, which need not be told apart from the next.",
-    ]).strip()  # fmt: skip
+    return " ".join(
+        [
+            "± is the standard deviation over training seeds." if several else "",
+            f"Small print under a figure of one seed: its 95 % interval over persons{f' ({few})' if few else ''}."
+            if single
+            else "",
+            "Bold is the best mean of a column, which need not be told apart from the next.",
+        ]
+    ).strip()
 
 
 def differences_caption(comparison: Comparison) -> str:
     """How to read the table of differences."""
     tests, few = comparison.comparisons, approximate(comparison.protocol)
-    return " ".join([
-        "seeds: 95 % interval over training seeds (seed by seed where both were trained with the same ones).",
-        "pairs: 95 % interval over persons, as sources and as targets, on the same pairs of faces, for these trained "
-        f"networks{f' ({few})' if few else ''}"
-        + (f", and the p of the paired test, corrected for the {_plural(tests, 'comparison')} of this table (Holm)."
-           if tests else "."),
-        "Bold: the interval over seeds lies on one side of 0, and that over pairs on the same with p below 0.05, where "
-        "it is known. Each interval is for itself, not corrected.",
-    ])
+    return " ".join(
+        [
+            "seeds: 95 % interval over training seeds (seed by seed where both were trained with the same ones).",
+            "pairs: 95 % interval over persons, as sources and as targets, on the same pairs of "
+            "faces, for these trained "
+            f"networks{f' ({few})' if few else ''}"
+            + (
+                f", and the p of the paired test, corrected for the {_plural(tests, 'comparison')} "
+                f"of this table (Holm)."
+                if tests
+                else "."
+            ),
+            "Bold: the interval over seeds lies on one side of 0, and that over pairs on the same "
+            "with p below 0.05, where "
+            "it is known. Each interval is for itself, not corrected.",
+        ]
+    )
 
 
 def _data(content: bytes, kind: str) -> str:

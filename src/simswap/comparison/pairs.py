@@ -45,13 +45,17 @@ def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
         largest = max(hashes.values(), key=len)
         others = [run.name for group in hashes.values() if group is not largest for run in group]
         if others:
-            notes.append(f"Measured on other pairs of faces: {', '.join(others)}. A paired test with them is refused; "
-                         "evaluate with the same protocol.seed and data to have one.")
+            notes.append(
+                f"Measured on other pairs of faces: {', '.join(others)}. A paired test with them is refused; "
+                "evaluate with the same protocol.seed and data to have one."
+            )
     else:
         largest = []
     if unknown and len(unknown) < len(runs):
-        notes.append(f"No figures of single pairs were kept: {', '.join(run.name for run in unknown)}. Evaluate again "
-                     "for paired tests.")
+        notes.append(
+            f"No figures of single pairs were kept: {', '.join(run.name for run in unknown)}. Evaluate again "
+            "for paired tests."
+        )
     elif unknown:
         notes.append("No figures of single pairs were kept (evaluation_pairs.parquet), so there are no paired tests.")
     tables = {}
@@ -73,11 +77,14 @@ def _read(run: Run) -> PairTable:
         source, target = (pc.fill_null(table[f"{role}_person"], "").to_pylist() for role in ("source", "target"))
         pictures = table["target"].to_numpy(zero_copy_only=False).astype(str)
     except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise InputError(f"{run.pairs} is no table of pairs ({str(error).splitlines()[0]}); run simswap-evaluate again"
-                         ) from error
+        raise InputError(
+            f"{run.pairs} is no table of pairs ({str(error).splitlines()[0]}); run simswap-evaluate again"
+        ) from error
     if len(source) != run.protocol["pairs"]:
-        raise InputError(f"{run.pairs} has {len(source)} pairs of {run.swapper}, evaluation.json says "
-                         f"{run.protocol['pairs']}; run simswap-evaluate again")
+        raise InputError(
+            f"{run.pairs} has {len(source)} pairs of {run.swapper}, evaluation.json says "
+            f"{run.protocol['pairs']}; run simswap-evaluate again"
+        )
     for name in ONE_A_TARGET & set(figures):
         figures[name] = _at_first_pair(figures[name], pictures)
     _, both = np.unique([*source, *target], return_inverse=True)

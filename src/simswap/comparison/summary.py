@@ -16,11 +16,14 @@ def at_a_glance(comparison: Comparison) -> list[str]:
     if len(known) > 1:
         top = max(known, key=lambda v: v.spread("id_retrieval").mean)
         near = min(known, key=lambda v: v.spread("pose_error_deg").mean)
-        sentences.append(f"Highest ID retrieval: {top.label}, {_with_sd(top, 'id_retrieval')}. Lowest pose error: "
-                         f"{near.label}, {_with_sd(near, 'pose_error_deg')}.")
+        sentences.append(
+            f"Highest ID retrieval: {top.label}, {_with_sd(top, 'id_retrieval')}. Lowest pose error: "
+            f"{near.label}, {_with_sd(near, 'pose_error_deg')}."
+        )
         rest = len(comparison.front)
-        sentences.append(f"On the Pareto front of both ({rest} of {len(comparison.variants)}): "
-                         f"{'; '.join(comparison.front)}.")
+        sentences.append(
+            f"On the Pareto front of both ({rest} of {len(comparison.variants)}): {'; '.join(comparison.front)}."
+        )
     for name in ("id_retrieval", "pose_error_deg"):
         sentences += _against_baseline(comparison, name)
     return sentences
@@ -34,12 +37,18 @@ def _against_baseline(comparison: Comparison, name: str) -> list[str]:
     up = [label for label, d in told.items() if clear(d) and d.over_seeds.value > 0]
     down = [label for label, d in told.items() if clear(d) and d.over_seeds.value < 0]
     open_ = len(told) - len(up) - len(down)
-    parts = [f"higher for {'; '.join(up)}" if up else "", f"lower for {'; '.join(down)}" if down else "",
-             f"not told apart for {'all ' if open_ == len(told) else ''}{open_} variant{'s' if open_ > 1 else ''}"
-             if open_ else ""]
+    parts = [
+        f"higher for {'; '.join(up)}" if up else "",
+        f"lower for {'; '.join(down)}" if down else "",
+        f"not told apart for {'all ' if open_ == len(told) else ''}{open_} variant{'s' if open_ > 1 else ''}"
+        if open_
+        else "",
+    ]
     label = KNOWN[name].label[0].upper() + KNOWN[name].label[1:]
-    return [f"{label} against {comparison.baseline.label}, by intervals over seeds and, where they are known, pairs: "
-            f"{', '.join(part for part in parts if part)}."]
+    return [
+        f"{label} against {comparison.baseline.label}, by intervals over seeds and, where they are known, pairs: "
+        f"{', '.join(part for part in parts if part)}."
+    ]
 
 
 def _with_sd(variant: Variant, name: str) -> str:
@@ -56,21 +65,42 @@ def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
     gallery = f"{_count(protocol.get('gallery_images'))} images of {_count(protocol.get('gallery_persons'))} {groups}"
     if protocol.get("gallery_rule"):
         gallery += f": {protocol['gallery_rule']}"
-    words = [("protocol", f"{protocol.get('name')}: {_count(protocol.get('pairs'))} swaps, split "
-              f"{protocol.get('split', 'not known')} of {protocol.get('data')}"), ("gallery", gallery)]
+    words = [
+        (
+            "protocol",
+            f"{protocol.get('name')}: {_count(protocol.get('pairs'))} swaps, split "
+            f"{protocol.get('split', 'not known')} of {protocol.get('data')}",
+        ),
+        ("gallery", gallery),
+    ]
     chance = protocol.get("chance")
     if isinstance(chance, int | float) and not math.isnan(chance):
         words.append(("chance", f"{100 * chance:.2g} % retrieval by a blind draw from the gallery"))
     judge, pose = protocol.get("judge") or {}, protocol.get("pose") or {}
     same = " (the network trained with: identity figures are flattering)" if judge.get("same_network") else ""
     floor = pose.get("noise_floor_deg")
-    words += [("judge", _network(judge) + same), ("pose estimator", _network(pose) + (
-        f"; noise floor {floor:.1f}°, the error of a single reading: means over many swaps are told apart by their "
-        "intervals, also below it" if floor else "; noise floor not known"))]
+    words += [
+        ("judge", _network(judge) + same),
+        (
+            "pose estimator",
+            _network(pose)
+            + (
+                f"; noise floor {floor:.1f}°, the error of a single reading: means over many swaps "
+                f"are told apart by their "
+                "intervals, also below it"
+                if floor
+                else "; noise floor not known"
+            ),
+        ),
+    ]
     few = approximate(protocol)
     if any(figure.low == figure.low for run in comparison.runs for figure in run.figures.values()):
-        words.append(("intervals", f"95 %; over {groups}: clustered by {groups} as sources and as targets"
-                      + (f" ({few})" if few else "")))
+        words.append(
+            (
+                "intervals",
+                f"95 %; over {groups}: clustered by {groups} as sources and as targets" + (f" ({few})" if few else ""),
+            )
+        )
     if protocol.get("targets"):
         words.append(("self-reconstruction", f"over {_count(protocol['targets'])} distinct targets, each counted once"))
     return words

@@ -48,18 +48,27 @@ def read_grid(path: Path) -> Grid:
         with Image.open(path) as picture:
             text = {k: v for k, v in getattr(picture, "text", {}).items() if not k.startswith("XML:")}
             pixels = np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError,
-            Image.DecompressionBombError) as error:  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        struct.error,
+        MemoryError,
+        Image.DecompressionBombError,
+    ) as error:
         raise InputError(f"{path} is no picture that can be read ({error})") from error
     across = next((n for n in range(2, 64) if _is_grid(pixels, n)), None)
     if across is None:
         raise InputError(f"{path} is no grid of swaps: targets down the left, sources along the top, an empty corner")
     size = (pixels.shape[1] + GAP) // across - GAP
     down = (pixels.shape[0] + GAP) // (size + GAP)
-    cells = np.stack([
-        np.stack([pixels[r * (size + GAP):][:size, c * (size + GAP):][:, :size] for c in range(across)])
-        for r in range(down)
-    ])  # fmt: skip
+    cells = np.stack(
+        [
+            np.stack([pixels[r * (size + GAP) :][:size, c * (size + GAP) :][:, :size] for c in range(across)])
+            for r in range(down)
+        ]
+    )
     return Grid(cells[1:, 0], cells[0, 1:], cells[1:, 1:], text)
 
 
@@ -101,10 +110,13 @@ def side_by_side(comparison: Comparison, rows: int) -> tuple[list[SwapRow], list
     down, across = first.swaps.shape[:2]
     places = [(k % down, (k + k // down) % across) for k in range(min(rows, down * across))]
     return [
-        SwapRow(first.targets[t], first.sources[s],
-                tuple((label, grid.swaps[t, s], grid.text) for label, grid in shown.items()))
+        SwapRow(
+            first.targets[t],
+            first.sources[s],
+            tuple((label, grid.swaps[t, s], grid.text) for label, grid in shown.items()),
+        )
         for t, s in places
-    ], notes  # fmt: skip
+    ], notes
 
 
 def cell_png(picture: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:

@@ -50,8 +50,11 @@ def results_table(comparison: Comparison) -> Table:
             cells.append(Cell(text, found.mean, note, v.label in best[f.name]))
         rows.append(tuple(cells))
     apart = [
-        (Cell(s.name.replace("_", " "), note=s.kind), Cell(""),
-         *(_plain(f, s.figures.get(f.name)) for f in comparison.columns))
+        (
+            Cell(s.name.replace("_", " "), note=s.kind),
+            Cell(""),
+            *(_plain(f, s.figures.get(f.name)) for f in comparison.columns),
+        )
         for s in comparison.others
     ]
     heads = (("variant", ""), ("seeds", ""), *((f.label, f.unit) for f in comparison.columns))
@@ -61,8 +64,10 @@ def results_table(comparison: Comparison) -> Table:
 def published_table() -> Table:
     """Others' figures, which are not the runs' kind."""
     figures = (KNOWN["id_retrieval"], KNOWN["pose_error_deg"])
-    rows = [(Cell(p.name, note=p.source), *(Cell(f.shown(getattr(p, f.name)), getattr(p, f.name)) for f in figures))
-            for p in PUBLISHED]  # fmt: skip
+    rows = [
+        (Cell(p.name, note=p.source), *(Cell(f.shown(getattr(p, f.name)), getattr(p, f.name)) for f in figures))
+        for p in PUBLISHED
+    ]
     return Table("published", (("published", ""), *((f.label, f.unit) for f in figures)), tuple(rows))
 
 
@@ -78,8 +83,14 @@ def differences_table(comparison: Comparison) -> Table | None:
             d = found[f.name]
             p = "" if math.isnan(d.p) else "; p < 0.001" if d.p < 0.001 else f"; p {d.p:.2g}"
             notes = [f"seeds {_bounds(f, d.over_seeds)}", f"pairs {_bounds(f, d.over_pairs)}{p}"]
-            cells.append(Cell(f.shown(d.over_seeds.value, True), d.over_seeds.value,
-                              "; ".join(note for note in notes if not note.endswith("–")), clear(d)))
+            cells.append(
+                Cell(
+                    f.shown(d.over_seeds.value, True),
+                    d.over_seeds.value,
+                    "; ".join(note for note in notes if not note.endswith("–")),
+                    clear(d),
+                )
+            )
         rows.append(tuple(cells))
     return Table("differences", (("variant", ""), *((f.label, f.unit) for f in comparison.columns)), tuple(rows))
 
@@ -92,8 +103,9 @@ def clear(difference: Difference) -> bool:
     if pairs is not None and pairs.low == pairs.low:
         bounds.append((pairs.low, pairs.high))
     told = math.isnan(difference.p) or difference.p < 0.05
-    return told and seeds.low == seeds.low and (
-        all(low > 0 for low, _ in bounds) or all(high < 0 for _, high in bounds))
+    return (
+        told and seeds.low == seeds.low and (all(low > 0 for low, _ in bounds) or all(high < 0 for _, high in bounds))
+    )
 
 
 def settings_table(comparison: Comparison) -> Table | None:
@@ -102,8 +114,10 @@ def settings_table(comparison: Comparison) -> Table | None:
     if not changed:
         return None
     short = short_keys(changed)
-    rows = [(Cell(v.label, colour=v.colour), *(_setting(v.settings.get(key, "–")) for key in changed))
-            for v in comparison.variants]  # fmt: skip
+    rows = [
+        (Cell(v.label, colour=v.colour), *(_setting(v.settings.get(key, "–")) for key in changed))
+        for v in comparison.variants
+    ]
     return Table("settings", (("variant", ""), *((short[key], "") for key in changed)), tuple(rows))
 
 
@@ -133,15 +147,22 @@ def runs_table(comparison: Comparison) -> Table:
 
 def markdown(table: Table) -> str:
     """The table in Markdown."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
     heads = [markdown_text(f"{name} ({unit})" if unit else name) for name, unit in table.heads]
     lines = [line(heads), line(["---", *["---:"] * (len(heads) - 1)])]
     for row in (*table.rows, *table.apart):
-        lines.append(line([
-            (f"**{markdown_text(c.text)}**" if c.best else markdown_text(c.text))
-            + (f" ({markdown_text(c.note)})" if c.note else "") for c in row]))
+        lines.append(
+            line(
+                [
+                    (f"**{markdown_text(c.text)}**" if c.best else markdown_text(c.text))
+                    + (f" ({markdown_text(c.note)})" if c.note else "")
+                    for c in row
+                ]
+            )
+        )
     return "\n".join(lines)
 
 
@@ -159,33 +180,57 @@ def results_csv(comparison: Comparison) -> str:
                 row |= {f"{name}_persons_low": one.low, f"{name}_persons_high": one.high}
         rows.append(row)
     for s in comparison.others:
-        rows.append({"variant": s.name, "kind": s.kind, **{k: f.value for k, f in s.figures.items()},
-                     **{f"{k}_persons_low": f.low for k, f in s.figures.items()},
-                     **{f"{k}_persons_high": f.high for k, f in s.figures.items()}})
+        rows.append(
+            {
+                "variant": s.name,
+                "kind": s.kind,
+                **{k: f.value for k, f in s.figures.items()},
+                **{f"{k}_persons_low": f.low for k, f in s.figures.items()},
+                **{f"{k}_persons_high": f.high for k, f in s.figures.items()},
+            }
+        )
     return _csv(rows)
 
 
 def differences_csv(comparison: Comparison) -> str:
     """variant, baseline, figure, difference, its bounds over seeds and over pairs, p as it is and corrected."""
-    return _csv([
-        {"variant": label, "baseline": comparison.baseline.label, "figure": name, "difference": d.over_seeds.value,
-         "seeds_low": d.over_seeds.low, "seeds_high": d.over_seeds.high,
-         "pairs_difference": d.over_pairs.value if d.over_pairs else math.nan,
-         "pairs_low": d.over_pairs.low if d.over_pairs else math.nan,
-         "pairs_high": d.over_pairs.high if d.over_pairs else math.nan,
-         "pairs_p": d.over_pairs.p if d.over_pairs else math.nan, "pairs_p_corrected": d.p}
-        for label, found in comparison.differences.items() for name, d in found.items()
-    ])  # fmt: skip
+    return _csv(
+        [
+            {
+                "variant": label,
+                "baseline": comparison.baseline.label,
+                "figure": name,
+                "difference": d.over_seeds.value,
+                "seeds_low": d.over_seeds.low,
+                "seeds_high": d.over_seeds.high,
+                "pairs_difference": d.over_pairs.value if d.over_pairs else math.nan,
+                "pairs_low": d.over_pairs.low if d.over_pairs else math.nan,
+                "pairs_high": d.over_pairs.high if d.over_pairs else math.nan,
+                "pairs_p": d.over_pairs.p if d.over_pairs else math.nan,
+                "pairs_p_corrected": d.p,
+            }
+            for label, found in comparison.differences.items()
+            for name, d in found.items()
+        ]
+    )
 
 
 def runs_csv(comparison: Comparison) -> str:
     """run, variant, seed, folder, changed settings, figures: a row a run."""
-    return _csv([
-        {"run": run.name, "variant": v.label, "seed": run.seed if run.config else "", "where": run.where,
-         **{key: shown_value(run.config.get(key, "")) for key in comparison.settings},
-         **{name: figure.value for name, figure in run.figures.items()}}
-        for v in comparison.variants for run in v.runs
-    ])  # fmt: skip
+    return _csv(
+        [
+            {
+                "run": run.name,
+                "variant": v.label,
+                "seed": run.seed if run.config else "",
+                "where": run.where,
+                **{key: shown_value(run.config.get(key, "")) for key in comparison.settings},
+                **{name: figure.value for name, figure in run.figures.items()},
+            }
+            for v in comparison.variants
+            for run in v.runs
+        ]
+    )
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:

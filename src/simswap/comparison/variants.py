@@ -70,8 +70,12 @@ def changed_settings(runs: Sequence[Run]) -> list[str]:
     """The settings in which runs differ, bookkeeping left out, in the config's order."""
     configs = [run.config for run in runs if run.config]
     keys = dict.fromkeys(key for config in configs for key in config)
-    return [key for key in keys if key.split(".")[0] not in BOOKKEEPING
-            and len({comparable(config.get(key, NO_SETTING)) for config in configs}) > 1]
+    return [
+        key
+        for key in keys
+        if key.split(".")[0] not in BOOKKEEPING
+        and len({comparable(config.get(key, NO_SETTING)) for config in configs}) > 1
+    ]
 
 
 def fold(runs: Sequence[Run]) -> list[Variant]:
@@ -82,16 +86,18 @@ def fold(runs: Sequence[Run]) -> list[Variant]:
         marks: tuple = tuple(comparable(run.config.get(key, NO_SETTING)) for key in keys)
         groups.setdefault(marks if run.config else (run.where, run.swapper), []).append(run)
     folded = list(groups.values())
-    settings = [{key: group[0].config.get(key, NO_SETTING) for key in keys} if group[0].config else {}
-                for group in folded]
+    settings = [
+        {key: group[0].config.get(key, NO_SETTING) for key in keys} if group[0].config else {} for group in folded
+    ]
     labels = _labels(folded, settings)
     order = sorted(range(len(folded)), key=lambda i: (_paper_place(folded[i][0]), i))
     colours = _colours([folded[i] for i in order])
     variants = []
     for place, i in enumerate(order):
         short = labels[i] if len(labels[i]) <= LONGEST_SHORT else f"V{place + 1}"
-        variants.append(Variant(labels[i], short, settings[i], tuple(folded[i]), colours[place],
-                                MARKS[place % len(MARKS)]))
+        variants.append(
+            Variant(labels[i], short, settings[i], tuple(folded[i]), colours[place], MARKS[place % len(MARKS)])
+        )
     return variants
 
 
@@ -154,8 +160,11 @@ def _labels(folded: list[list[Run]], settings: list[dict[str, Any]]) -> list[str
 
 def _told_apart(settings: list[dict[str, Any]], members: list[int]) -> dict[int, str]:
     """The settings in which the members differ, as ``key=value, …`` for each of them."""
-    keys = [key for key in (settings[members[0]] if members else ()) if key != "variant"
-            and len({comparable(settings[i].get(key)) for i in members}) > 1]
+    keys = [
+        key
+        for key in (settings[members[0]] if members else ())
+        if key != "variant" and len({comparable(settings[i].get(key)) for i in members}) > 1
+    ]
     short = short_keys(keys)
     return {i: ", ".join(f"{short[k]}={shown_value(settings[i].get(k))}" for k in keys) for i in members}
 

@@ -34,16 +34,28 @@ def publish(comparison: Comparison, sections: Sequence[Section], out: Path, proj
     settings = wandb.Settings(silent=True, console="off", init_timeout=20)
     try:
         # An id of its own: WANDB_RUN_ID is a training run's, which this must not write over.
-        with tidied(), wandb.init(entity=entity, project=name, job_type=JOB, name=comparison.title[:128], mode="online",
-                                  id=uuid.uuid4().hex[:8], dir=str(folder_for(out)), settings=settings) as run:
+        with (
+            tidied(),
+            wandb.init(
+                entity=entity,
+                project=name,
+                job_type=JOB,
+                name=comparison.title[:128],
+                mode="online",
+                id=uuid.uuid4().hex[:8],
+                dir=str(folder_for(out)),
+                settings=settings,
+            ) as run,
+        ):
             run.log({key: wandb.Image(str(path)) for key, path in figures.items()})
             run.log({"results": results_for_wandb(comparison)})
         report = build_report(comparison, sections, entity, name, list(figures))
         report.save()
     except Exception as error:  # the workspaces package raises bare Exceptions for a missing login
         reason = " ".join(str(error).split()) or repr(error)
-        raise InputError(f"report={project}: {reason.rstrip('.')}; the local page is whole. Log in with wandb login"
-                         ) from error
+        raise InputError(
+            f"report={project}: {reason.rstrip('.')}; the local page is whole. Log in with wandb login"
+        ) from error
     return str(report.url)
 
 
@@ -67,8 +79,10 @@ def check_report(project: str) -> str:
         raise InputError(f"report={project}: give entity/project")
     mode = settled_mode("auto")
     if mode != "online":
-        raise InputError(f"report={project} needs W&B's server, but its variables in the environment say {mode}: unset "
-                         "WANDB_MODE and WANDB_DISABLED, or leave out report=")
+        raise InputError(
+            f"report={project} needs W&B's server, but its variables in the environment say {mode}: unset "
+            "WANDB_MODE and WANDB_DISABLED, or leave out report="
+        )
     return f"{entity}/{name}"
 
 
@@ -78,9 +92,16 @@ def results_for_wandb(comparison: Comparison) -> Any:
 
     figures = [f.name for f in comparison.columns]
     columns: list[Any] = ["variant", "seeds", *comparison.settings, *figures, *(f"{name}_sd" for name in figures)]
-    rows = [[v.label, len(v.seeds), *(str(v.settings.get(key, "")) for key in comparison.settings),
-             *(v.spread(name).mean for name in figures), *(v.spread(name).sd for name in figures)]
-            for v in comparison.variants]  # fmt: skip
+    rows = [
+        [
+            v.label,
+            len(v.seeds),
+            *(str(v.settings.get(key, "")) for key in comparison.settings),
+            *(v.spread(name).mean for name in figures),
+            *(v.spread(name).sd for name in figures),
+        ]
+        for v in comparison.variants
+    ]
     return wandb.Table(columns=columns, data=rows)
 
 
@@ -92,8 +113,12 @@ def build_report(
 
     ids = ids_in_wandb(comparison.runs)
     trained = wr.Runset(entity=entity, project=project, name="training runs", filters=f"Metric('ID') in {ids!r}")
-    own = wr.Runset(entity=entity, project=project, name="this comparison",
-                    filters=f"Metric('jobType') == '{JOB}' and Metric('displayName') == {comparison.title[:128]!r}")
+    own = wr.Runset(
+        entity=entity,
+        project=project,
+        name="this comparison",
+        filters=f"Metric('jobType') == '{JOB}' and Metric('displayName') == {comparison.title[:128]!r}",
+    )
     last: list[Any] = [wr.SummaryMetric(f"val/{name}.last") for name in ("pose_error_deg", "id_retrieval")]
     axes: list[Any] = [wr.Config(key) for key in comparison.settings if key != "variant"]
     panels: list[Any] = [
@@ -108,15 +133,24 @@ def build_report(
     missing = f"{unknown} of the runs never logged to W&B and are not in these panels."
     where = [wr.MarkdownBlock(missing)] if unknown else []
     words = [*at_a_glance(comparison), *comparison.notes, *(f"Left out: {line}" for line in comparison.left_out)]
-    blocks: list[Any] = [wr.MarkdownBlock("\n\n".join(words)), wr.H2("Final figures"),
-                         wr.MarkdownBlock(markdown(results_table(comparison))), wr.H2("Plots"),
-                         wr.PanelGrid(runsets=[own], panels=[wr.MediaBrowser(media_keys=list(figures))])]
+    blocks: list[Any] = [
+        wr.MarkdownBlock("\n\n".join(words)),
+        wr.H2("Final figures"),
+        wr.MarkdownBlock(markdown(results_table(comparison))),
+        wr.H2("Plots"),
+        wr.PanelGrid(runsets=[own], panels=[wr.MediaBrowser(media_keys=list(figures))]),
+    ]
     for section in sections:
         if section.anchor in ("results", "runs") or not section.tables:
             continue
         text = "\n\n".join([*map(markdown, section.tables), section.caption])
         blocks += [wr.H2(section.title), wr.MarkdownBlock(text)]
     measured = "\n".join(f"- {what}: {text}" for what, text in protocol_words(comparison))
-    blocks += [wr.H2("The runs in W&B"), *where, *([wr.PanelGrid(runsets=[trained], panels=panels)] if ids else []),
-               wr.H2("How it was measured"), wr.MarkdownBlock(measured)]
+    blocks += [
+        wr.H2("The runs in W&B"),
+        *where,
+        *([wr.PanelGrid(runsets=[trained], panels=panels)] if ids else []),
+        wr.H2("How it was measured"),
+        wr.MarkdownBlock(measured),
+    ]
     return wr.Report(entity=entity, project=project, title=comparison.title, blocks=blocks)

@@ -34,13 +34,21 @@ def open_api() -> Any:
         with tidied():
             return wandb.Api(timeout=TIMEOUT)
     except (wandb.Error, ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"W&B: {_one_line(error)}; log in with wandb login, or compare local folders with runs="
-                         ) from error
+        raise InputError(
+            f"W&B: {_one_line(error)}; log in with wandb login, or compare local folders with runs="
+        ) from error
 
 
 def load_wandb(
-    api: Any, project: str, source: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool],
-    pictures: Path, *, group: str | None = None, tags: Collection[str] = (),
+    api: Any,
+    project: str,
+    source: str,
+    curves: Collection[str],
+    keep: Callable[[Mapping[str, Any]], bool],
+    pictures: Path,
+    *,
+    group: str | None = None,
+    tags: Collection[str] = (),
 ) -> tuple[list[Run], list[str]]:
     """The finished training runs of ``entity/project``, and a line for each that was left out.
 
@@ -65,8 +73,10 @@ def load_wandb(
         if group:
             found, groups = [run for run in found if is_in(run, group)], {str(group_of(run)) for run in found}
             if not found:
-                raise InputError(f"wandb={project}: no training run is in the group {group}; there are: "
-                                 f"{', '.join(sorted(groups)) or 'none'}")
+                raise InputError(
+                    f"wandb={project}: no training run is in the group {group}; there are: "
+                    f"{', '.join(sorted(groups)) or 'none'}"
+                )
         for run in found:
             config = flat(run.config)
             if not keep(config):
@@ -110,27 +120,49 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
         values = {name: _last(summary.get(name)) for name in (*VALIDATED, *control_columns())}
         last = {name: ([0.0], [value]) for name, value in values.items() if not math.isnan(value)}
         figures, others = validated(run.url, last)
-        return Run(figures=figures, others=others, protocol=validation_protocol(config),
-                   grid=_last_samples(run, pictures), **shared)
+        return Run(
+            figures=figures,
+            others=others,
+            protocol=validation_protocol(config),
+            grid=_last_samples(run, pictures),
+            **shared,
+        )
     evaluation = evaluation_in(summary, run.url)
     if evaluation is None:
-        raise InputError(f"{run.url} has no evaluation in its summary: run simswap-evaluate on its folder, or take the "
-                         "last validations with figures=validation")
+        raise InputError(
+            f"{run.url} has no evaluation in its summary: run simswap-evaluate on its folder, or take the "
+            "last validations with figures=validation"
+        )
     results = {key: swapper_of(run.url, key, entry) for key, entry in evaluation["results"].items()}
     check_evaluation(run.url, evaluation["protocol"], results)
     own = results.pop("trained", None)
     if own is None:
         raise InputError(f"{run.url}'s evaluation measures no trained swapper: evaluate the run's checkpoint")
     step = summary.get(STEP_METRIC)
-    if PurePath(own.checkpoint).name == "last.ckpt" and own.iteration is not None and isinstance(step, int | float) \
-            and step + 1 > own.iteration:  # fmt: skip
-        raise InputError(f"{run.url}'s evaluation measured iteration {own.iteration}, and the run is at {step + 1:.0f} "
-                         "now: run simswap-evaluate on its checkpoint again")
+    if (
+        PurePath(own.checkpoint).name == "last.ckpt"
+        and own.iteration is not None
+        and isinstance(step, int | float)
+        and step + 1 > own.iteration
+    ):
+        raise InputError(
+            f"{run.url}'s evaluation measured iteration {own.iteration}, and the run is at {step + 1:.0f} "
+            "now: run simswap-evaluate on its checkpoint again"
+        )
     grid = summary.get(GRID)
     picture = _download(run, pictures, run.file(grid["path"])) if isinstance(grid, Mapping) else None
-    return Run(figures=own.figures, others=tuple(results.values()), protocol=evaluation["protocol"], grid=picture,
-               swapper="trained", format=evaluation["format"], missed=own.missed, checkpoint=own.checkpoint,
-               iteration=own.iteration, **shared)  # fmt: skip
+    return Run(
+        figures=own.figures,
+        others=tuple(results.values()),
+        protocol=evaluation["protocol"],
+        grid=picture,
+        swapper="trained",
+        format=evaluation["format"],
+        missed=own.missed,
+        checkpoint=own.checkpoint,
+        iteration=own.iteration,
+        **shared,
+    )
 
 
 def _last(value: Any) -> float:

@@ -111,9 +111,14 @@ class PairBatches(Dataset):
             targets.append(target)
             sources.append(source)
             view[:, item] = target_view, source_view
-        name, brought = ("source", _stacked(sources)) if self.identities is None else (
-            "source_identity", torch.from_numpy(np.stack(sources))  # [B, E]
-        )  # fmt: skip
+        name, brought = (
+            ("source", _stacked(sources))
+            if self.identities is None
+            else (
+                "source_identity",
+                torch.from_numpy(np.stack(sources)),  # [B, E]
+            )
+        )
         return {
             "target": _stacked(targets),  # [B, 3, H, W]
             name: brought,

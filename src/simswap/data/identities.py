@@ -81,8 +81,9 @@ def open_table(path: Path, rows: int) -> Identities:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read ({error}); delete it, and the next run makes it again") from error
     if table.ndim != 2 or len(table) != rows or table.dtype != np.float32:
-        raise InputError(f"{path} holds {table.dtype} {table.shape} for {rows} crops; delete it, and the next run "
-                         "makes it again")  # fmt: skip
+        raise InputError(
+            f"{path} holds {table.dtype} {table.shape} for {rows} crops; delete it, and the next run makes it again"
+        )
     return table
 
 

@@ -104,8 +104,12 @@ def _file_key(name: str) -> str:
 def _loose(names: pa.LargeStringArray) -> pa.LargeStringArray:
     """Names without what people write differently: case, blanks, ending, zeros in front, all but the last folder."""
     names = pc.utf8_lower(pc.utf8_normalize(names, form="NFKC"))
-    for pattern, instead in ((r"[\s_]+", ""), (_ENDING, ""), (r"(^|[^0-9])0+([0-9])", r"\1\2"),
-                             (r"^.*/([^/]*/[^/]*)$", r"\1")):  # fmt: skip
+    for pattern, instead in (
+        (r"[\s_]+", ""),
+        (_ENDING, ""),
+        (r"(^|[^0-9])0+([0-9])", r"\1\2"),
+        (r"^.*/([^/]*/[^/]*)$", r"\1"),
+    ):
         names = pc.replace_substring_regex(names, pattern, instead)
     return names
 

@@ -17,12 +17,34 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 
 # Made by operating systems, network drives and archives, compared without case. Names that begin with a dot (.DS_Store,
 # ._photo.jpg, .AppleDouble, .Trashes, .snapshot, .zfs, .nfs0001, .@__thumb) count among them without being listed.
-SYSTEM_NAMES = frozenset({
-    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@sharesnap", "#snapshot", "#recycle", "~snapshot",
-    "__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder", "icon\r",
-    "$recycle.bin", "recycler", "recycled", "system volume information", "thumbs.db", "ehthumbs.db",
-    "ehthumbs_vista.db", "desktop.ini", "lost+found", "__pycache__",
-})  # fmt: skip
+SYSTEM_NAMES = frozenset(
+    {
+        "@eadir",
+        "@tmp",
+        "@recycle",
+        "@recently-snapshot",
+        "@sharebin",
+        "@sharesnap",
+        "#snapshot",
+        "#recycle",
+        "~snapshot",
+        "__macosx",
+        "network trash folder",
+        "temporary items",
+        "thevolumesettingsfolder",
+        "icon\r",
+        "$recycle.bin",
+        "recycler",
+        "recycled",
+        "system volume information",
+        "thumbs.db",
+        "ehthumbs.db",
+        "ehthumbs_vista.db",
+        "desktop.ini",
+        "lost+found",
+        "__pycache__",
+    }
+)
 _SYSTEM_PATTERN = re.compile(r"found\.\d{3}|thumbs\.db:.*|synophoto_.*|synofile_.*|~\$.*", re.IGNORECASE | re.DOTALL)
 
 SYSTEM_FOLDER, SYSTEM_FILE, OTHER = "system folder", "system file", "other file"
@@ -82,8 +104,10 @@ class PassedOver:
 
     def lines(self) -> list[str]:
         """A line a reason, the most frequent first; a hint where something can be done about it."""
-        return [f"{count} {reason}{'s' * (count > 1)}{self._hint(reason)}"
-                for reason, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))]  # fmt: skip
+        return [
+            f"{count} {reason}{'s' * (count > 1)}{self._hint(reason)}"
+            for reason, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+        ]
 
     def _hint(self, reason: str) -> str:
         shown = [*self.endings][:4] if reason == OTHER else []
@@ -99,8 +123,11 @@ def list_images(folder: Path, passed: PassedOver | None = None) -> list[str]:
     return _listed(folder, passed)[0]
 
 
-def walk_images(root: Path, leave_out: Path | None = None, passed: PassedOver | None = None,
-                ) -> Iterator[tuple[str, list[str]]]:  # fmt: skip
+def walk_images(
+    root: Path,
+    leave_out: Path | None = None,
+    passed: PassedOver | None = None,
+) -> Iterator[tuple[str, list[str]]]:
     """(folder relative to ``root``, its images in natural order) for each folder with images; "" is ``root`` itself.
 
     Links are followed, each real folder once; ``leave_out`` and what lies in it is not entered. Raises OSError for a

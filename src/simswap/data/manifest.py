@@ -186,9 +186,11 @@ def read_settings(root: Path) -> dict[str, Any] | None:
 def _read_settings(root: Path) -> tuple[str, int]:
     if not (root / MANIFEST_FILE).is_file():
         unfinished = (root / SETTINGS_FILE).is_file()
-        hint = "its preparation is not finished: run the same simswap-prepare again" if unfinished else (
-            f"make one with: simswap-prepare raw=<folder of persons> out={root}"
-        )  # fmt: skip
+        hint = (
+            "its preparation is not finished: run the same simswap-prepare again"
+            if unfinished
+            else (f"make one with: simswap-prepare raw=<folder of persons> out={root}")
+        )
         raise InputError(f"{root} is no prepared folder, it has no {MANIFEST_FILE}; {hint}")
     content = read_settings(root)
     if content is None:

@@ -127,8 +127,10 @@ def _read(
         return "error" if row.text.strip(f" \t{delimiter}\"'") else "skip"
 
     keys = [str(place) for place in range(len(names))]
-    types = {key: pa.float32() if name.lower() in numbers else pa.large_string()
-             for key, name in zip(keys, names, strict=True)}  # fmt: skip
+    types = {
+        key: pa.float32() if name.lower() in numbers else pa.large_string()
+        for key, name in zip(keys, names, strict=True)
+    }
     # Where commas do not split, they may be decimal ones; points are tried first.
     points = [".", ","] if delimiter != "," and numbers else ["."]
     for point in points:
@@ -137,9 +139,10 @@ def _read(
                 file if isinstance(source, Path) else pa.BufferReader(source),
                 pacsv.ReadOptions(column_names=keys, skip_rows=skip),
                 pacsv.ParseOptions(delimiter=delimiter, invalid_row_handler=unequal),
-                pacsv.ConvertOptions(column_types=types, null_values=_NO_NUMBER, strings_can_be_null=False,
-                                     decimal_point=point),
-            )  # fmt: skip
+                pacsv.ConvertOptions(
+                    column_types=types, null_values=_NO_NUMBER, strings_can_be_null=False, decimal_point=point
+                ),
+            )
             break
         except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error) or "no data" in str(error).lower():  # a header and no row
@@ -147,8 +150,10 @@ def _read(
                 break
             if point == points[-1]:
                 raise
-    trimmed = [pc.utf8_trim_whitespace(column) if pa.types.is_large_string(column.type) else
-               pc.fill_null(column, float("nan")) for column in table.columns]  # fmt: skip
+    trimmed = [
+        pc.utf8_trim_whitespace(column) if pa.types.is_large_string(column.type) else pc.fill_null(column, float("nan"))
+        for column in table.columns
+    ]
     return TextTable(file, names, _without_blank_rows(trimmed))
 
 

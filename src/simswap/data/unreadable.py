@@ -63,9 +63,10 @@ class UnreadableCrops:
             return
         row, reason = found[-1]
         counted = (
-            f"{len(self.reasons)} of {self.rows} training crops are unreadable" if many
+            f"{len(self.reasons)} of {self.rows} training crops are unreadable"
+            if many
             else f"{self.failed} of {self.asked} crops asked for were unreadable"
-        )  # fmt: skip
+        )
         where = f"all are listed in {self._file}; " if self._file is not None else ""
         raise InputError(
             f"{self.manifest.root}: {counted}, more than data.max_unreadable_share={self.share}, the last "

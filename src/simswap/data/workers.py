@@ -50,6 +50,8 @@ def fault_of(error: BaseException) -> InputError | None:
         return InputError(shared_is_full())
     if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
         how = text.split("killed by signal: ")[1].split(".")[0] if "killed by signal: " in text else "ended"
-        return InputError(f"a worker of the loader died ({how}), most likely for want of memory: use fewer "
-                          "data.workers, a smaller data.cache_mb or data.prefetch, or data.workers=0")
+        return InputError(
+            f"a worker of the loader died ({how}), most likely for want of memory: use fewer "
+            "data.workers, a smaller data.cache_mb or data.prefetch, or data.workers=0"
+        )
     return None

@@ -60,5 +60,7 @@ def load(file: Path) -> Arrays:
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{file}: this part of an earlier evaluation cannot be read ({type(error).__name__}); delete "
-                         "it, and the same command makes it again") from error
+        raise InputError(
+            f"{file}: this part of an earlier evaluation cannot be read ({type(error).__name__}); delete "
+            "it, and the same command makes it again"
+        ) from error

@@ -53,10 +53,23 @@ class FaceForensics:
     """
 
     def __init__(
-        self, root: str, originals: str, pairs: str, splits: list[str], frames: int, gallery: str,
-        swaps: str | list[str] | None, landmarks: str | list[str] | None, missing: str, max_skipped_share: float,
-        jitter: bool, template: str | None, size: int | None, cache: str | None, batch_size: int,
-    ) -> None:  # fmt: skip
+        self,
+        root: str,
+        originals: str,
+        pairs: str,
+        splits: list[str],
+        frames: int,
+        gallery: str,
+        swaps: str | list[str] | None,
+        landmarks: str | list[str] | None,
+        missing: str,
+        max_skipped_share: float,
+        jitter: bool,
+        template: str | None,
+        size: int | None,
+        cache: str | None,
+        batch_size: int,
+    ) -> None:
         for key, value, choices in (("gallery", gallery, ("all", "pairs")), ("missing", missing, ("stop", "skip"))):
             if value not in choices:
                 raise InputError(f"protocol.{key}={value}: it takes {' or '.join(choices)}")
@@ -84,8 +97,13 @@ class FaceForensics:
         made_by = [FORMAT, template, size, self.jitter, describe(finder.described)["digest"]]
         states = [[made_by, name, numbers[name], file_state(videos[name], numbers[name])] for name in names]
         files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
-        share(files, lambda k: face_crops(videos[names[k]], names[k], numbers[names[k]], finder, template, size,
-                                          self.jitter), setting.ranks, "finding faces", "video")  # fmt: skip
+        share(
+            files,
+            lambda k: face_crops(videos[names[k]], names[k], numbers[names[k]], finder, template, size, self.jitter),
+            setting.ranks,
+            "finding faces",
+            "video",
+        )
         faces = VideoFaces(files, template, size)
         skipped: list[Skipped] = []
         for name, lines in zip(names, faces.skipped, strict=True):
@@ -110,8 +128,10 @@ class FaceForensics:
             target.append(there)
             source.append(other[after])
         if not chosen:
-            raise InputError(f"{self.root}: no pair has a usable face in both of its videos; see what detector= or "
-                             "protocol.landmarks= find in them")
+            raise InputError(
+                f"{self.root}: no pair has a usable face in both of its videos; see what detector= or "
+                "protocol.landmarks= find in them"
+            )
         which = np.repeat(np.arange(len(chosen)), [len(rows) for rows in target])
         rows = ProtocolPairs(np.arange(len(faces.person)), np.concatenate(target), np.concatenate(source))
 
@@ -142,8 +162,7 @@ class FaceForensics:
             settings = [frames, pairs_sha256(pair_names), self.batch_size, self.jitter, signature(instruments)]
             return DiskWork(folder / "readings", setting.ranks, settings)
 
-        return Material(faces, rows, pair_names, facts, self.batch_size, finished, skipped, {}, work,
-                        self.jitter)  # fmt: skip
+        return Material(faces, rows, pair_names, facts, self.batch_size, finished, skipped, {}, work, self.jitter)
 
     def _pairs(
         self, videos: dict[str, Path], manipulated: dict[str, dict[str, Path]]
@@ -151,8 +170,10 @@ class FaceForensics:
         """The pairs whose videos are there, and those that are not. Raises InputError for the latter on ``stop``."""
         if self.pairs == "swaps":
             if not manipulated:
-                raise InputError("protocol.pairs=swaps takes the pairs from the names of manipulated videos: give "
-                                 "protocol.swaps=<folder>")
+                raise InputError(
+                    "protocol.pairs=swaps takes the pairs from the names of manipulated videos: give "
+                    "protocol.swaps=<folder>"
+                )
             pairs = pairs_of_names(list(next(iter(manipulated.values()))))
         elif self.pairs == "splits":
             pairs = split_pairs(self.root, self.splits)
@@ -160,12 +181,15 @@ class FaceForensics:
             pairs = read_pairs(Path(self.pairs), both_ways=False)
         lost = sorted({name for pair in pairs for name in pair if name not in videos})
         if lost and self.missing == "stop":
-            raise InputError(f"the pairs name {len(lost)} videos that are not in {self.root / self.originals}, the "
-                             f"first is {lost[0]!r}; fetch them, or leave their pairs out with protocol.missing=skip")
+            raise InputError(
+                f"the pairs name {len(lost)} videos that are not in {self.root / self.originals}, the "
+                f"first is {lost[0]!r}; fetch them, or leave their pairs out with protocol.missing=skip"
+            )
         there = [pair for pair in dict.fromkeys(pairs) if not set(pair) & set(lost)]
         if not there:
-            raise InputError(f"protocol.pairs={self.pairs} gives no pair whose videos are in "
-                             f"{self.root / self.originals}")
+            raise InputError(
+                f"protocol.pairs={self.pairs} gives no pair whose videos are in {self.root / self.originals}"
+            )
         return there, [Skipped(f"video {name}", "is not there; its pairs are left out") for name in lost]
 
     def _frame_numbers(self, videos: dict[str, Path], names: Sequence[str], pairs: list[Pair]) -> dict[str, list[int]]:
@@ -179,9 +203,18 @@ class FaceForensics:
         return {name: evenly_spaced(shared[name], self.frames) for name in names}
 
     def _finished(
-        self, method: str, results: dict[str, Path], chosen: list[Pair], which: np.ndarray, rows: ProtocolPairs,
-        faces: VideoFaces, originals: list[Path], video_of: dict[str, int], folder: Path, setting: Setting,
-    ) -> tuple[Finished, list[Skipped]]:  # fmt: skip
+        self,
+        method: str,
+        results: dict[str, Path],
+        chosen: list[Pair],
+        which: np.ndarray,
+        rows: ProtocolPairs,
+        faces: VideoFaces,
+        originals: list[Path],
+        video_of: dict[str, int],
+        folder: Path,
+        setting: Setting,
+    ) -> tuple[Finished, list[Skipped]]:
         """The manipulated videos of a method, in the windows of their targets' faces."""
         names = ["_".join(pair) for pair in chosen]
         lost = [name for name in names if name not in results]
@@ -189,18 +222,27 @@ class FaceForensics:
             raise InputError(f"{method}: none of its videos is called after one of the pairs, such as {names[0]}")
         there = [k for k, name in enumerate(names) if name in results]
         targets = [originals[video_of[chosen[k][0]]] for k in there]
-        states = [[FORMAT, file_state(results[names[k]], load(target)["number"].tolist()), target.stem]
-                  for k, target in zip(there, targets, strict=True)]  # fmt: skip
+        states = [
+            [FORMAT, file_state(results[names[k]], load(target)["number"].tolist()), target.stem]
+            for k, target in zip(there, targets, strict=True)
+        ]
         files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
-        share(files, lambda k: result_crops(results[names[there[k]]], load(targets[k]), faces.size, self.jitter),
-              setting.ranks, f"reading {method}", "video")  # fmt: skip
+        share(
+            files,
+            lambda k: result_crops(results[names[there[k]]], load(targets[k]), faces.size, self.jitter),
+            setting.ranks,
+            f"reading {method}",
+            "video",
+        )
         skipped = [Skipped(f"{method}, video {name}", "is not there") for name in lost]
         found, file_of = np.zeros(len(which), dtype=bool), np.zeros(len(which), dtype=np.int64)
         for number, (k, file) in enumerate(zip(there, files, strict=True)):
             arrays = load(file)
             found[which == k], file_of[which == k] = arrays["there"], number
-            skipped += [Skipped(f"{method}, video {names[k]}, frame {str(line).split(': ')[0]}",
-                                str(line).split(": ", 1)[1]) for line in arrays["skipped"]]  # fmt: skip
+            skipped += [
+                Skipped(f"{method}, video {names[k]}, frame {str(line).split(': ')[0]}", str(line).split(": ", 1)[1])
+                for line in arrays["skipped"]
+            ]
 
         def read(places: np.ndarray, offset: int, device: torch.device) -> tuple[Faces, Tensor]:
             targets, here = rows.target[places], np.flatnonzero(found[places])

@@ -41,18 +41,23 @@ def read_pairs(file: Path, both_ways: bool) -> list[Pair]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}); give a JSON list of pairs, as in FF++'s "
-                         f"{SPLITS_FOLDER}/test.json") from error
+        raise InputError(
+            f"{file} cannot be read ({error.strerror}); give a JSON list of pairs, as in FF++'s "
+            f"{SPLITS_FOLDER}/test.json"
+        ) from error
     except ValueError as error:
         raise InputError(f"{file} is no JSON file: {error}") from error
     if not isinstance(content, list):
-        raise InputError(f"{file} holds no list but {str(content)[:60]!r}; give a JSON list of pairs, as in FF++'s "
-                         f"{SPLITS_FOLDER}/test.json")
+        raise InputError(
+            f"{file} holds no list but {str(content)[:60]!r}; give a JSON list of pairs, as in FF++'s "
+            f"{SPLITS_FOLDER}/test.json"
+        )
     pairs = []
     for place, entry in enumerate(content):
         if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(name, str) for name in entry)):
-            raise InputError(f"{file}, entry {place}: {str(entry)[:60]!r} is no pair of video names such as "
-                             '["071", "054"]')
+            raise InputError(
+                f'{file}, entry {place}: {str(entry)[:60]!r} is no pair of video names such as ["071", "054"]'
+            )
         pairs.append((entry[0], entry[1]))
         if both_ways:
             pairs.append((entry[1], entry[0]))

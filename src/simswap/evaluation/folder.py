@@ -40,10 +40,18 @@ class Folder:
     """
 
     def __init__(
-        self, pairs: str, root: str | None, method: str, aligned: bool, gallery: str | None,
-        landmarks: str | list[str] | None, max_skipped_share: float, template: str | None, size: int | None,
+        self,
+        pairs: str,
+        root: str | None,
+        method: str,
+        aligned: bool,
+        gallery: str | None,
+        landmarks: str | list[str] | None,
+        max_skipped_share: float,
+        template: str | None,
+        size: int | None,
         batch_size: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.pairs, self.method, self.aligned = Path(pairs), method, aligned
         self.root = Path(root) if root else self.pairs.parent
         self.gallery = Path(gallery) if gallery else None
@@ -55,15 +63,19 @@ class Folder:
             raise InputError("protocol=folder runs in one process; protocol=faceforensics is the one for several")
         template, size = setting.crops(self.template, self.size)
         if self.aligned and template == "simswap":
-            raise InputError("protocol.aligned=true: which view of the simswap template a finished crop has is not "
-                             "known; give the pictures as they are, with a detector")
+            raise InputError(
+                "protocol.aligned=true: which view of the simswap template a finished crop has is not "
+                "known; give the pictures as they are, with a detector"
+            )
         finder = None if self.aligned else FaceFinder.of(self.landmarks, setting.detector)
         entries, persons = self._read_table()
         gallery = self._gallery_files()
         for name, person in persons.items():
             if gallery.get(name, person) != person:
-                raise InputError(f"{self.pairs}: {name} is of the person {person!r}, and in protocol.gallery it is in "
-                                 f"the folder {gallery[name]!r}; give the persons the same names in both")
+                raise InputError(
+                    f"{self.pairs}: {name} is of the person {person!r}, and in protocol.gallery it is in "
+                    f"the folder {gallery[name]!r}; give the persons the same names in both"
+                )
 
         # Where the faces are in every picture, each looked at once.
         windows = Windows(self.root, finder, template, size)
@@ -112,15 +124,17 @@ class Folder:
             *([person_of[r] for r in rows] for rows in (target, source)),
         )
         rows = ProtocolPairs(np.arange(len(names)), target, source)
-        return Material(faces, rows, pair_names, facts, self.batch_size,
-                        [Finished(self.method, read)], skipped)  # fmt: skip
+        return Material(faces, rows, pair_names, facts, self.batch_size, [Finished(self.method, read)], skipped)
 
     def _read_table(self) -> tuple[list[dict[str, str]], dict[str, str]]:
         """The entries, and the persons that the table names, by picture. Raises InputError for another table, and for
         one that contradicts itself."""
         table = read_table(self.pairs)
-        columns = {name: table.text(name).to_pylist() for name in (*NEEDED, *OPTIONAL)
-                   if name in NEEDED or table.find(name) is not None}  # fmt: skip
+        columns = {
+            name: table.text(name).to_pylist()
+            for name in (*NEEDED, *OPTIONAL)
+            if name in NEEDED or table.find(name) is not None
+        }
         entries: list[dict[str, str]] = []
         persons: dict[str, str] = {}
         row_of: dict[str, int] = {}
@@ -131,14 +145,17 @@ class Folder:
                     raise InputError(f"{where}: nothing stands under {name}")
             entry = {name: inside(self.root, columns[name][place], where) for name in NEEDED}
             if (before := row_of.setdefault(entry["result"], place)) != place:
-                raise InputError(f"{where}: the result {entry['result']} stands in row {before + 1} already; list each "
-                                 "result once")  # fmt: skip
+                raise InputError(
+                    f"{where}: the result {entry['result']} stands in row {before + 1} already; list each result once"
+                )
             entries.append(entry)
             for key in ("source", "target"):
                 person = nfc(columns[f"{key}_person"][place]) if f"{key}_person" in columns else ""
                 if person and persons.setdefault(entry[key], person) != person:
-                    raise InputError(f"{where}: {entry[key]} is of the person {person!r}, and in a row above of "
-                                     f"{persons[entry[key]]!r}; a picture shows one person")
+                    raise InputError(
+                        f"{where}: {entry[key]} is of the person {person!r}, and in a row above of "
+                        f"{persons[entry[key]]!r}; a picture shows one person"
+                    )
         return entries, persons
 
     def _gallery_files(self) -> dict[str, str]:
@@ -148,8 +165,10 @@ class Folder:
         if not self.gallery.is_dir():
             raise InputError(f"protocol.gallery={self.gallery} is no folder")
         if not self.gallery.resolve().is_relative_to(self.root.resolve()):
-            raise InputError(f"protocol.gallery={self.gallery} does not lie inside {self.root}; set protocol.root to a "
-                             "folder that holds both")
+            raise InputError(
+                f"protocol.gallery={self.gallery} does not lie inside {self.root}; set protocol.root to a "
+                "folder that holds both"
+            )
         below = self.gallery.resolve().relative_to(self.root.resolve())
         files = [Path(folder, name) for folder, names in walk_images(self.gallery) for name in names]
         where = f"protocol.gallery={self.gallery}"
@@ -164,9 +183,12 @@ def inside(root: Path, name: str, where: str) -> str:
         for form in ("NFC", "NFD"):
             if not (root / relative).exists() and (root / unicodedata.normalize(form, written)).exists():
                 relative = Path(unicodedata.normalize(form, written))
-    if relative.is_absolute() or ".." in relative.parts or not relative.parts or not (
-        (root / relative).resolve().is_relative_to(root.resolve())
-    ):  # fmt: skip
+    if (
+        relative.is_absolute()
+        or ".." in relative.parts
+        or not relative.parts
+        or not ((root / relative).resolve().is_relative_to(root.resolve()))
+    ):
         raise InputError(f"{where}: {name!r} does not lie inside {root}; give paths below protocol.root")
     return relative.as_posix()
 
@@ -212,8 +234,11 @@ class Windows:
         crops = np.stack([self._crop(name) for name in names]).transpose(0, 3, 1, 2)
         view = torch.tensor([self.windows[name][1] for name in names], device=device)
         points = np.stack([self.windows[name][2] for name in names])
-        return Faces(pixels.from_uint8(torch.from_numpy(crops.copy()).to(device), "unit"), view,
-                     from_array(points, device) if landmarks else None)  # fmt: skip
+        return Faces(
+            pixels.from_uint8(torch.from_numpy(crops.copy()).to(device), "unit"),
+            view,
+            from_array(points, device) if landmarks else None,
+        )
 
     def _crop(self, name: str) -> Pixels:
         try:

@@ -43,10 +43,11 @@ class FaceFinder:
         files = [Path(file) for file in ([landmarks] if isinstance(landmarks, str) else landmarks or [])]
         if bool(files) == (detector is not None):
             raise InputError(
-                "protocol.landmarks= and detector= both say where the faces are; give one of them" if files else
-                "nothing says where the faces are; give detector=insightface detector.pack=<pack>, or "
+                "protocol.landmarks= and detector= both say where the faces are; give one of them"
+                if files
+                else "nothing says where the faces are; give detector=insightface detector.pack=<pack>, or "
                 "protocol.landmarks=<csv>"
-            )  # fmt: skip
+            )
         if files:
             table = LandmarkTable(files)
             hashes = [sha256_of(file) for file in files]
@@ -196,7 +197,8 @@ class VideoFaces:
         self.person = np.repeat(np.arange(len(files)), counts).astype(np.int64)
         self.place = np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, dtype=np.int64)
         self.slot, self.number, self.view, self.landmarks = (
-            np.concatenate([arrays[name] for arrays in stored]) for name in ("slot", "number", "view", "landmarks"))
+            np.concatenate([arrays[name] for arrays in stored]) for name in ("slot", "number", "view", "landmarks")
+        )
         self.skipped = [[str(line) for line in arrays["skipped"]] for arrays in stored]
 
     def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:

@@ -40,17 +40,16 @@ class Setting:
         """Template and size of the crops that are made: the checkpoint's, or what the protocol says without one."""
         template = template or self.template or DEFAULT_TEMPLATE
         if template not in TEMPLATES:
-            raise InputError(f"protocol.template={template}: there is no such template; choose one of "
-                             f"{', '.join(TEMPLATES)}")
+            raise InputError(
+                f"protocol.template={template}: there is no such template; choose one of {', '.join(TEMPLATES)}"
+            )
         size = size or self.size or DEFAULT_SIZE
         if not 16 <= size <= 4096:
             raise InputError(f"protocol.size={size}: a crop has between 16 and 4096 pixels a side")
         return template, size
 
 
-def in_memory(
-    name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Readings]
-) -> list[Readings]:
+def in_memory(name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Readings]) -> list[Readings]:
     """`measuring.Work` in this process, nothing kept."""
     return at_once(name, tqdm(chunks, f"measuring {name.split()[0]}", unit="batch", disable=None, leave=False), compute)
 
@@ -90,5 +89,7 @@ def check_share(skipped: Sequence[Skipped], of: int, limit: float, what: str, ke
     """Raise InputError where more than the share ``limit`` of ``of`` things was left out."""
     if len(skipped) > limit * of:
         first = skipped[0]
-        raise InputError(f"{len(skipped)} of {of} {what} cannot be used, more than {key}={limit:g}; the first is "
-                         f"{first.what}: {first.reason}")
+        raise InputError(
+            f"{len(skipped)} of {of} {what} cannot be used, more than {key}={limit:g}; the first is "
+            f"{first.what}: {first.reason}"
+        )

@@ -55,13 +55,14 @@ def write_pairs(
     tables = [
         pa.table(
             {
-                "swapper": [swapper] * count, "kind": [kinds[swapper]] * count,
+                "swapper": [swapper] * count,
+                "kind": [kinds[swapper]] * count,
                 "pair": np.arange(count, dtype=np.int64),
                 **{name: pa.array(values, pa.string()) for name, values in text.items()},
                 **{name: np.asarray(columns.get(name, missing), dtype=np.float64) for name in figures},
             }
         )
         for swapper, columns in samples.items()
-    ]  # fmt: skip
+    ]
     with whole_file(path) as part:
         pq.write_table(pa.concat_tables(tables), part)

@@ -26,9 +26,15 @@ class Persons:
     """
 
     def __init__(
-        self, split: str, persons: int, images_per_person: int, pairs: int, seed: int, batch_size: int,
+        self,
+        split: str,
+        persons: int,
+        images_per_person: int,
+        pairs: int,
+        seed: int,
+        batch_size: int,
         slices: dict[str, Any],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.split, self.persons, self.images_per_person = split, persons, images_per_person
         self.pairs, self.seed, self.batch_size, self.slices = pairs, seed, batch_size, slices
 
@@ -49,19 +55,26 @@ class Persons:
             "gallery_sha256": names_sha256([manifest.relative_path(row) for row in pairs.gallery]),
         }  # fmt: skip
         return Material(
-            faces, pairs, named_pairs(data, pairs), facts, self.batch_size,
+            faces,
+            pairs,
+            named_pairs(data, pairs),
+            facts,
+            self.batch_size,
             slices=slice_pairs(faces, pairs, self.slices),
-        )  # fmt: skip
+        )
 
 
 def held_out(config: Mapping[str, Any], root: str | None) -> SwapDataModule:
     """The data with the same split as in training, so that its test persons are unseen."""
     settings = config.get("data") or {}
     if not (root or settings.get("root")):
-        raise InputError("there is no checkpoint that names its data (imported ones do not): give prepared crops as "
-                         "data_root=…")
+        raise InputError(
+            "there is no checkpoint that names its data (imported ones do not): give prepared crops as data_root=…"
+        )
     return SwapDataModule(
-        root or settings["root"], batch_size=1, size=settings.get("size"),
+        root or settings["root"],
+        batch_size=1,
+        size=settings.get("size"),
         **({"fractions": settings["fractions"]} if settings.get("fractions") else {}),
     )
 

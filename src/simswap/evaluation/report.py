@@ -19,8 +19,20 @@ KINDS = ("trained", "shipped", "control", "other")
 CONTROLS = ("do_nothing", "copy_source")
 # What an evaluation of any version has: files of before are read with these.
 PROTOCOL_KEYS = (
-    "name", "pairs", "gallery_images", "gallery_persons", "gallery_rule", "chance", "recogniser", "judge", "pose",
-    "data", "split", "seed", "image_size", "template",
+    "name",
+    "pairs",
+    "gallery_images",
+    "gallery_persons",
+    "gallery_rule",
+    "chance",
+    "recogniser",
+    "judge",
+    "pose",
+    "data",
+    "split",
+    "seed",
+    "image_size",
+    "template",
 )
 INTERVAL_KEYS = ("value", "low", "high")
 
@@ -132,23 +144,33 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
         lines += [*_table(results, more[start : start + ACROSS]), ""]
     for name, result in results.items():
         if result.get("missed_results"):
-            lines += _wrapped("no result", f"{name}: {result['missed_results']:,} of {protocol['pairs']:,} pairs have "
-                              "none that can be used (missing, no finite numbers, or not to be embedded by the "
-                              "judge); its figures are over the others")
+            lines += _wrapped(
+                "no result",
+                f"{name}: {result['missed_results']:,} of {protocol['pairs']:,} pairs have "
+                "none that can be used (missing, no finite numbers, or not to be embedded by the "
+                "judge); its figures are over the others",
+            )
         if result.get("missed_poses"):
             lines += _wrapped(
-                "no pose", f"{name}: no face found in {result['missed_poses']:,} of {protocol['pairs']:,} pairs; "
-                "its pose error is over the others")
+                "no pose",
+                f"{name}: no face found in {result['missed_poses']:,} of {protocol['pairs']:,} pairs; "
+                "its pose error is over the others",
+            )
     if protocol.get("skipped"):
-        lines += _wrapped("left out", f"{protocol['skipped']:,} entries could not be used, and are listed in "
-                          "evaluation_skipped.csv")
+        lines += _wrapped(
+            "left out", f"{protocol['skipped']:,} entries could not be used, and are listed in evaluation_skipped.csv"
+        )
     for part in dict.fromkeys(key for result in results.values() for key in result.get("slices", {})):
         sliced = {name: r["slices"][part] for name, r in results.items() if part in r.get("slices", {})}
         counts = {"groups": protocol.get("groups", "persons"), **next(iter(sliced.values()))}
         few = approximate(counts)
         kinds = {name: {**figures, "kind": results[name]["kind"]} for name, figures in sliced.items()}
-        lines += [f"targets with {part}: {counts['pairs']:,} pairs", *([f"intervals {few}"] if few else []),
-                  *_table(kinds), ""]
+        lines += [
+            f"targets with {part}: {counts['pairs']:,} pairs",
+            *([f"intervals {few}"] if few else []),
+            *_table(kinds),
+            "",
+        ]
     return "\n".join(lines).rstrip("\n")
 
 
@@ -167,18 +189,29 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     groups, few, targets = protocol.get("groups", "persons"), approximate(protocol), protocol.get("targets")
     more = []
     if protocol.get("gaze"):
-        more = _wrapped("gaze", f"{_network(protocol['gaze'])} against the true gaze; "
-                        f"{_floor(protocol['gaze']['noise_floor_deg'])}")
+        more = _wrapped(
+            "gaze", f"{_network(protocol['gaze'])} against the true gaze; {_floor(protocol['gaze']['noise_floor_deg'])}"
+        )
     if protocol.get("fid"):
         more += _wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
     return [
-        *_wrapped("protocol", f"{protocol['name']}: {protocol['pairs']:,} swaps, {split}"
-                  f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops"
-                  + ("" if protocol["seed"] is None else f", seed {protocol['seed']}")),
-        *_wrapped("gallery", f"{protocol['gallery_images']:,} images of {protocol['gallery_persons']:,} {groups}: "
-                  f"{protocol['gallery_rule']}"),
-        *_wrapped("chance", "not known" if not _known(protocol["chance"])
-                  else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery"),
+        *_wrapped(
+            "protocol",
+            f"{protocol['name']}: {protocol['pairs']:,} swaps, {split}"
+            f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops"
+            + ("" if protocol["seed"] is None else f", seed {protocol['seed']}"),
+        ),
+        *_wrapped(
+            "gallery",
+            f"{protocol['gallery_images']:,} images of {protocol['gallery_persons']:,} {groups}: "
+            f"{protocol['gallery_rule']}",
+        ),
+        *_wrapped(
+            "chance",
+            "not known"
+            if not _known(protocol["chance"])
+            else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery",
+        ),
         *_wrapped("trained by", _network(recogniser) if recogniser else "not known: no checkpoint of ours"),
         *_wrapped("judge", judged),
         *_wrapped("pose", f"{_network(pose)}; {noise}"),

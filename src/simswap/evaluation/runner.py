@@ -109,15 +109,17 @@ def describe_protocol(
         "template": material.faces.template,
         "skipped": len(material.skipped),
         **material.facts,
-    }  # fmt: skip
+    }
 
 
 def _counts(material: Material, chosen: np.ndarray) -> dict[str, int]:
     """How many pairs these are (bool [n]), of how many pictures as targets, and of how many persons in either role."""
     target, source, person = material.pairs.target[chosen], material.pairs.source[chosen], material.faces.person
     return {
-        "pairs": len(target), "targets": len(np.unique(target)),
-        "source_persons": len(np.unique(person[source])), "target_persons": len(np.unique(person[target])),
+        "pairs": len(target),
+        "targets": len(np.unique(target)),
+        "source_persons": len(np.unique(person[source])),
+        "target_persons": len(np.unique(person[target])),
     }
 
 

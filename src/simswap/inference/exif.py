@@ -13,11 +13,33 @@ _TITLES = (0x010E, 0x013B, 0x8298)  # description, artist, copyright: the last t
 
 # How a TIFF file keeps its pixels, pages and previews, and what has a place of its own (XMP, IPTC, Photoshop, ICC):
 # Pillow gives a TIFF's whole first directory as EXIF. Orientation is applied; Software names the last program.
-_NOT_OURS = frozenset({
-    *range(0x00FE, 0x0108), 0x010A, 0x0111, 0x0112, 0x0115, *range(0x0116, 0x011A), 0x011C, *range(0x0120, 0x0126),
-    0x012D, 0x0131, 0x013D, 0x013E, 0x013F, 0x0140, *range(0x0141, 0x0150), *range(0x0152, 0x0160),
-    *range(0x0200, 0x0215), 0x02BC, 0x83BB, 0x8649, 0x8773, 0x935C, *range(0xC612, 0xC7B6),
-})  # fmt: skip
+_NOT_OURS = frozenset(
+    {
+        *range(0x00FE, 0x0108),
+        0x010A,
+        0x0111,
+        0x0112,
+        0x0115,
+        *range(0x0116, 0x011A),
+        0x011C,
+        *range(0x0120, 0x0126),
+        0x012D,
+        0x0131,
+        0x013D,
+        0x013E,
+        0x013F,
+        0x0140,
+        *range(0x0141, 0x0150),
+        *range(0x0152, 0x0160),
+        *range(0x0200, 0x0215),
+        0x02BC,
+        0x83BB,
+        0x8649,
+        0x8773,
+        0x935C,
+        *range(0xC612, 0xC7B6),
+    }
+)
 _SIZE_OF_BEFORE = (0xA002, 0xA003)  # the picture's width and height, which a turn exchanges
 
 

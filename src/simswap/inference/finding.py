@@ -61,8 +61,10 @@ class TableFinder:
         fault = landmark_fault(landmarks, seen.shape)
         if fault:
             guess = guess_mistake([(landmarks, seen.shape)])
-            raise InputError(f"{photo.path}: its row in the table of landmarks is no face of it: {fault}"
-                             + (f"; perhaps {guess}" if guess else "; mend the row"))
+            raise InputError(
+                f"{photo.path}: its row in the table of landmarks is no face of it: {fault}"
+                + (f"; perhaps {guess}" if guess else "; mend the row")
+            )
         low, high = landmarks.min(0), landmarks.max(0)
         margin = (high - low) * 0.5
         return [Face(np.concatenate([low - margin, high + margin]), landmarks, 1.0)]

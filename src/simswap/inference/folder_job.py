@@ -60,8 +60,10 @@ def still_to_do(results: Mapping[Path, Path], settings: Mapping[str, Any]) -> di
             check_output(result)
             left[target] = result
         elif not target.is_file() or _job_of(result) != job_digest(settings, target):
-            raise InputError(f"out={result} is there already and was not made by this command (another checkpoint, "
-                             "source, target or setting); nothing is written over: choose another folder")
+            raise InputError(
+                f"out={result} is there already and was not made by this command (another checkpoint, "
+                "source, target or setting); nothing is written over: choose another folder"
+            )
     return left
 
 

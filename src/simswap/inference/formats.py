@@ -38,9 +38,15 @@ def write_onnx(out: Path, checkpoint: SwapCheckpoint) -> float:
     names = ["target", "identity", "result"]
     with whole_file(out) as part:
         torch.onnx.export(
-            generator, example, part, input_names=names[:2], output_names=names[2:], opset_version=OPSET, dynamo=False,
+            generator,
+            example,
+            part,
+            input_names=names[:2],
+            output_names=names[2:],
+            opset_version=OPSET,
+            dynamo=False,
             dynamic_axes={name: {0: "batch"} for name in names},
-        )  # fmt: skip
+        )
         model = onnx.load(part)
         onnx.helper.set_model_props(model, {"purpose": PURPOSE, KEY: json.dumps(checkpoint.description)})
         onnx.save(model, part)

@@ -57,8 +57,10 @@ def transfer_colour(
         return result
     made = cv2.cvtColor(result.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     side = max(1, round(len(mask) / max(scale, 1.0)))
-    shown = [cv2.resize(picture.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-             for picture in (result, target, mask)]  # fmt: skip
+    shown = [
+        cv2.resize(picture.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        for picture in (result, target, mask)
+    ]
     weights = shown[2] / shown[2].sum()
 
     def moments(lab: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
@@ -119,8 +121,9 @@ def paste(
     part = photo[rows, columns].astype(np.float32)
     shifted = np.column_stack([matrix[:, :2], apply(matrix, [columns.start, rows.start])])
 
-    def back(crop: npt.NDArray[np.float32], how: int = cv2.INTER_CUBIC, border: int = cv2.BORDER_REPLICATE
-             ) -> npt.NDArray[np.float32]:  # fmt: skip
+    def back(
+        crop: npt.NDArray[np.float32], how: int = cv2.INTER_CUBIC, border: int = cv2.BORDER_REPLICATE
+    ) -> npt.NDArray[np.float32]:
         return unwarp(crop, shifted, (part.shape[0], part.shape[1]), how, border)
 
     share = back(mask, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]

@@ -106,8 +106,17 @@ def _photo(path: Path, image: Image.Image) -> Photo:
     if comment:
         texts["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
     pixels, alpha, profile = _in_rgb(image)
-    return Photo(path, pixels, alpha, profile, exif, xmp.encode() if isinstance(xmp, str) else xmp, read_iptc(image),
-                 texts, tuple(left_out))  # fmt: skip
+    return Photo(
+        path,
+        pixels,
+        alpha,
+        profile,
+        exif,
+        xmp.encode() if isinstance(xmp, str) else xmp,
+        read_iptc(image),
+        texts,
+        tuple(left_out),
+    )
 
 
 def _in_rgb(image: Image.Image) -> tuple[Pixels, Pixels | None, bytes | None]:

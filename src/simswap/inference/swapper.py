@@ -39,8 +39,10 @@ class PasteSettings:
 
     def __post_init__(self) -> None:
         if not (0.3 <= self.extent <= 2 and 0 < self.feather <= 1 and 0 <= self.detail <= 1):
-            raise InputError(f"paste.extent={self.extent} lies in 0.3 to 2, paste.feather={self.feather} above 0 and "
-                             f"up to 1, paste.detail={self.detail} in 0 to 1")
+            raise InputError(
+                f"paste.extent={self.extent} lies in 0.3 to 2, paste.feather={self.feather} above 0 and "
+                f"up to 1, paste.detail={self.detail} in 0 to 1"
+            )
         if self.colour not in COLOURS:
             raise InputError(f"paste.colour={self.colour}: choose one of {', '.join(COLOURS)}")
 
@@ -62,8 +64,14 @@ class PhotoSwapper:
     """
 
     def __init__(
-        self, checkpoint: SwapCheckpoint, embedder: Embedder, find_faces: Finder, settings: PasteSettings,
-        min_face: float, batch_size: int, device: torch.device,
+        self,
+        checkpoint: SwapCheckpoint,
+        embedder: Embedder,
+        find_faces: Finder,
+        settings: PasteSettings,
+        min_face: float,
+        batch_size: int,
+        device: torch.device,
     ) -> None:
         self.template, self.size = checkpoint.template, checkpoint.image_size
         self.generator, self.embedder = checkpoint.generator.to(device), embedder.to(device)
@@ -79,8 +87,10 @@ class PhotoSwapper:
         large = [face for face in found if min(face.box[2:] - face.box[:2]) >= self.min_face]
         if not large:
             side = max(min(face.box[2:] - face.box[:2]) for face in found)
-            raise InputError(f"{photo.path}: its largest face is {side:.0f} px wide, less than min_face="
-                             f"{self.min_face}; take a larger photo or lower min_face")
+            raise InputError(
+                f"{photo.path}: its largest face is {side:.0f} px wide, less than min_face="
+                f"{self.min_face}; take a larger photo or lower min_face"
+            )
         main = pick_main_face(large, seen.shape)
         ordered = [main, *(face for face in large if face is not main)]
         return [self._align(seen, face) for face in ordered]
@@ -89,8 +99,10 @@ class PhotoSwapper:
         """The face of a photo that must show one person; InputError where it shows more."""
         faces = self.find(photo)
         if len(faces) > 1:
-            raise InputError(f"{photo.path}: {len(faces)} faces, and one must say whose identity is meant; cut it to "
-                             "one face, or set source_face=largest")
+            raise InputError(
+                f"{photo.path}: {len(faces)} faces, and one must say whose identity is meant; cut it to "
+                "one face, or set source_face=largest"
+            )
         return faces[0]
 
     def identities(self, faces: Sequence[Aligned]) -> Tensor:
@@ -108,8 +120,10 @@ class PhotoSwapper:
                     self.generator, self.embedder, self._batch(targets[some]), self._batch(sources[some])
                 )
             if not is_picture(result.images).all():
-                raise InputError("no swap can be made of these faces: the recognizer cannot embed the source (an empty "
-                                 "or damaged picture), or the generator's result is not finite; give another source")
+                raise InputError(
+                    "no swap can be made of these faces: the recognizer cannot embed the source (an empty "
+                    "or damaged picture), or the generator's result is not finite; give another source"
+                )
             made += list(pixels.to_uint8(result.images).permute(0, 2, 3, 1).cpu().numpy())
         return made
 

@@ -49,8 +49,10 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
     kind = FORMATS[path.suffix.lower()]
     if max(size) > LONGEST_SIDE.get(kind, max(size)):
         others = [suffix for suffix, other in FORMATS.items() if max(size) <= LONGEST_SIDE.get(other, max(size))]
-        raise InputError(f"out={path}: {kind} holds at most {LONGEST_SIDE[kind]} pixels along a side, and the photo "
-                         f"has {size[0]} x {size[1]}; write it as {' or '.join(others)}")
+        raise InputError(
+            f"out={path}: {kind} holds at most {LONGEST_SIDE[kind]} pixels along a side, and the photo "
+            f"has {size[0]} x {size[1]}; write it as {' or '.join(others)}"
+        )
 
 
 def check_fits(path: Path, photo: Photo) -> None:
@@ -111,8 +113,11 @@ def _metadata(kind: str, like: Photo, words: Mapping[str, str]) -> tuple[dict[st
         left_out.append("the comment")
     extra = _segment(_XMP_NAME + packet) + older
     return settings | {
-        "quality": JPEG_QUALITY, "subsampling": 0, "extra": extra, "comment": comment,
-    }, left_out  # fmt: skip
+        "quality": JPEG_QUALITY,
+        "subsampling": 0,
+        "extra": extra,
+        "comment": comment,
+    }, left_out
 
 
 def _segment(content: bytes) -> bytes:

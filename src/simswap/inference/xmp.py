@@ -90,9 +90,10 @@ def _parsed(own: bytes) -> tuple[Document | None, list[str]]:
 
 def _descriptions(document: Document) -> list[Element]:
     return [
-        node for node in document.getElementsByTagNameNS(RDF, "Description")
+        node
+        for node in document.getElementsByTagNameNS(RDF, "Description")
         if node.parentNode is not None and node.parentNode.localName == "RDF"
-    ]  # fmt: skip
+    ]
 
 
 def _said(document: Document) -> set[tuple[str | None, str | None]]:

@@ -51,11 +51,13 @@ def claimed(folder: Path, work: str) -> Iterator[None]:
                 with locked(inner, HELD_AGAIN_SECONDS):
                     pass
         except Timeout as error:
-            raise InputError(f"{folder} is in use: {work} {_who_holds(holder)}; wait for its end, stop it, or choose "
-                             "another folder") from error
+            raise InputError(
+                f"{folder} is in use: {work} {_who_holds(holder)}; wait for its end, stop it, or choose another folder"
+            ) from error
         except OSError as error:
-            raise InputError(f"{folder} cannot be written to ({error.strerror or error}): choose another output "
-                             "folder") from error
+            raise InputError(
+                f"{folder} cannot be written to ({error.strerror or error}): choose another output folder"
+            ) from error
         if not is_rank:
             _say_whose(holder, folder)
             held.callback(holder.unlink, missing_ok=True)
@@ -101,8 +103,9 @@ def _say_whose(holder: Path, folder: Path) -> None:
         host = None
     if host not in (None, socket.gethostname()):
         # Killed there, or this drive's locks are those of one machine only.
-        log.warning("%s was last used %s, which did not end in order: make sure that it is gone", folder,
-                    _who_holds(holder))
+        log.warning(
+            "%s was last used %s, which did not end in order: make sure that it is gone", folder, _who_holds(holder)
+        )
     words = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     with whole_file(holder) as part:
         part.write_text(json.dumps(words), encoding="utf-8")

@@ -43,6 +43,11 @@ def keep_to_share(threads: int | None, workers: int) -> int:
             torch.set_num_threads(threads)
         return workers
     torch.set_num_threads(min(threads or share, share))
-    log.info("%d of %d cores, beside other jobs: %d thread(s), %d worker(s)", share, usable_cores(),
-             torch.get_num_threads(), min(workers, share))
+    log.info(
+        "%d of %d cores, beside other jobs: %d thread(s), %d worker(s)",
+        share,
+        usable_cores(),
+        torch.get_num_threads(),
+        min(workers, share),
+    )
     return min(workers, share)

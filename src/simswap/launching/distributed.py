@@ -180,8 +180,11 @@ class StartedEnvironment(ClusterEnvironment):
         return 0 if self.one_gpu else self.started.local_rank
 
     def node_rank(self) -> int:
-        return self.started.rank if self.one_gpu else int(
-            os.environ.get("GROUP_RANK") or os.environ.get("NODE_RANK") or os.environ.get("SLURM_NODEID") or 0)
+        return (
+            self.started.rank
+            if self.one_gpu
+            else int(os.environ.get("GROUP_RANK") or os.environ.get("NODE_RANK") or os.environ.get("SLURM_NODEID") or 0)
+        )
 
 
 def cluster_environment(one_gpu: bool = False) -> ClusterEnvironment:
@@ -210,9 +213,7 @@ def _leave() -> None:
         torch.distributed.destroy_process_group()
 
 
-def environments(
-    count: int, gpus: Sequence[str], port: int = 0, share: int | None = None
-) -> list[dict[str, str]]:
+def environments(count: int, gpus: Sequence[str], port: int = 0, share: int | None = None) -> list[dict[str, str]]:
     """What each of ``count`` processes of one machine gets in its environment, rank 0 first. port: of their store.
     share: the cores of each, where the job does not have the machine to itself."""
     shared = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}

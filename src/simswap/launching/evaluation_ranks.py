@@ -40,8 +40,10 @@ class Ranks:
             torch.distributed.barrier()
         except RuntimeError as error:  # gloo's word on a connection that was closed
             reason = (str(error).splitlines() or [""])[0]
-            raise InputError(f"process {self.rank} of {self.size}: another process of this evaluation has ended; its "
-                             f"own line says why ({reason})") from error
+            raise InputError(
+                f"process {self.rank} of {self.size}: another process of this evaluation has ended; its "
+                f"own line says why ({reason})"
+            ) from error
 
     def leave(self) -> None:
         """Close the connection, so that none is left open at the end."""

@@ -77,8 +77,10 @@ def run_of(resume: str) -> Path:
     if folder.name == "checkpoints" and (path.is_dir() or path.suffix == ".ckpt"):
         return folder.parent
     if path.is_file():
-        raise InputError(f"resume={resume}: this is no checkpoint in a run's folder; give the run's folder, as in "
-                         "outputs/demo/<time>, or start a new run from a checkpoint's weights with start_from=")
+        raise InputError(
+            f"resume={resume}: this is no checkpoint in a run's folder; give the run's folder, as in "
+            "outputs/demo/<time>, or start a new run from a checkpoint's weights with start_from="
+        )
     return given
 
 
@@ -155,8 +157,9 @@ def new_folder(folder: Path) -> Path:
             return folder
         except OSError as error:
             if not os.path.lexists(folder):  # else somebody has this name
-                raise InputError(f"{folder} cannot be made ({error.strerror or error}): choose another output "
-                                 "folder") from error
+                raise InputError(
+                    f"{folder} cannot be made ({error.strerror or error}): choose another output folder"
+                ) from error
             number += 1
             folder = started.with_name(f"{started.name}_{number}")
 

@@ -165,9 +165,10 @@ def _leave_the_log_to_the_first_rank() -> None:
 
 
 def _check_before_start(
-    config_name: str, check_all: Callable[[DictConfig, DictConfig], None],
+    config_name: str,
+    check_all: Callable[[DictConfig, DictConfig], None],
     further_check: Callable[[DictConfig], None] | None,
-) -> None:  # fmt: skip
+) -> None:
     """Check all that can be known before Hydra makes a folder, a log, or anything that a YAML file names.
 
     A person's own YAML files are read as data first. Then the config of a single run is composed and checked; a
@@ -178,8 +179,15 @@ def _check_before_start(
     own = [Path(folder) for folder in (arguments.config_dir, arguments.config_path) if folder]
     for folder in [*own, *searched]:
         check_folder(folder)
-    if arguments.config_path or arguments.config_name or arguments.help or arguments.hydra_help or arguments.cfg or \
-            arguments.info or arguments.shell_completion:  # fmt: skip
+    if (
+        arguments.config_path
+        or arguments.config_name
+        or arguments.help
+        or arguments.hydra_help
+        or arguments.cfg
+        or arguments.info
+        or arguments.shell_completion
+    ):
         return  # it shows something, or each job is checked when it starts
     search, swept = search_override([*own, *searched]), []
     if arguments.multirun:

@@ -111,4 +111,3 @@ def report(failures: list[tuple[Path, str]]) -> None:
 
 def _by_number(folder: Path) -> tuple[int, str]:
     return (int(folder.name), "") if folder.name.isdigit() else (-1, folder.name)
-

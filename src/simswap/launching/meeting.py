@@ -52,7 +52,8 @@ def join(backend: str, timeout: timedelta | None, **options: Any) -> None:
     elif place.starter != "torchrun":
         store = torch.distributed.PrefixStore("group", meet(place))
     torch.distributed.init_process_group(
-        backend, store=store, rank=place.rank, world_size=place.world_size, timeout=timeout, **options)
+        backend, store=store, rank=place.rank, world_size=place.world_size, timeout=timeout, **options
+    )
 
 
 def word_of_rank_0(place: Ranks, propose: Callable[[], str]) -> str:
@@ -64,8 +65,10 @@ def word_of_rank_0(place: Ranks, propose: Callable[[], str]) -> str:
             store.set(key, propose())
         return store.get(key).decode()  # waits for rank 0
     except (KeyError, ValueError, RuntimeError) as error:
-        raise InputError(f"rank {place.rank} cannot ask {place.starter}'s store for the run folder ({error}); give it "
-                         "as hydra.run.dir=…") from error
+        raise InputError(
+            f"rank {place.rank} cannot ask {place.starter}'s store for the run folder ({error}); give it "
+            "as hydra.run.dir=…"
+        ) from error
 
 
 def meet(place: Ranks) -> "Store":
@@ -92,8 +95,13 @@ def _meet(place: Ranks, address: str, ports: tuple[int, ...], job: str) -> "Stor
 def _store(address: str, port: int, first: bool) -> "TCPStore":
     from torch.distributed import TCPStore
 
-    return TCPStore(address, port, is_master=first, wait_for_workers=False,
-                    timeout=PATIENCE if first else timedelta(seconds=START_SECONDS))
+    return TCPStore(
+        address,
+        port,
+        is_master=first,
+        wait_for_workers=False,
+        timeout=PATIENCE if first else timedelta(seconds=START_SECONDS),
+    )
 
 
 def _listen(*ports: int) -> socket.socket:
@@ -149,6 +157,8 @@ def _asked(place: Ranks, address: str, ports: tuple[int, ...], name: str) -> int
                 return int(said.rpartition(" ")[2])
             last = f"another program listens at port {port}"
         time.sleep(0.2)
-    raise InputError(f"rank {place.rank} of {place.world_size} waited {START_SECONDS:.0f} s for rank 0 at {address}, "
-                     f"port {' or '.join(map(str, ports))} ({last}): did it start? MASTER_ADDR and MASTER_PORT say "
-                     "where it is looked for")
+    raise InputError(
+        f"rank {place.rank} of {place.world_size} waited {START_SECONDS:.0f} s for rank 0 at {address}, "
+        f"port {' or '.join(map(str, ports))} ({last}): did it start? MASTER_ADDR and MASTER_PORT say "
+        "where it is looked for"
+    )

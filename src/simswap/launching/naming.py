@@ -50,8 +50,13 @@ def _job() -> _Job:
     record = folder / ".hydra" / "hydra.yaml"
     try:
         hydra = read_plain(record)["hydra"]
-        return _Job(folder, str(hydra["mode"]).endswith("MULTIRUN"), [str(o) for o in hydra["overrides"]["task"]],
-                    hydra["job"].get("num"), Path(hydra["runtime"]["output_dir"]).parent.name)
+        return _Job(
+            folder,
+            str(hydra["mode"]).endswith("MULTIRUN"),
+            [str(o) for o in hydra["overrides"]["task"]],
+            hydra["job"].get("num"),
+            Path(hydra["runtime"]["output_dir"]).parent.name,
+        )
     except (InputError, KeyError, TypeError, AttributeError):
         pass  # a run that begins in this very process, or one whose record is lost
     sweep = now.mode == RunMode.MULTIRUN

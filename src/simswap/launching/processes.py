@@ -205,8 +205,11 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
         outcome = {"kind": "interrupt", "text": str(interrupt)}
     except Exception as error:
         line = explain_system(error)
-        outcome = {"kind": "input", "text": line} if line else {
-            "kind": "fault", "text": one_line(error), "trace": traceback.format_exc()}
+        outcome = (
+            {"kind": "input", "text": line}
+            if line
+            else {"kind": "fault", "text": one_line(error), "trace": traceback.format_exc()}
+        )
     tell(outcome)
     return 0 if outcome["kind"] == "done" else 1
 

@@ -56,11 +56,15 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Ranks | None:
     numbers = [_number(environ, name) for name in (rank, world)]
     place = Ranks(starter, numbers[0], numbers[1], _local_rank(environ, local, numbers[0]))
     if not 0 <= place.rank < place.world_size:
-        raise InputError(f"{rank}={place.rank} {world}={place.world_size} in the environment: the rank must be at "
-                         "least 0 and below the size")
+        raise InputError(
+            f"{rank}={place.rank} {world}={place.world_size} in the environment: the rank must be at "
+            "least 0 and below the size"
+        )
     if not 0 <= place.local_rank <= place.rank:
-        raise InputError(f"{rank}={place.rank} {local}={place.local_rank} in the environment: the number on this "
-                         "machine must be at least 0 and at most the rank")
+        raise InputError(
+            f"{rank}={place.rank} {local}={place.local_rank} in the environment: the number on this "
+            "machine must be at least 0 and at most the rank"
+        )
     return place
 
 
@@ -115,8 +119,10 @@ def _local_rank(environ: Mapping[str, str], name: str, rank: int) -> int:
 def _number(environ: Mapping[str, str], name: str, default: int | None = None) -> int:
     text = environ.get(name) or ("" if default is None else str(default))
     if not text:
-        raise InputError(f"{name} is not in the environment, though other variables say that this process is one of "
-                         "several: set it, or unset RANK and WORLD_SIZE")
+        raise InputError(
+            f"{name} is not in the environment, though other variables say that this process is one of "
+            "several: set it, or unset RANK and WORLD_SIZE"
+        )
     if not re.fullmatch(r"-?[0-9]+", text.strip()):
         raise InputError(f"{name}={text} in the environment: RANK, WORLD_SIZE and the like must be whole numbers")
     return int(text)
@@ -132,8 +138,10 @@ def refuse_several(command: str) -> None:
     """Raise InputError where this process is one of several: of a command that each would do as a whole."""
     ranks = from_environment()
     if ranks is not None:
-        raise InputError(f"{ranks.starter} started {ranks.world_size} processes, and each would do the whole of "
-                         f"{command}: start it as one process")
+        raise InputError(
+            f"{ranks.starter} started {ranks.world_size} processes, and each would do the whole of "
+            f"{command}: start it as one process"
+        )
 
 
 def main_address(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> str:
@@ -146,13 +154,17 @@ def main_address(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> str:
     for name in ("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"):
         if environ.get(name) and ranks.starter in ("srun", "mpirun"):
             return first_node(environ[name], name)
-    sizes = [environ.get(name) for name in ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "LOCAL_WORLD_SIZE",
-                                            "MV2_COMM_WORLD_LOCAL_SIZE")]
+    sizes = [
+        environ.get(name)
+        for name in ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "LOCAL_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
+    ]
     nodes = environ.get("SLURM_STEP_NUM_NODES") or environ.get("SLURM_NNODES")
     if str(ranks.world_size) in sizes or nodes == "1":
         return "127.0.0.1"
-    raise InputError(f"{ranks.starter} started {ranks.world_size} processes, but MASTER_ADDR is not in the "
-                     "environment: set it to the name of rank 0's machine (127.0.0.1 where all run on one)")
+    raise InputError(
+        f"{ranks.starter} started {ranks.world_size} processes, but MASTER_ADDR is not in the "
+        "environment: set it to the name of rank 0's machine (127.0.0.1 where all run on one)"
+    )
 
 
 def main_ports(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> list[int]:
@@ -167,8 +179,10 @@ def main_ports(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> list[in
         return [int(text)]
     job = job_of(ranks, environ)
     if job is None:
-        raise InputError(f"{ranks.starter} started {ranks.world_size} processes, but MASTER_PORT is not in the "
-                         "environment: set it to a free port of rank 0's machine")
+        raise InputError(
+            f"{ranks.starter} started {ranks.world_size} processes, but MASTER_PORT is not in the "
+            "environment: set it to a free port of rank 0's machine"
+        )
     start = zlib.crc32(job.encode())
     return [FIRST_PORT + (start + 997 * attempt) % PORTS for attempt in range(5)]
 
@@ -186,8 +200,10 @@ def first_node(nodelist: str, name: str = "SLURM_NODELIST") -> str:
     """``node[01-03,07],gpu-5`` → ``node01``. Raises InputError for a list that Slurm does not write."""
     first = re.match(r"(?:[^\[\],\s]|\[[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*\])+(?=[,\s]|$)", nodelist.strip())
     if first is None:
-        raise InputError(f"{name}={nodelist} in the environment is no list of nodes, as in node[01-03,07],gpu-5: set "
-                         "MASTER_ADDR to the name of rank 0's machine")
+        raise InputError(
+            f"{name}={nodelist} in the environment is no list of nodes, as in node[01-03,07],gpu-5: set "
+            "MASTER_ADDR to the name of rank 0's machine"
+        )
     return re.sub(r"\[([0-9]+)[^\]]*\]", r"\1", first[0])
 
 

@@ -217,8 +217,10 @@ def _end(why: str) -> None:
             how = say(how) or how
     how = how or "run the same command again to go on"
     with suppress(OSError):
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2,
-                 f"error: interrupted; {why}; what was finished is kept, {how}\n".encode())
+        os.write(
+            sys.__stderr__.fileno() if sys.__stderr__ else 2,
+            f"error: interrupted; {why}; what was finished is kept, {how}\n".encode(),
+        )
     _kill_children()
     os._exit(EXIT_STOPPED)
 

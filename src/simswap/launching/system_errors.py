@@ -87,8 +87,10 @@ def allow_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
     if soft != resource.RLIM_INFINITY and soft < LEAST_FILES:
-        raise InputError(f"a process may have only {soft} open files here, which is too few for worker processes: "
-                         "raise the limit with ulimit -n 4096 (docker --ulimit nofile=4096)")
+        raise InputError(
+            f"a process may have only {soft} open files here, which is too few for worker processes: "
+            "raise the limit with ulimit -n 4096 (docker --ulimit nofile=4096)"
+        )
 
 
 def explain_system(error: BaseException) -> str | None:

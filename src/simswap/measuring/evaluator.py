@@ -40,9 +40,15 @@ class Ruler:
     """
 
     def __init__(
-        self, faces: FaceSource, pairs: ProtocolPairs, instruments: Instruments, batch_size: int,
-        device: torch.device, work: Work = at_once, jitter: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        faces: FaceSource,
+        pairs: ProtocolPairs,
+        instruments: Instruments,
+        batch_size: int,
+        device: torch.device,
+        work: Work = at_once,
+        jitter: bool = False,
+    ) -> None:
         self.faces, self.pairs, self.instruments = faces, pairs, instruments
         self.batch_size, self.device, self.work, self.jitter = batch_size, device, work, jitter
         instruments.to(device)
@@ -75,8 +81,12 @@ class Ruler:
         with full_precision():
             measured.add(results)
         if measured.missed_results:
-            log.warning("%s: %d of %d pairs have no usable result and count as missed", swapper.name,
-                        measured.missed_results, len(self.pairs.target))  # fmt: skip
+            log.warning(
+                "%s: %d of %d pairs have no usable result and count as missed",
+                swapper.name,
+                measured.missed_results,
+                len(self.pairs.target),
+            )
         return measured
 
     def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: Measured) -> None:
@@ -121,8 +131,9 @@ class Ruler:
             for name, moments in (("pose", "poses"), ("embedding", "embeddings")):
                 readings[moments] = torch.stack([before[name], readings[name], after[name]], dim=1)
         readings["place"] = place
-        return {name: values.to(self.figures_device)[there.to(self.figures_device)]
-                for name, values in readings.items()}  # fmt: skip
+        return {
+            name: values.to(self.figures_device)[there.to(self.figures_device)] for name, values in readings.items()
+        }
 
     def _all_there(self, places: np.ndarray) -> Tensor:
         return torch.ones(len(places), dtype=torch.bool, device=self.device)

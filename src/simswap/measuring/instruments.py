@@ -59,15 +59,23 @@ class Instruments:
 
 
 def instruments_for(
-    first: SwapCheckpoint | None, recogniser: Recogniser | None, judge: Recogniser | None, pose: PoseEstimator,
-    gaze: GazeEstimator | None, features: FeatureNetwork | None, template: str, size: int,
-) -> Instruments:  # fmt: skip
+    first: SwapCheckpoint | None,
+    recogniser: Recogniser | None,
+    judge: Recogniser | None,
+    pose: PoseEstimator,
+    gaze: GazeEstimator | None,
+    features: FeatureNetwork | None,
+    template: str,
+    size: int,
+) -> Instruments:
     """What looks at crops of this template and size. first: the checkpoint whose recogniser gives the identity loss,
     and judges where there is no judge. Raises InputError where neither is there."""
     judging = judge or recogniser
     if judging is None:
-        raise InputError("there is no checkpoint whose recogniser could judge: give judge=onnx judge.path=<file>, or "
-                         "judge=builtin for rendered faces")
+        raise InputError(
+            "there is no checkpoint whose recogniser could judge: give judge=onnx judge.path=<file>, or "
+            "judge=builtin for rendered faces"
+        )
     trained = None
     if first is not None and recogniser is not None:
         trained = Embedder(recogniser, template, size, first.recogniser_view)

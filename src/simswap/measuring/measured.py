@@ -93,8 +93,10 @@ class Measured:
 
         chosen: bool [n], the pairs among which each target's self-reconstruction counts once; None for all.
         """
-        again = {f"self_reconstruction_{column}": self.self_reconstruction.in_pairs(column, chosen)
-                 for column in self.self_reconstruction.kept}
+        again = {
+            f"self_reconstruction_{column}": self.self_reconstruction.in_pairs(column, chosen)
+            for column in self.self_reconstruction.kept
+        }
         optional = {
             "identity_loss": (self.to_identity, "cosine"),
             "landmark_error": (self.landmark_error, "error"),
@@ -115,8 +117,11 @@ class Measured:
         if "identity_loss" in there:
             there["identity_loss"] = 1 - there["identity_loss"]
         there = {name: self._in_order(values) for name, values in (always | there).items()}
-        return there | {name: values for name, values in again.items()
-                        if name == "self_reconstruction_l1" or not bool(values.isnan().all())}
+        return there | {
+            name: values
+            for name, values in again.items()
+            if name == "self_reconstruction_l1" or not bool(values.isnan().all())
+        }
 
     def _in_order(self, values: Tensor) -> Tensor:
         whole = values.new_full((len(self._pairs.target),), torch.nan)
@@ -143,7 +148,12 @@ class Measured:
     def means(self, distributed: bool = True) -> dict[str, float]:
         """The figures of a validation, over all ranks together, or of this process alone."""
         used: tuple[Metric, ...] = (
-            self.retrieval, self.to_source, self.to_target, self.pose_error, self.self_reconstruction)
+            self.retrieval,
+            self.to_source,
+            self.to_target,
+            self.pose_error,
+            self.self_reconstruction,
+        )
         for metric in used:
             metric._to_sync = distributed
         return {

@@ -33,9 +33,12 @@ def unseen_grid(
 
 @torch.no_grad()
 def grid_of(
-    faces: FaceSource, targets: np.ndarray, sources: np.ndarray, swap: Callable[[Faces, Faces], Faces],
+    faces: FaceSource,
+    targets: np.ndarray,
+    sources: np.ndarray,
+    swap: Callable[[Faces, Faces], Faces],
     device: torch.device,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """uint8 picture [H, W, 3]: the targets' rows [n] down the left, the sources' rows [n] along the top."""
     half = len(targets)
     images, views, _ = faces.load(np.concatenate([targets, sources]), device)

@@ -97,8 +97,10 @@ class PreparedFaces:
         try:
             return self._table[name].astype(np.float64)
         except ValueError as error:
-            raise InputError(f"{self.data.manifest.root / ATTRIBUTES_FILE}: the column {name} holds text where numbers "
-                             f"are needed ({error})") from error
+            raise InputError(
+                f"{self.data.manifest.root / ATTRIBUTES_FILE}: the column {name} holds text where numbers "
+                f"are needed ({error})"
+            ) from error
 
 
 def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:

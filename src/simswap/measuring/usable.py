@@ -32,13 +32,20 @@ def usable_pairs(embeddings: Tensor, pairs: ProtocolPairs, judge: str) -> Tensor
     """
     known = is_direction(embeddings)
     if not known.any():
-        raise InputError(f"the judge {judge} gives no usable embedding (NaN, infinite or zero) of any of the "
-                         f"{len(known)} gallery images: its weights are damaged, or it is no recognizer; give another")
+        raise InputError(
+            f"the judge {judge} gives no usable embedding (NaN, infinite or zero) of any of the "
+            f"{len(known)} gallery images: its weights are damaged, or it is no recognizer; give another"
+        )
     if not known.all():
-        log.warning("the judge %s cannot embed %d of %d gallery images; their pairs count as missed", judge,
-                    int((~known).sum()), len(known))  # fmt: skip
-    target, source = (torch.from_numpy(np.searchsorted(pairs.gallery, rows)).to(known.device)
-                      for rows in (pairs.target, pairs.source))  # fmt: skip
+        log.warning(
+            "the judge %s cannot embed %d of %d gallery images; their pairs count as missed",
+            judge,
+            int((~known).sum()),
+            len(known),
+        )
+    target, source = (
+        torch.from_numpy(np.searchsorted(pairs.gallery, rows)).to(known.device) for rows in (pairs.target, pairs.source)
+    )
     return known[target] & known[source]
 
 

@@ -89,8 +89,9 @@ def clustered_mean(values: ArrayLike, sources: ArrayLike, targets: ArrayLike) ->
     plain = float((rest**2).sum() / (n - 1) / n)
     shared = meetings.shared(rest, plain)
     variance = max(plain + shared, LEAST * plain) if shared == shared else nan
-    return ClusteredMean(value, variance, meetings.freedom(max(shared, 0.0), plain), plain, n, meetings.persons,
-                         meetings.groups)  # fmt: skip
+    return ClusteredMean(
+        value, variance, meetings.freedom(max(shared, 0.0), plain), plain, n, meetings.persons, meetings.groups
+    )
 
 
 class _Meetings:
@@ -112,8 +113,9 @@ class _Meetings:
 
     def _by_person(self, values: np.ndarray) -> np.ndarray:
         """The sum over each person's swaps."""
-        return (np.bincount(self.one, weights=values, minlength=self.persons)
-                + np.bincount(self.other, weights=values * self.two, minlength=self.persons))
+        return np.bincount(self.one, weights=values, minlength=self.persons) + np.bincount(
+            self.other, weights=values * self.two, minlength=self.persons
+        )
 
     @property
     def _independent(self) -> float:

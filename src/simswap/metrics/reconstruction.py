@@ -100,7 +100,8 @@ def _ssim(results: Tensor, pictures: Tensor) -> Tensor:
     if other.any():
         with torch.no_grad():
             found = structural_similarity_index_measure(
-                results[other], pictures[other], data_range=(0.0, 1.0), reduction="none")
+                results[other], pictures[other], data_range=(0.0, 1.0), reduction="none"
+            )
         assert isinstance(found, Tensor)
         similarity[other] = found.reshape(-1)
     return similarity

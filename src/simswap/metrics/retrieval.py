@@ -143,8 +143,9 @@ class IdentityRetrieval(PerSampleMetric):
 def _check_rows(embeddings: Tensor, persons: Tensor, indices: Tensor) -> None:
     """Raise ValueError unless persons and indices have one row an embedding and every embedding is a direction."""
     if persons.shape != embeddings.shape[:1] or indices.shape != embeddings.shape[:1]:
-        raise ValueError(f"{len(embeddings)} embeddings, but persons {list(persons.shape)} and indices "
-                         f"{list(indices.shape)}")
+        raise ValueError(
+            f"{len(embeddings)} embeddings, but persons {list(persons.shape)} and indices {list(indices.shape)}"
+        )
     # A NaN loses every comparison and would count as nobody being nearer: a hit.
     if not torch.isfinite(embeddings).all():
         raise ValueError("an embedding is not finite")

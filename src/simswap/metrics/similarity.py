@@ -23,8 +23,9 @@ class IdentitySimilarity(PerSampleMetric):
         They need not be normalised. Raises ValueError for other shapes.
         """
         if results.ndim != 2 or results.shape != references.shape:
-            raise ValueError(f"two [B, E] of the same shape needed, got {list(results.shape)} and "
-                             f"{list(references.shape)}")
+            raise ValueError(
+                f"two [B, E] of the same shape needed, got {list(results.shape)} and {list(references.shape)}"
+            )
         # float64: mixed precision and TF32 would move a cosine in its third decimal.
         self.append(cosine=functional.cosine_similarity(results.double(), references.double(), dim=1))
 

@@ -25,13 +25,17 @@ class TemporalJitter(PerSampleMetric):
 
         Raises ValueError for other shapes.
         """
-        if poses.ndim != 3 or poses.shape[1:] != (3, 3) or embeddings.ndim != 3 or embeddings.shape[:2] != (
-            len(poses), 3
-        ):  # fmt: skip
+        if (
+            poses.ndim != 3
+            or poses.shape[1:] != (3, 3)
+            or embeddings.ndim != 3
+            or embeddings.shape[:2] != (len(poses), 3)
+        ):
             raise ValueError(f"[B, 3, 3] and [B, 3, E] needed, got {list(poses.shape)} and {list(embeddings.shape)}")
         steps = torch.remainder(poses.double().diff(dim=1) + 180.0, 360.0) - 180.0
-        self.append(pose=steps.diff(dim=1)[:, 0].norm(dim=1),
-                    identity=embeddings.double().diff(n=2, dim=1)[:, 0].norm(dim=1))  # fmt: skip
+        self.append(
+            pose=steps.diff(dim=1)[:, 0].norm(dim=1), identity=embeddings.double().diff(n=2, dim=1)[:, 0].norm(dim=1)
+        )
 
     def compute(self) -> dict[str, Tensor]:
         """The means ``pose`` and ``identity``, float64 []; NaN before the first sample."""

@@ -92,6 +92,4 @@ def arcface_recogniser(path: str) -> Recogniser:
     if 0 in blocks:
         raise InputError(f"{file}: is no ArcFace network of the public form: layer1 to layer4 have {blocks} blocks")
     network = fitted(lambda: ArcFace(blocks), state, str(file))
-    return Recogniser(
-        network, f"ArcFace ({file.stem})", sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "imagenet"
-    )
+    return Recogniser(network, f"ArcFace ({file.stem})", sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "imagenet")

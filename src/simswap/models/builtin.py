@@ -31,8 +31,11 @@ class Residual(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.PReLU(after),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
+            nn.Conv2d(before, after, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.PReLU(after),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(after),
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
         self.activation = nn.PReLU(after)
@@ -44,9 +47,15 @@ class Residual(nn.Module):
 def residual_network(outputs: int) -> nn.Sequential:
     """The recogniser's and the pose estimator's network: [B, 3, 64, 64] → [B, outputs]."""
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.PReLU(16),
-        Residual(16, 32), Residual(32, 64), Residual(64, 96),
-        nn.Flatten(), nn.Linear(96 * 4 * 4, outputs, bias=False), nn.BatchNorm1d(outputs),
+        nn.Conv2d(3, 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.PReLU(16),
+        Residual(16, 32),
+        Residual(32, 64),
+        Residual(64, 96),
+        nn.Flatten(),
+        nn.Linear(96 * 4 * 4, outputs, bias=False),
+        nn.BatchNorm1d(outputs),
     )
 
 
@@ -55,12 +64,19 @@ def plain_network(outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(3, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.LeakyReLU(0.1)]
     for before, after in ((24, 48), (48, 80), (80, 112)):
         layers += [
-            nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.1),
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.LeakyReLU(0.1),
             nn.MaxPool2d(2),
         ]
     return nn.Sequential(
-        *layers, nn.Conv2d(112, 112, 3, padding=1, bias=False), nn.BatchNorm2d(112), nn.LeakyReLU(0.1),
-        nn.Flatten(), nn.Linear(112 * 4 * 4, outputs, bias=False), nn.BatchNorm1d(outputs),
+        *layers,
+        nn.Conv2d(112, 112, 3, padding=1, bias=False),
+        nn.BatchNorm2d(112),
+        nn.LeakyReLU(0.1),
+        nn.Flatten(),
+        nn.Linear(112 * 4 * 4, outputs, bias=False),
+        nn.BatchNorm1d(outputs),
     )
 
 
@@ -109,9 +125,7 @@ def pose_estimator() -> PoseEstimator:
     return RenderedPose(*load_weights("pose", residual_network(3)))
 
 
-def load_weights(
-    name: str, network: nn.Module, made_by: str = "simswap.rendered.builtin"
-) -> tuple[nn.Module, str]:
+def load_weights(name: str, network: nn.Module, made_by: str = "simswap.rendered.builtin") -> tuple[nn.Module, str]:
     """The network with its weights (kept in half precision) and the file's SHA-256; InputError without the file."""
     path = WEIGHTS / f"{name}.pt"
     refuse_stand_in(path, "the built-in network", "torch")

@@ -32,8 +32,10 @@ class FeatureNetwork(nn.Module):
         self.network = OnnxGraph(file)
         shape = self.network.input_shape
         if len(shape) != 4 or shape[1] not in (None, 3) or not (size or shape[2]):
-            raise InputError(f"{file}: takes {shape}, not pictures [B, 3, S, S] of a known size; give fid.size=299 "
-                             "where the file leaves it open")
+            raise InputError(
+                f"{file}: takes {shape}, not pictures [B, 3, S, S] of a known size; give fid.size=299 "
+                "where the file leaves it open"
+            )
         self.size = int(size or shape[2] or 0)
         self.name, self.sha256 = f"{file.stem}, {self.size} px", sha256_of(file)
         pixels.get_range(pixel_range)

@@ -20,9 +20,14 @@ NOISE_FLOOR_DEG = 4.2  # mean angle to the true gaze on unseen rendered faces of
 def gaze_network() -> nn.Sequential:
     """[B, 3, 32, 72] → [B, 2]."""
     return nn.Sequential(
-        nn.Conv2d(3, 12, 3, 2, 1, bias=False), nn.BatchNorm2d(12), nn.PReLU(12),
-        Residual(12, 24), Residual(24, 48),
-        nn.Flatten(), nn.Linear(48 * 4 * 9, 2, bias=False), nn.BatchNorm1d(2),
+        nn.Conv2d(3, 12, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(12),
+        nn.PReLU(12),
+        Residual(12, 24),
+        Residual(24, 48),
+        nn.Flatten(),
+        nn.Linear(48 * 4 * 9, 2, bias=False),
+        nn.BatchNorm1d(2),
     )
 
 

@@ -100,8 +100,7 @@ class Generator(nn.Module):
         channels = [min(width * 2**stage, max_width) for stage in range(stages + 1)]
         self.first = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), *_normalised(width, norm))
         self.encoder = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, d, 3, stride=2, padding=1), *_normalised(d, norm))
-            for c, d in pairwise(channels)
+            nn.Sequential(nn.Conv2d(c, d, 3, stride=2, padding=1), *_normalised(d, norm)) for c, d in pairwise(channels)
         )
         self.id_blocks = nn.ModuleList(IDBlock(channels[-1], identity_size) for _ in range(blocks))
         self.decoder = nn.ModuleList(

@@ -90,8 +90,9 @@ class HopenetPose(PoseEstimator):
         file = Path(path).expanduser()
         network = HopenetNetwork()
         load_weights(network, file)
-        super().__init__(f"Hopenet ({file.stem})", sha256_of(file), None, kind="hopenet", margin=MARGIN,
-                         signs=list(SIGNS))  # fmt: skip
+        super().__init__(
+            f"Hopenet ({file.stem})", sha256_of(file), None, kind="hopenet", margin=MARGIN, signs=list(SIGNS)
+        )
         self.network = network
         self.boxes = FaceBoxes(SIZE, MARGIN)
         self.freeze()

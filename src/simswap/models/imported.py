@@ -64,10 +64,12 @@ def read_generator(state: Mapping[str, Tensor], generation: int, size: int, wher
     plain = without_prefix(state)
     variant = _variant(plain, where)
     if size not in variant.sizes.get(generation, ()):
-        made_for = " or ".join(f"generation={year} with size={'|'.join(map(str, sizes))}"
-                               for year, sizes in variant.sizes.items())  # fmt: skip
-        raise InputError(f"{where} holds the {variant.name}, for {made_for}; not for generation={generation} and "
-                         f"size={size}")
+        made_for = " or ".join(
+            f"generation={year} with size={'|'.join(map(str, sizes))}" for year, sizes in variant.sizes.items()
+        )
+        raise InputError(
+            f"{where} holds the {variant.name}, for {made_for}; not for generation={generation} and size={size}"
+        )
     style = plain.get("BottleNeck.0.style1.linear.weight")
     if style is None or style.ndim != 2:
         raise InputError(f"{where}: BottleNeck.0.style1.linear.weight is missing or no matrix")
@@ -107,5 +109,7 @@ def _variant(state: Mapping[str, Tensor], where: str) -> Variant:
     for variant in VARIANTS:
         if first.shape[0] == variant.width and stages == {variant.first + k for k in range(variant.stages)}:
             return variant
-    raise InputError(f"{where} is none of the public generators ({', '.join(v.name for v in VARIANTS)}): its first "
-                     f"convolution gives {first.shape[0]} channels, its stages are {sorted(stages) or 'none'}")
+    raise InputError(
+        f"{where} is none of the public generators ({', '.join(v.name for v in VARIANTS)}): its first "
+        f"convolution gives {first.shape[0]} channels, its stages are {sorted(stages) or 'none'}"
+    )

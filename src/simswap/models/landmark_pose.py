@@ -109,10 +109,12 @@ class AffinePose(nn.Module):
 def landmark_file(path: Path) -> Path:
     """The file itself, or the only one of a pack's folder with an image of 192x192 in and 3,309 values out."""
     return file_of_pack(
-        path, _has_its_form,
+        path,
+        _has_its_form,
         missing="no such network; give insightface's 1k3d68.onnx or the folder of pack buffalo_l",
-        several="several landmark networks", none=f"no network with {OUTPUTS} outputs (1k3d68.onnx)",
-    )  # fmt: skip
+        several="several landmark networks",
+        none=f"no network with {OUTPUTS} outputs (1k3d68.onnx)",
+    )
 
 
 def _has_its_form(file: Path) -> bool:
@@ -145,8 +147,16 @@ def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
     """
     try:
         shape = _ArraysOnly(io.BytesIO(file.read_bytes())).load()
-    except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError,
-            AttributeError) as error:  # fmt: skip
+    except (
+        OSError,
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        AttributeError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file}: insightface's mean shape cannot be read ({reason}); install it again") from error
     if not isinstance(shape, np.ndarray) or shape.shape != (POINTS, 3) or shape.dtype.kind != "f":

@@ -129,14 +129,16 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
 def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         parts = archive.infolist()
-        if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or \
-                sum(part.file_size for part in parts) > len(data):  # fmt: skip
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or sum(
+            part.file_size for part in parts
+        ) > len(data):
             raise refuse("it is packed, or its parts lie on each other, as in no file of torch's")
         program = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         content = _Reader(io.BytesIO(archive.read(program))).load()
         folder = program.removesuffix("data.pkl") + "data/"
-        values = {name.removeprefix(folder): archive.read(name) for name in archive.namelist() if
-                  name.startswith(folder)}  # fmt: skip
+        values = {
+            name.removeprefix(folder): archive.read(name) for name in archive.namelist() if name.startswith(folder)
+        }
     return content, values
 
 
@@ -195,9 +197,12 @@ class _Found:
     def _tensor(self, strided: _Strided) -> Tensor:
         """A view of the storage's values; refused where it would reach beyond them, or show one of them twice."""
         storage, offset, size, stride = strided
-        if not isinstance(storage, _Storage) or len(size) != len(stride) or len(size) > MOST_AXES or not all(
-            type(number) is int and number >= 0 for number in (offset, *size, *stride)
-        ):  # fmt: skip
+        if (
+            not isinstance(storage, _Storage)
+            or len(size) != len(stride)
+            or len(size) > MOST_AXES
+            or not all(type(number) is int and number >= 0 for number in (offset, *size, *stride))
+        ):
             raise refuse("a tensor of no possible shape")
         if storage not in self._flat:
             self._flat[storage] = torch.frombuffer(bytearray(self.values[storage.key]), dtype=storage.dtype)

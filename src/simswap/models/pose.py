@@ -92,9 +92,16 @@ class PnPPose(PoseEstimator):
     def __init__(self, pack: str, size: int = 128, threshold: float = 0.3) -> None:
         detector = InsightFaceDetector(pack, size=size, threshold=threshold)
         super().__init__(
-            f"five-point PnP ({detector.name}, {size} px)", detector.sha256, noise_floor(), kind="pnp", size=size,
-            threshold=threshold, border=BORDER, focal=FOCAL, head=HEAD.tolist(),
-        )  # fmt: skip
+            f"five-point PnP ({detector.name}, {size} px)",
+            detector.sha256,
+            noise_floor(),
+            kind="pnp",
+            size=size,
+            threshold=threshold,
+            border=BORDER,
+            focal=FOCAL,
+            head=HEAD.tolist(),
+        )
         self.detector = detector
         self.freeze()
 

@@ -86,10 +86,12 @@ def onnx_recogniser(path: str) -> Recogniser:
 def _recogniser_file(path: Path) -> Path:
     """The file itself, or the only file of a pack with an image input of 112x112 and vectors as output."""
     return file_of_pack(
-        path, _looks_like_recogniser,
+        path,
+        _looks_like_recogniser,
         missing="no such recogniser; give an ONNX file or the folder of a model pack",
-        several="several recognisers", none="no recogniser (input 3x112x112, one output of vectors)",
-    )  # fmt: skip
+        several="several recognisers",
+        none="no recogniser (input 3x112x112, one output of vectors)",
+    )
 
 
 def _looks_like_recogniser(file: Path) -> bool:

@@ -56,8 +56,10 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
         except TypeError as error:
             raise InputError(f"the checkpoint's pose settings do not fit ({error}); give pose=…") from error
     if not config:
-        raise InputError("there is no checkpoint that names a pose estimator: give pose=pnp pose.pack=<pack>, or "
-                         "pose=builtin for rendered faces")
+        raise InputError(
+            "there is no checkpoint that names a pose estimator: give pose=pnp pose.pack=<pack>, or "
+            "pose=builtin for rendered faces"
+        )
     raise InputError(f"the checkpoint names the pose estimator {pose.get('_target_')!r}; give pose=…")
 
 

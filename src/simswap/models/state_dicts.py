@@ -27,10 +27,13 @@ def network_in(state: Mapping[str, Tensor], known: str, where: str) -> dict[str,
     if known in plain or not fronts:
         return plain
     if len(fronts) > 1:
-        raise InputError(f"{where} holds several networks ({', '.join(front.rstrip('.') for front in fronts)}); save "
-                         "the one that is meant to a file of its own")
-    return without_prefix({name.removeprefix(fronts[0]): value for name, value in plain.items()
-                           if name.startswith(fronts[0])})  # fmt: skip
+        raise InputError(
+            f"{where} holds several networks ({', '.join(front.rstrip('.') for front in fronts)}); save "
+            "the one that is meant to a file of its own"
+        )
+    return without_prefix(
+        {name.removeprefix(fronts[0]): value for name, value in plain.items() if name.startswith(fronts[0])}
+    )
 
 
 def count_blocks(state: Mapping[str, Tensor], layers: int) -> tuple[int, ...]:

@@ -44,11 +44,14 @@ class _Tensor:
 _KINDS = {
     f"{name}Storage": _Kind(width)
     for width, names in {
-        1: "Untyped Byte Char Bool QInt8 QUInt8", 2: "Half BFloat16 Short", 4: "Float Int QInt32",
-        8: "Double Long ComplexFloat", 16: "ComplexDouble",
+        1: "Untyped Byte Char Bool QInt8 QUInt8",
+        2: "Half BFloat16 Short",
+        4: "Float Int QInt32",
+        8: "Double Long ComplexFloat",
+        16: "ComplexDouble",
     }.items()
     for name in names.split()
-}  # fmt: skip
+}
 _DTYPES = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
 
 
@@ -117,9 +120,13 @@ class _Scan(Machine):
 
     def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
         dtype = next((one for one in rest if isinstance(one, torch.dtype)), None)
-        if not (type(storage) is _Storage and type(size) is tuple and type(stride) is tuple
-                and len(size) == len(stride) <= MOST_AXES
-                and all(type(n) is int and n >= 0 for n in (offset, *size, *stride))):  # fmt: skip
+        if not (
+            type(storage) is _Storage
+            and type(size) is tuple
+            and type(stride) is tuple
+            and len(size) == len(stride) <= MOST_AXES
+            and all(type(n) is int and n >= 0 for n in (offset, *size, *stride))
+        ):
             raise refuse("a tensor of no possible shape")
         there = storage.length // (dtype.itemsize if dtype is not None else 1)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -162,8 +169,10 @@ def _look_through_zip(file: BinaryIO) -> None:
     length = file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
-        if any(part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size for part in parts) \
-                or sum(part.file_size for part in parts) > length:  # fmt: skip
+        if (
+            any(part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size for part in parts)
+            or sum(part.file_size for part in parts) > length
+        ):
             raise refuse("it is packed, or its parts lie on each other, as in no file of torch's")
         # torch's reader takes names for the same that differ in case, and the first of two.
         sizes = {part.filename.casefold(): part.file_size for part in parts}

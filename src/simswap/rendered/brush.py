@@ -39,8 +39,10 @@ def _corners(polygons: np.ndarray) -> np.ndarray:
 def _box(corners: np.ndarray, margin: int) -> Box:
     """The part of the texture that holds all corners and `margin` pixels around."""
     x, y, wide, high = cv2.boundingRect(corners.reshape(-1, 2))
-    return (slice(max(y // FINE - margin, 0), (y + high) // FINE + 1 + margin),
-            slice(max(x // FINE - margin, 0), (x + wide) // FINE + 1 + margin))  # fmt: skip
+    return (
+        slice(max(y // FINE - margin, 0), (y + high) // FINE + 1 + margin),
+        slice(max(x // FINE - margin, 0), (x + wide) // FINE + 1 + margin),
+    )
 
 
 def box_of(points: np.ndarray, margin: int) -> Box:
@@ -56,8 +58,14 @@ def stencil(polygons: np.ndarray, box: Box) -> np.ndarray:
     return mask * np.float32(1 / 255)
 
 
-def fill(texture: np.ndarray, polygons: np.ndarray, colour: np.ndarray | Colour, share: float = 1.0, blur: float = 0.0,
-         width: float = 0.0) -> None:  # fmt: skip
+def fill(
+    texture: np.ndarray,
+    polygons: np.ndarray,
+    colour: np.ndarray | Colour,
+    share: float = 1.0,
+    blur: float = 0.0,
+    width: float = 0.0,
+) -> None:
     """Fill polygons, or stroke lines `width` degrees wide, on texture planes.
 
     polygons: [N, 2] or [K, N, 2] (longitude, latitude) in degrees; those of one call do not add up where they overlap.

@@ -70,8 +70,9 @@ def augment(crops: Tensor, generator: torch.Generator, misalign: bool) -> Tensor
         cos, sin = size * angle.cos(), size * angle.sin()
         shift = [each(-0.03, 0.03).view(-1) for _ in range(2)]
         mirrored = torch.where(each(0, 1).view(-1) < 0.5, -1.0, 1.0)
-        matrix = torch.stack([torch.stack([cos * mirrored, -sin, shift[0]], 1),
-                              torch.stack([sin * mirrored, cos, shift[1]], 1)], 1)  # fmt: skip
+        matrix = torch.stack(
+            [torch.stack([cos * mirrored, -sin, shift[0]], 1), torch.stack([sin * mirrored, cos, shift[1]], 1)], 1
+        )
         grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
         x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -115,10 +116,15 @@ def train(
 
     pose = which == "pose"
     return regress(
-        make, torch.from_numpy(crops), torch.from_numpy(truth),
+        make,
+        torch.from_numpy(crops),
+        torch.from_numpy(truth),
         lambda images, generator: augment(images, generator, misalign=not pose),
-        lambda error: error.abs().mean() if pose else error.square().mean(), iterations, batch_size, which,
-    )  # fmt: skip
+        lambda error: error.abs().mean() if pose else error.square().mean(),
+        iterations,
+        batch_size,
+        which,
+    )
 
 
 def main() -> None:

@@ -65,9 +65,15 @@ def main() -> None:
     strips = torch.from_numpy(np.concatenate([strip for strip, _ in made]))
     truth = torch.from_numpy(np.concatenate([gaze for _, gaze in made])).float()
     network = regress(
-        gaze_network, strips, truth / SCALE, augment, lambda error: error.abs().mean(), arguments.iterations,
-        arguments.batch_size, "gaze",
-    )  # fmt: skip
+        gaze_network,
+        strips,
+        truth / SCALE,
+        augment,
+        lambda error: error.abs().mean(),
+        arguments.iterations,
+        arguments.batch_size,
+        "gaze",
+    )
     save_weights(network, arguments.out / "gaze.pt")
 
 

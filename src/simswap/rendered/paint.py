@@ -16,8 +16,14 @@ LIDS = np.linspace(-1, 1, 15)  # places along an eye's lids
 LIPS = np.linspace(-1, 1, 17)  # and along the lips
 
 
-def _paint_eyes(texture: np.ndarray, identity: Identity, p: dict[str, float], gaze: tuple[float, float],
-                blink: float, glint: tuple[float, float]) -> None:  # fmt: skip
+def _paint_eyes(
+    texture: np.ndarray,
+    identity: Identity,
+    p: dict[str, float],
+    gaze: tuple[float, float],
+    blink: float,
+    glint: tuple[float, float],
+) -> None:
     """Both eyes at once. `gaze` in degrees (to the image's right, up)."""
     x, y, wide = p["eye_distance"], p["eye_height"], p["eye_width"]
     tone = skin_colour(identity)
@@ -68,8 +74,13 @@ def _paint_mouth(texture: np.ndarray, identity: Identity, p: dict[str, float], m
 
     fill(texture, strip(across, upper_out, upper_in + 0.3), lip * 0.90, blur=0.25)
     fill(texture, strip(across, lower_in - 0.3, lower_out), lip, blur=0.25)
-    fill(texture, ellipse(0, lower_in[8] + 0.45 * p["lower_lip"], corner_x * 0.42, 0.8), np.minimum(lip * 1.22, 255),
-          0.5, blur=0.8)  # fmt: skip
+    fill(
+        texture,
+        ellipse(0, lower_in[8] + 0.45 * p["lower_lip"], corner_x * 0.42, 0.8),
+        np.minimum(lip * 1.22, 255),
+        0.5,
+        blur=0.8,
+    )
     if gap > 1.0:
         fill(texture, strip(across, upper_in, lower_in), (52, 20, 20))
         teeth = np.minimum(upper_in + min(0.42 * gap, 3.6) * arc**0.5, lower_in)
@@ -87,12 +98,21 @@ def _paint_mouth(texture: np.ndarray, identity: Identity, p: dict[str, float], m
 
 def mouth_corner(p: dict[str, float], mouth_open: float, smile: float) -> tuple[float, float]:
     """Longitude (> 0) and latitude in degrees of the mouth's corners under an expression (both 0..1)."""
-    return (p["mouth_width"] * (1 + 0.22 * smile - 0.12 * mouth_open),
-            p["mouth_height"] - 3.4 * smile + 2.4 * mouth_open)  # fmt: skip
+    return (
+        p["mouth_width"] * (1 + 0.22 * smile - 0.12 * mouth_open),
+        p["mouth_height"] - 3.4 * smile + 2.4 * mouth_open,
+    )
 
 
-def paint(identity: Identity, mouth_open: float, smile: float, gaze: tuple[float, float], blink: float,
-          glint: tuple[float, float], soften: float) -> np.ndarray:  # fmt: skip
+def paint(
+    identity: Identity,
+    mouth_open: float,
+    smile: float,
+    gaze: tuple[float, float],
+    blink: float,
+    glint: tuple[float, float],
+    soften: float,
+) -> np.ndarray:
     """The texture for one photo, planes as `rendered_skin.skin_of`.
 
     Args:

@@ -185,8 +185,9 @@ def landmarks_of(identity: Identity, attributes: Attributes, size: int) -> np.nd
     return _landmarks(identity.as_dict(), maps, attributes, *_placing(attributes, size))
 
 
-def _landmarks(p: dict[str, float], maps: np.ndarray, a: Attributes, turn: np.ndarray, centre: tuple[float, float],
-               scale: float) -> np.ndarray:  # fmt: skip
+def _landmarks(
+    p: dict[str, float], maps: np.ndarray, a: Attributes, turn: np.ndarray, centre: tuple[float, float], scale: float
+) -> np.ndarray:
     corner_x, corner_y = rendered_paint.mouth_corner(p, a.mouth_open, a.smile)
     eye, tip = p["eye_height"], p["eye_height"] + p["nose_length"] + 11.0
     eye_x = p["eye_distance"]

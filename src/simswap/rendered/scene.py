@@ -52,8 +52,16 @@ def _polygon(corners: np.ndarray, size: int) -> tuple[int, np.ndarray]:
     return top, mask[top : top + high] * np.float32(1 / 255)
 
 
-def body(size: int, centre: tuple[float, float], scale: float, turn: np.ndarray, skin: np.ndarray, cloth: np.ndarray,
-         light: np.ndarray, width: float) -> list[Layer]:  # fmt: skip
+def body(
+    size: int,
+    centre: tuple[float, float],
+    scale: float,
+    turn: np.ndarray,
+    skin: np.ndarray,
+    cloth: np.ndarray,
+    light: np.ndarray,
+    width: float,
+) -> list[Layer]:
     """Neck and clothes, the neck first.
 
     `light` [3] RGB gain of the scene on a surface that faces the camera; `width` the neck's half width in head units.
@@ -101,8 +109,15 @@ def cover_head(canvas: np.ndarray, layers: list[Layer], view: View) -> None:
             blend(canvas[:, part, columns], colour, share)
 
 
-def hanging_hair(canvas: np.ndarray, values: dict[str, float], centre: tuple[float, float], scale: float,
-                 turn: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:  # fmt: skip
+def hanging_hair(
+    canvas: np.ndarray,
+    values: dict[str, float],
+    centre: tuple[float, float],
+    scale: float,
+    turn: np.ndarray,
+    colour: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
     """Draw the hair that hangs behind the head, in place: down to the jaw for a bob, to the shoulders for long hair.
 
     `colour` [3] RGB as lit. The outline is fixed to the head and turns with it.
@@ -124,8 +139,17 @@ def hanging_hair(canvas: np.ndarray, values: dict[str, float], centre: tuple[flo
     blend(canvas[:, top_row : top_row + len(share)], tone, share)
 
 
-def glasses(canvas: np.ndarray, view: View, shape: Shape, values: dict[str, float], turn: np.ndarray,
-            centre: tuple[float, float], scale: float, form: float, colour: np.ndarray) -> None:  # fmt: skip
+def glasses(
+    canvas: np.ndarray,
+    view: View,
+    shape: Shape,
+    values: dict[str, float],
+    turn: np.ndarray,
+    centre: tuple[float, float],
+    scale: float,
+    form: float,
+    colour: np.ndarray,
+) -> None:
     """Draw spectacles in place: two rims before the eyes, a bridge, and arms back to the ears.
 
     `form` 0..1 goes from round and thin to square and thick. Lines are hidden where the head is nearer.
@@ -145,8 +169,13 @@ def glasses(canvas: np.ndarray, view: View, shape: Shape, values: dict[str, floa
         bend = z0 - 0.10 * (np.abs(x0 + ring_x) / 0.5) ** 2 * 0.6
         lines.append(np.stack([side * (x0 + ring_x), y0 + ring_y, bend], axis=1))
         temple = values["skull_width"] + 0.03
-        ends = np.array([[side * (x0 + wide), y0 - 0.05, z0 - 0.13], [side * temple, y0 - 0.05, 0.3],
-                         [side * (temple + 0.02), y0 - 0.01, -0.02]])  # fmt: skip
+        ends = np.array(
+            [
+                [side * (x0 + wide), y0 - 0.05, z0 - 0.13],
+                [side * temple, y0 - 0.05, 0.3],
+                [side * (temple + 0.02), y0 - 0.01, -0.02],
+            ]
+        )
         k = np.linspace(0, 2, 17)
         lines.append(np.stack([np.interp(k, [0, 1, 2], ends[:, c]) for c in range(3)], axis=1))
     k = np.linspace(-1, 1, 7)
@@ -156,7 +185,7 @@ def glasses(canvas: np.ndarray, view: View, shape: Shape, values: dict[str, floa
     for line in lines:
         seen = line @ turn.T
         pixel = seen[:, :2] * scale + centre
-        shown = (seen[:, 2] > _depth_at(view, pixel) - 0.05)
+        shown = seen[:, 2] > _depth_at(view, pixel) - 0.05
         fixed = np.round(pixel * 16).astype(np.int32)
         for i in np.flatnonzero(shown[1:] & shown[:-1]):
             cv2.line(mask, fixed[i].tolist(), fixed[i + 1].tolist(), 255, thick, cv2.LINE_AA, 4)

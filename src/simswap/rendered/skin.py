@@ -129,8 +129,9 @@ def _draw_features(texture: np.ndarray, p: dict[str, float], tone: np.ndarray) -
         fill(texture, ellipse(x, y, r, r, 10), tone * 0.32, 0.85)
 
 
-def _grow_beard(texture: np.ndarray, p: dict[str, float], tone: np.ndarray, dark: np.ndarray,
-                rng: np.random.Generator) -> None:  # fmt: skip
+def _grow_beard(
+    texture: np.ndarray, p: dict[str, float], tone: np.ndarray, dark: np.ndarray, rng: np.random.Generator
+) -> None:
     beard = BEARDS[int(p["beard"])]
     top = np.searchsorted(SOUTH[:, 0], -2.0)  # none grows above
     south, aside = SOUTH[top:], np.abs(EAST)

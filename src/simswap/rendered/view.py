@@ -70,8 +70,13 @@ def _fan() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """View directions [3, ANGLES * STEPS], sin(alpha) [STEPS], the keys' offsets and alphas [ANGLES, STEPS]."""
     around = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     alpha = np.linspace(0.0, FURTHEST, STEPS)
-    fan = np.stack([np.outer(np.cos(around), np.sin(alpha)), np.outer(np.sin(around), np.sin(alpha)),
-                    np.broadcast_to(np.cos(alpha), (ANGLES, STEPS))])  # fmt: skip
+    fan = np.stack(
+        [
+            np.outer(np.cos(around), np.sin(alpha)),
+            np.outer(np.sin(around), np.sin(alpha)),
+            np.broadcast_to(np.cos(alpha), (ANGLES, STEPS)),
+        ]
+    )
     offsets = np.arange(ANGLES)[:, None] * 10.0 + np.arange(STEPS) * 1e-7  # the small part keeps the keys increasing
     alphas = np.tile(alpha, ANGLES)
     return fan.astype(np.float32).reshape(3, -1), np.sin(alpha).astype(np.float32), offsets, alphas
@@ -132,8 +137,10 @@ def project(maps: np.ndarray, turn: np.ndarray, centre: tuple[float, float], sca
     seen, outline = _visible(maps, turn32, samples)
     rows, columns = box = _box(outline, centre, scale, size)
     steps = np.arange(size, dtype=np.float32)
-    x, y = np.meshgrid((steps[columns] - np.float32(centre[0])) / np.float32(scale),
-                       (steps[rows] - np.float32(centre[1])) / np.float32(scale))  # fmt: skip
+    x, y = np.meshgrid(
+        (steps[columns] - np.float32(centre[0])) / np.float32(scale),
+        (steps[rows] - np.float32(centre[1])) / np.float32(scale),
+    )
     away, around = cv2.cartToPolar(x, y)
     angle, inside = sample(seen, away * np.float32((samples - 1) / REACH), around * np.float32(ANGLES / (2 * np.pi)))
     camera = np.empty((3, *x.shape), np.float32)

@@ -59,8 +59,11 @@ def refuse_gaps(cfg: DictConfig, swept: Collection[str] = ()) -> None:
     swept: keys, or their groups, that a sweep gives.
     """
     tree: Any = {key: cfg._get_node(key) for key in cfg if key != "hydra"}
-    gaps = [key for key in OmegaConf.missing_keys(OmegaConf.create(tree))
-            if not any(key == one or key.startswith(f"{one}.") for one in swept)]  # fmt: skip
+    gaps = [
+        key
+        for key in OmegaConf.missing_keys(OmegaConf.create(tree))
+        if not any(key == one or key.startswith(f"{one}.") for one in swept)
+    ]
     if not gaps:
         return
     gaps.sort(key=lambda key: ("." in key, list(cfg).index(key.split(".")[0])))

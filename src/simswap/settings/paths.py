@@ -11,13 +11,44 @@ from omegaconf import DictConfig, OmegaConf
 
 from simswap.settings.words import hydra_quoted
 
-PATHS = frozenset({
-    "raw", "out", "landmarks", "attributes", "checkpoint", "shipped", "data_root", "recogniser_path", "source",
-    "target", "only", "mapping", "weights", "resume", "start_from", "runs",
-    "data.root", "data.embeddings", "recognition.path", "judge.path", "pose.path", "pose.pack", "fid.path",
-    "detector.pack", "protocol.root", "protocol.pairs", "protocol.landmarks", "protocol.gallery", "protocol.swaps",
-    "protocol.cache", "sweep.resume", "hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath",
-})  # fmt: skip
+PATHS = frozenset(
+    {
+        "raw",
+        "out",
+        "landmarks",
+        "attributes",
+        "checkpoint",
+        "shipped",
+        "data_root",
+        "recogniser_path",
+        "source",
+        "target",
+        "only",
+        "mapping",
+        "weights",
+        "resume",
+        "start_from",
+        "runs",
+        "data.root",
+        "data.embeddings",
+        "recognition.path",
+        "judge.path",
+        "pose.path",
+        "pose.pack",
+        "fid.path",
+        "detector.pack",
+        "protocol.root",
+        "protocol.pairs",
+        "protocol.landmarks",
+        "protocol.gallery",
+        "protocol.swaps",
+        "protocol.cache",
+        "sweep.resume",
+        "hydra.run.dir",
+        "hydra.sweep.dir",
+        "hydra.searchpath",
+    }
+)
 """Keys whose value is a path. A new one in conf/ needs its name here: a test looks for it."""
 
 LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks", "protocol.swaps", "hydra.searchpath"})
@@ -140,4 +171,3 @@ def _replace(cfg: DictConfig, key: str, change: Callable[[str], str]) -> None:
     elif OmegaConf.is_list(value) and any(isinstance(one, str) and one.startswith("~") for one in value):
         changed = [escaped(change(one)) if isinstance(one, str) else one for one in value]
         OmegaConf.update(cfg, key, changed, merge=False)
-

@@ -69,9 +69,8 @@ class Range:
     def ends(self) -> list[Any]:
         """The lowest and the highest value, or what is tried near an end that is open or left out."""
         ends = [
-            tried if tried is not None else end
-            for tried, end in zip(self.tried, (self.low, self.high), strict=True)
-        ]  # fmt: skip
+            tried if tried is not None else end for tried, end in zip(self.tried, (self.low, self.high), strict=True)
+        ]
         return [[end] * self.count if self.count else end for end in ends]
 
     def outside(self) -> list[Any]:
@@ -83,8 +82,13 @@ class Range:
         if self.high is not None:
             values.append(self.high if self.below else self.high + 1)
         if self.count:
-            values += [[good := self.ends()[0][0]] * (self.count + 1), [good] * (self.count - 1), ["a", "b"], good,
-                       *([value] * self.count for value in values[:4])]  # fmt: skip
+            values += [
+                [good := self.ends()[0][0]] * (self.count + 1),
+                [good] * (self.count - 1),
+                ["a", "b"],
+                good,
+                *([value] * self.count for value in values[:4]),
+            ]
         values += [] if self.null or self.off else [None]
         return [value for value in values if not (self.off and type(value) is int and value == 0)]
 

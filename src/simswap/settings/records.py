@@ -47,8 +47,10 @@ def check_folder(folder: Path) -> None:
     for file in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()):
         hydra = _plain(file, OF_FILES, of_group=True).get("hydra")
         if isinstance(hydra, dict) and "searchpath" in hydra:
-            raise InputError(f"{file} names further folders to search; name them on the command line, as in "
-                             "hydra.searchpath=['mine']")
+            raise InputError(
+                f"{file} names further folders to search; name them on the command line, as in "
+                "hydra.searchpath=['mine']"
+            )
 
 
 def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False) -> dict[str, Any]:
@@ -97,10 +99,12 @@ _NoAliases.yaml_implicit_resolvers = {
 _NoAliases.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]{1,40}$"), list("-+0123456789"))
 _NoAliases.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9][0-9_]*"
-               r"(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"),
+    re.compile(
+        r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9][0-9_]*"
+        r"(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
+    ),
     list("-+0123456789."),
-)  # fmt: skip
+)
 
 
 def _check_texts(node: Any, path: str, resolvers: tuple[str, ...], depth: int) -> None:
@@ -127,4 +131,3 @@ def check_resolvers(text: str, where: str, allowed: tuple[str, ...]) -> None:
         if colon and name.strip() not in allowed:
             raise InputError(f"{where} asks for ${{{inner[1]}}}, which a file may not; write the value itself")
         text = text[: inner.start()] + _RESOLVED + text[inner.end() :]
-

@@ -130,8 +130,10 @@ def check_target(target: Any, node: str) -> None:
     if target is None and (node in TARGETS or in_hydra):
         return
     if not isinstance(target, str) or _current(target) not in allowed:
-        raise InputError(f"{node}._target_ is {target!r}: it is not on the list of what may be called there"
-                         f"{nearest(str(target), allowed)}")  # fmt: skip
+        raise InputError(
+            f"{node}._target_ is {target!r}: it is not on the list of what may be called there"
+            f"{nearest(str(target), allowed)}"
+        )
 
 
 def import_target(target: Any) -> Callable[..., Any]:

@@ -55,8 +55,9 @@ def make_space(params: Mapping[str, Any] | None, overrides: Sequence[Override]) 
             fixed.append(f"{key}={override.get_value_element_as_str()}" if "~" not in key else key)
             found.pop(key, None)  # given a single value, it is no longer searched
     if not found:
-        raise InputError("the sweep has nothing to try: give sweep.params, or a key several values (key=1,2 or "
-                         "key=interval(1,2))")
+        raise InputError(
+            "the sweep has nothing to try: give sweep.params, or a key several values (key=1,2 or key=interval(1,2))"
+        )
     return Space(found, texts), fixed
 
 
@@ -64,8 +65,10 @@ def from_yaml(key: str, spec: Any) -> BaseDistribution:
     """A distribution from a mapping: ``type`` (float, int or categorical) and its keys. Raises InputError."""
     where = f"sweep.params.{key}"
     if not isinstance(spec, Mapping) or spec.get("type") not in KEYS:
-        raise InputError(f"{where}: give it as {{type: float, low: …, high: …, log: true}}, {{type: int, …}} or "
-                         "{type: categorical, choices: […]}")
+        raise InputError(
+            f"{where}: give it as {{type: float, low: …, high: …, log: true}}, {{type: int, …}} or "
+            "{type: categorical, choices: […]}"
+        )
     kind, rest = spec["type"], {name: value for name, value in spec.items() if name != "type"}
     unknown = set(rest) - KEYS[kind]
     if unknown:
@@ -88,8 +91,12 @@ def from_override(override: Override) -> tuple[BaseDistribution, dict[Any, str]]
         if isinstance(sweep, IntervalSweep):
             assert sweep.start is not None
             assert sweep.end is not None
-            if isinstance(sweep.start, int) and isinstance(sweep.end, int) and override.input_line is not None \
-                    and "int(" in override.input_line:
+            if (
+                isinstance(sweep.start, int)
+                and isinstance(sweep.end, int)
+                and override.input_line is not None
+                and "int(" in override.input_line
+            ):
                 return IntDistribution(sweep.start, sweep.end, log=log), {}
             return FloatDistribution(float(sweep.start), float(sweep.end), log=log), {}
         if isinstance(sweep, RangeSweep) and not sweep.shuffle and not log:

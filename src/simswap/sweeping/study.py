@@ -97,8 +97,9 @@ class SweepStudy:
         trials = self.study.get_trials(deepcopy=False)
         self.study.sampler = settings.make_sampler(len(trials))
         self.resumed = bool(trials)
-        self._check({"metrics": list(settings.metrics), "directions": list(settings.directions),
-                     "space": space.describe()})
+        self._check(
+            {"metrics": list(settings.metrics), "directions": list(settings.directions), "space": space.describe()}
+        )
         for trial in trials:
             if trial.state == TrialState.RUNNING:
                 self._recover(trial)
@@ -110,8 +111,10 @@ class SweepStudy:
             return
         for key, value in now.items():
             if begun[key] != value:
-                raise InputError(f"{self.folder} holds a study with other {key} ({begun[key]}); give those, or another "
-                                 "folder for a new sweep")
+                raise InputError(
+                    f"{self.folder} holds a study with other {key} ({begun[key]}); give those, or another "
+                    "folder for a new sweep"
+                )
 
     def _recover(self, trial: FrozenTrial) -> None:
         """A trial that the killed process left: its result where its job came to an end, else its point once more."""
@@ -130,8 +133,11 @@ class SweepStudy:
     @property
     def counted(self) -> list[FrozenTrial]:
         """Trials that stand: complete, pruned, failed or at work; neither killed ones nor repeated points."""
-        return [t for t in self.study.get_trials(deepcopy=False)
-                if t.state != TrialState.WAITING and not {"lost", "repeated"} & set(t.user_attrs)]
+        return [
+            t
+            for t in self.study.get_trials(deepcopy=False)
+            if t.state != TrialState.WAITING and not {"lost", "repeated"} & set(t.user_attrs)
+        ]
 
     def missing(self) -> int:
         """How many trials are still to be run."""
@@ -214,8 +220,15 @@ class SweepStudy:
         for trial in self.counted:
             values = trial.values or [""] * len(self.settings.metrics)
             settings = [json.dumps(trial.params.get(key)) for key in keys]
-            writer.writerow([trial.user_attrs.get("job", ""), trial.state.name.lower(), *settings, *values,
-                             trial.user_attrs.get("reason", "")])
+            writer.writerow(
+                [
+                    trial.user_attrs.get("job", ""),
+                    trial.state.name.lower(),
+                    *settings,
+                    *values,
+                    trial.user_attrs.get("reason", ""),
+                ]
+            )
         with whole_file(self.folder / "trials.csv") as part:
             part.write_text(buffer.getvalue(), encoding="utf-8")
         return self.folder / "trials.csv"

@@ -28,7 +28,12 @@ def settings_of(config: DictConfig) -> Settings:
     """The study's settings out of a composed config: its ``sweep`` node and ``sweep_metrics``."""
     node = config.sweep
     return Settings(
-        list(config.sweep_metrics), list(node.directions), node.sampler, node.trials, node.population, node.pruning,
+        list(config.sweep_metrics),
+        list(node.directions),
+        node.sampler,
+        node.trials,
+        node.population,
+        node.pruning,
         node.seed,
     )
 
@@ -55,13 +60,19 @@ def run_sweep(config: DictConfig, overrides: Sequence[Override], launch: Launch)
         while (missing := study.missing()) > 0:
             asked = study.ask(min(missing, config.sweep.parallel))
             if not asked:
-                log.info("every point of the space was tried: %d of sweep.trials=%d", len(study.counted),
-                         config.sweep.trials)
+                log.info(
+                    "every point of the space was tried: %d of sweep.trials=%d", len(study.counted), config.sweep.trials
+                )
                 break
             returns += _run_batch(study, asked, fixed, launch)
         for trial in study.best():
-            log.info("best: job %s, %s = %s, with %s", trial.user_attrs.get("job"), config.sweep_metrics, trial.values,
-                     " ".join(space.overrides(trial.params)))
+            log.info(
+                "best: job %s, %s = %s, with %s",
+                trial.user_attrs.get("job"),
+                config.sweep_metrics,
+                trial.values,
+                " ".join(space.overrides(trial.params)),
+            )
         log.info("all trials: %s", study.write_table())
         return returns
     finally:
@@ -104,10 +115,15 @@ def _same_command(folder: Path, fixed: Sequence[str], study: SweepStudy) -> None
         return
     before, now = _meaning(begun), _meaning(fixed)
     if before != now:
-        other = [f"{key}: {before.get(key, '(not given)')} → {now.get(key, '(not given)')}"
-                 for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-        raise InputError(f"{folder}: the sweep began with other settings ({'; '.join(other)}); it began with "
-                         f"{' '.join(begun)!r}: give the same, or another folder for a new sweep")
+        other = [
+            f"{key}: {before.get(key, '(not given)')} → {now.get(key, '(not given)')}"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        ]
+        raise InputError(
+            f"{folder}: the sweep began with other settings ({'; '.join(other)}); it began with "
+            f"{' '.join(begun)!r}: give the same, or another folder for a new sweep"
+        )
 
 
 def _meaning(command: Sequence[str]) -> dict[str, str]:

@@ -24,8 +24,10 @@ def as_current(content: Mapping[str, Any], where: object) -> dict[str, Any]:
     """
     number = content.get("format", 1)
     if isinstance(number, bool) or not isinstance(number, int | float) or number not in range(1, FORMAT + 1):
-        raise InputError(f"{where} has format {number!r}, and this version reads 1 to {FORMAT}: install a newer "
-                         "SimSwap Lab, or run simswap-evaluate again")
+        raise InputError(
+            f"{where} has format {number!r}, and this version reads 1 to {FORMAT}: install a newer "
+            "SimSwap Lab, or run simswap-evaluate again"
+        )
     kept = dict(content) | {"format": int(number)}
     if number < FORMAT:
         kept["results"] = _without_intervals(content["results"])

@@ -76,8 +76,14 @@ def build_loggers(
     called = to_be_known_as(run, name, group, job_type, project, entity)
     try:
         experiment = begin(
-            run, called, mode, goes_on=before is not None, config=dict(config or {}), init_timeout=init_timeout,
-            finish_timeout=finish_timeout)
+            run,
+            called,
+            mode,
+            goes_on=before is not None,
+            config=dict(config or {}),
+            init_timeout=init_timeout,
+            finish_timeout=finish_timeout,
+        )
     except Exception as error:  # whatever W&B stumbles over on this machine: training does not need it
         say(f"W&B is left out ({reason_of(error)}): metrics go to metrics.csv alone")
         return loggers

@@ -61,8 +61,10 @@ class MetricsCsvLogger(Logger):
         try:
             self._write(new)
         except OSError as error:
-            raise InputError(f"{self.path} cannot be written ({error.strerror or error}): free the disk or choose "
-                             "another output folder") from error
+            raise InputError(
+                f"{self.path} cannot be written ({error.strerror or error}): free the disk or choose "
+                "another output folder"
+            ) from error
 
     def _write(self, new: dict[str, str]) -> None:
         step = int(new[STEP])

@@ -44,8 +44,13 @@ def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
         places = [pattern] if one else sorted(glob.glob(_pattern(pattern)), key=natural_key)
         runs = [(run, one and run == Path(place)) for place in places for run in _runs_below(Path(place))]
         if not runs:
-            what = "matches no run" if not one else "is no run and holds none" \
-                if Path(pattern).exists() else "is not there"
+            what = (
+                "matches no run"
+                if not one
+                else "is no run and holds none"
+                if Path(pattern).exists()
+                else "is not there"
+            )
             raise InputError(f"runs: {text} {what}; give folders of runs as in outputs/demo/<time> or outputs/demo")
         for run, named in runs:
             first, before = found.get(run.resolve(), (run, False))

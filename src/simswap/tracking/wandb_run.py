@@ -73,16 +73,26 @@ def to_be_known_as(
     folders = () if folder == run else (str(folder),)
     before = known_as(run)
     if before is not None:
-        unused = [variable for variable, field in FOR_NEW_RUNS.items()
-                  if given(variable) not in (None, getattr(before, field))]
+        unused = [
+            variable
+            for variable, field in FOR_NEW_RUNS.items()
+            if given(variable) not in (None, getattr(before, field))
+        ]
         if not given("WANDB_SWEEP_ID") and unused:
             say_once(f"W&B: {', '.join(unused)} not used: the run goes on as {before.name} of {before.project}")
         return before._replace(folders=tuple(dict.fromkeys([*before.folders, *folders])))
     group = given("WANDB_RUN_GROUP") or group
     return KnownAs(
-        id_of_new_run() or uuid.uuid4().hex[:8], (given("WANDB_NAME") or name or run.name)[:LONGEST_NAME],
-        group[:LONGEST_NAME] if group else None, job_type, project or given("WANDB_PROJECT") or DEFAULT_PROJECT,
-        entity or given("WANDB_ENTITY"), tags(), given("WANDB_NOTES"), folders)
+        id_of_new_run() or uuid.uuid4().hex[:8],
+        (given("WANDB_NAME") or name or run.name)[:LONGEST_NAME],
+        group[:LONGEST_NAME] if group else None,
+        job_type,
+        project or given("WANDB_PROJECT") or DEFAULT_PROJECT,
+        entity or given("WANDB_ENTITY"),
+        tags(),
+        given("WANDB_NOTES"),
+        folders,
+    )
 
 
 def as_it_began(called: KnownAs, experiment: Any) -> KnownAs:
@@ -92,8 +102,14 @@ def as_it_began(called: KnownAs, experiment: Any) -> KnownAs:
 
 
 def begin(
-    run: Path, called: KnownAs, mode: str, *, goes_on: bool, config: Mapping[str, Any] | None = None,
-    init_timeout: float = 10.0, finish_timeout: float = 60.0,
+    run: Path,
+    called: KnownAs,
+    mode: str,
+    *,
+    goes_on: bool,
+    config: Mapping[str, Any] | None = None,
+    init_timeout: float = 10.0,
+    finish_timeout: float = 60.0,
 ) -> Any:
     """W&B's own run object, its files below ``<run>/wandb/``.
 
@@ -128,7 +144,11 @@ def _stays_offline(run: Path, called: KnownAs, mode: str) -> bool:
 
 
 def _arguments(
-    run: Path, called: KnownAs, goes_on: bool, config: Mapping[str, Any] | None, init_timeout: float,
+    run: Path,
+    called: KnownAs,
+    goes_on: bool,
+    config: Mapping[str, Any] | None,
+    init_timeout: float,
     finish_timeout: float,
 ) -> dict[str, Any]:
     import wandb

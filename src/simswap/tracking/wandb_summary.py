@@ -50,13 +50,15 @@ def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mappin
     interval, ``evaluation/<swapper>/<figure>`` of the others, and by which protocol."""
     kinds = {key: entry["kind"] for key, entry in results.items()}
     summary: dict[str, Any] = {FORMAT_KEY: FORMAT, PROTOCOL: dict(protocol), KINDS: kinds}
-    summary[FACTS] = {key: {name: entry[name] for name in KEPT_FACTS if name in entry}
-                      for key, entry in results.items()}  # fmt: skip
+    summary[FACTS] = {
+        key: {name: entry[name] for name in KEPT_FACTS if name in entry} for key, entry in results.items()
+    }
     for key, entry in results.items():
         for name, figure in entry.items():
             if isinstance(figure, Mapping) and "value" in figure:
                 summary[_place(key) + name] = {
-                    part: figure[part] for part in ("value", "low", "high", "n") if part in figure}
+                    part: figure[part] for part in ("value", "low", "high", "n") if part in figure
+                }
     return summary
 
 
@@ -68,8 +70,11 @@ def evaluation_in(summary: Mapping[str, Any], where: str = "the run's summary in
     results = {}
     for key, kind in summary[KINDS].items():
         place = _place(key)
-        figures = {name.removeprefix(place): value for name, value in summary.items()
-                   if name.startswith(place) and "/" not in name.removeprefix(place)}
+        figures = {
+            name.removeprefix(place): value
+            for name, value in summary.items()
+            if name.startswith(place) and "/" not in name.removeprefix(place)
+        }
         facts = summary.get(FACTS)
         results[key] = {"kind": kind, **figures, **(facts.get(key, {}) if isinstance(facts, Mapping) else {})}
     content = {"format": summary.get(FORMAT_KEY, 1), "protocol": summary[PROTOCOL], "results": results}

@@ -51,8 +51,12 @@ class SimSwapModule(SteppingModule):
         super().__init__(
             [
                 # The gradient penalty's gradient is a second derivative: it loses digits first.
-                Phase("discriminator", discriminators, optimizer.discriminator_clip,
-                      precise=objective.weights["gradient_penalty"] > 0),
+                Phase(
+                    "discriminator",
+                    discriminators,
+                    optimizer.discriminator_clip,
+                    precise=objective.weights["gradient_penalty"] > 0,
+                ),
                 Phase("generator", generator, optimizer.generator_clip),
             ]
         )

@@ -49,8 +49,12 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
     if not cfg.resume:
         return cfg
     if Path(cfg.resume).suffix == ".ckpt" and Path(cfg.resume).name not in NEWEST_FIRST:
-        log.info("the run goes on from the newest checkpoint, %s, and not from %s; for that one's weights alone start "
-                 "a new run with start_from=", NEWEST, Path(cfg.resume).name)
+        log.info(
+            "the run goes on from the newest checkpoint, %s, and not from %s; for that one's weights alone start "
+            "a new run with start_from=",
+            NEWEST,
+            Path(cfg.resume).name,
+        )
     stored = _record(run)
     default = hydra.compose(HydraConfig.get().job.config_name)
     fill(stored, default)

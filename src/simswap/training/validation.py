@@ -86,6 +86,9 @@ class Validation:
         """The figures over all ranks, ``val/…``, and the controls' as ``val/<control>/…``."""
         assert self._measured is not None
         if self._measured.unusable:
-            log.warning("validation: %d swaps of the averaged generator are no pictures (NaN), or the judge cannot "
-                        "embed them; they count as missed", self._measured.unusable)  # fmt: skip
+            log.warning(
+                "validation: %d swaps of the averaged generator are no pictures (NaN), or the judge cannot "
+                "embed them; they count as missed",
+                self._measured.unusable,
+            )
         return {f"val/{name}": value for name, value in self._measured.means().items()} | self._controls

@@ -85,4 +85,3 @@ def trainer_values(trainer: DictConfig) -> dict[str, Any]:
 
 
 NEVER = 2**62  # more iterations than any run has
-

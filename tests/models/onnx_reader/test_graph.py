@@ -96,8 +96,16 @@ def test_what_torch_exports_is_what_torch_computes(tmp_path, opset, open_batch):
     network = Recognizer().eval()
     path = tmp_path / "exported.onnx"
     axes = {"x": {0: "batch"}} if open_batch else None
-    torch.onnx.export(network, (torch.rand(2 if open_batch else 1, 3, 16, 16),), str(path), dynamo=False,
-                      opset_version=opset, input_names=["x"], output_names=["y"], dynamic_axes=axes)  # fmt: skip
+    torch.onnx.export(
+        network,
+        (torch.rand(2 if open_batch else 1, 3, 16, 16),),
+        str(path),
+        dynamo=False,
+        opset_version=opset,
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_axes=axes,
+    )
     found = OnnxGraph(path)
     for batch in (1, 4) if open_batch else (1,):
         x = torch.randn(batch, 3, 16, 16, requires_grad=True)
@@ -134,10 +142,11 @@ def test_functions_in_the_file_are_unfolded(tmp_path):
     body = [helper.make_node("Sigmoid", ["a"], ["s"]), helper.make_node("Mul", ["a", "s"], ["b"])]
     function = helper.make_function("pkg.lib", "silu", ["a"], ["b"], body, [helper.make_opsetid("", 18)])
     graph = helper.make_graph(
-        [helper.make_node("silu", ["x"], ["y"], domain="pkg.lib")], "graph",
+        [helper.make_node("silu", ["x"], ["y"], domain="pkg.lib")],
+        "graph",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
-    )  # fmt: skip
+    )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("pkg.lib", 1)]
     onnx.save(helper.make_model(graph, functions=[function], opset_imports=opsets, ir_version=8), tmp_path / "f.onnx")
     x = torch.randn(3, 4)
@@ -227,7 +236,9 @@ REFUSED = {
     "operator Dropout of node 'Dropout_0' is in training mode": [("Dropout", ["x", "", "true"], ["y"], {})],
     "operator ReduceL2 of node 'ReduceL2_0' has noop": [("ReduceL2", ["x"], ["y"], {"noop_with_empty_axes": 1})],
     "operator Pad of node 'Pad_2' takes its pads from a computed value": [
-        ("Shape", ["x"], ["s"], {}), ("Concat", ["s", "s"], ["p"], {"axis": 0}), ("Pad", ["x", "p"], ["y"], {})
+        ("Shape", ["x"], ["s"], {}),
+        ("Concat", ["s", "s"], ["p"], {"axis": 0}),
+        ("Pad", ["x", "p"], ["y"], {}),
     ],
     "operator Cast of node 'Cast_0' casts to type STRING": [("Cast", ["x"], ["y"], {"to": TensorProto.STRING})],
     "operator BatchNormalization of node 'BatchNormalization_0' is in training mode": [

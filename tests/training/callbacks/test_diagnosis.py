@@ -66,13 +66,14 @@ def test_the_words_hold_the_figures_and_what_to_try():
     assert "objective.weights.identity" in finding.text
 
 
-
-
 def after_validation(diagnosis, step, **changed):
     trainer = SimpleNamespace(
-        sanity_checking=False, global_step=step, is_global_zero=True, loggers=[],
+        sanity_checking=False,
+        global_step=step,
+        is_global_zero=True,
+        loggers=[],
         callback_metrics=GOOD | {name.replace("__", "/"): value for name, value in changed.items()},
-    )  # fmt: skip
+    )
     module = SimpleNamespace(discriminators=SimpleNamespace(scales=[0, 1]))
     diagnosis.on_validation_end(trainer, module)
 

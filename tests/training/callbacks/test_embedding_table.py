@@ -34,14 +34,25 @@ def train(root: Path, cached: bool, steps: int = 4, workers: int = 0) -> tuple[S
     module = tiny_module()
     module.validation = NoValidation()  # type: ignore[assignment]
     data = SwapDataModule(
-        root, batch_size=4, workers=workers, fractions={"train": 1.0}, cache_embeddings=cached,
+        root,
+        batch_size=4,
+        workers=workers,
+        fractions={"train": 1.0},
+        cache_embeddings=cached,
         augmentation={"flip": 0.5, "sources": False},
-    )  # fmt: skip
+    )
     trainer = L.Trainer(
-        accelerator="cpu", max_steps=steps, limit_val_batches=0, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
-        check_val_every_n_epoch=None, callbacks=[EmbeddingTable()],
-    )  # fmt: skip
+        accelerator="cpu",
+        max_steps=steps,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        check_val_every_n_epoch=None,
+        callbacks=[EmbeddingTable()],
+    )
     trainer.fit(module, datamodule=data)
     return module, data
 
@@ -147,10 +158,15 @@ def test_a_data_folder_that_cannot_be_written_to(crops, tmp_path, door, monkeypa
     shutil.copytree(crops, root, ignore=shutil.ignore_patterns("identities"))
     (root / "identities").write_text("a file, so that no folder of this name can be made")
     code, _, errors = door(
-        main, *SMALL, f"data.root={root}", f"hydra.run.dir={tmp_path}/run", "trainer.max_steps=2",
-        "data.cache_embeddings=true", "data.augmentation.sources=false",
+        main,
+        *SMALL,
+        f"data.root={root}",
+        f"hydra.run.dir={tmp_path}/run",
+        "trainer.max_steps=2",
+        "data.cache_embeddings=true",
+        "data.augmentation.sources=false",
         *(["data.embeddings=~/tables"] if given else []),
-    )  # fmt: skip
+    )
     assert code == 0, errors
     place = Path.home() / "tables" if given else tmp_path / "outputs" / "identities"
     assert len(list(place.glob("*.npy"))) == 1

@@ -35,19 +35,31 @@ def _ablation_chart(comparison: Comparison, facet: Facet, suffix: str) -> Chart:
     several = any(len(v.seeds) > 1 for v in named)
     caption = (
         "The article's Figure 7. Large marks are means"
-        + (" over seeds, small ones single seeds; whiskers are 95 % intervals over seeds (over persons where there is "
-           "one seed)." if several else "; whiskers are 95 % intervals over persons (one seed each).")
-        + (" Identity loss: 1 − cosine by the recogniser trained with; the retrieval is another network's word."
-           if KNOWN["identity_loss"] in figures else
-           " The identity loss by the recogniser trained with is not in these evaluations; evaluate again to have it.")
+        + (
+            " over seeds, small ones single seeds; whiskers are 95 % intervals over seeds (over persons where there is "
+            "one seed)."
+            if several
+            else "; whiskers are 95 % intervals over persons (one seed each)."
+        )
+        + (
+            " Identity loss: 1 − cosine by the recogniser trained with; the retrieval is another network's word."
+            if KNOWN["identity_loss"] in figures
+            else " These evaluations lack the identity loss of the training recognizer: evaluate again to add it."
+        )
         + (" The vertical line is the baseline." if _base(comparison, facet) else "")
     )
     words = "; ".join(
         f"{name}: " + ", ".join(f"{f.label} {f.shown(v.spread(f.name).mean)}{f.unit}" for f in figures)
-        for name, v in facet.variants.items())
+        for name, v in facet.variants.items()
+    )
     title = "Ablation of feature matching" + (f" ({facet.told})" if facet.told else "")
-    return Chart(f"ablation{suffix}", title, caption, f"Dot plot. {words}.",
-                 lambda width: draw_ablation(facet.variants, _base(comparison, facet), figures, width))
+    return Chart(
+        f"ablation{suffix}",
+        title,
+        caption,
+        f"Dot plot. {words}.",
+        lambda width: draw_ablation(facet.variants, _base(comparison, facet), figures, width),
+    )
 
 
 def _base(comparison: Comparison, facet: Facet) -> Variant | None:
@@ -62,8 +74,11 @@ def draw_ablation(
     narrow = is_narrow(width)
     panel = 0.27 * len(named) + 0.75
     plot = new_figure(width, panel * (len(figures) if narrow else 1))
-    grid = plot.subplots(len(figures), 1, squeeze=False) if narrow else plot.subplots(
-        1, len(figures), squeeze=False, sharey=True)
+    grid = (
+        plot.subplots(len(figures), 1, squeeze=False)
+        if narrow
+        else plot.subplots(1, len(figures), squeeze=False, sharey=True)
+    )
     for axes, shown in zip(grid.flat, figures, strict=True):
         axes.set_title(shown.heading + {"higher": " →", "lower": " ←"}.get(shown.better or "", ""))
         axes.grid(axis="x", visible=False)
@@ -74,12 +89,28 @@ def draw_ablation(
             mean, low, high = (shown.factor * value for value in variant.interval(shown.name))
             seeds = [shown.factor * value for value in variant.by_seed(shown.name).values()]
             if len(seeds) > 1:
-                axes.plot(seeds, [row] * len(seeds), "o", color=variant.colour, markersize=3.2, alpha=0.45, zorder=3,
-                          markeredgewidth=0)
+                axes.plot(
+                    seeds,
+                    [row] * len(seeds),
+                    "o",
+                    color=variant.colour,
+                    markersize=3.2,
+                    alpha=0.45,
+                    zorder=3,
+                    markeredgewidth=0,
+                )
             if mean == mean:
                 whisker(axes, row, low, high, variant.colour, vertical=False)
-                axes.plot([mean], [row], variant.mark, color=variant.colour, markersize=7.5, markeredgecolor="white",
-                          markeredgewidth=0.7, zorder=4)
+                axes.plot(
+                    [mean],
+                    [row],
+                    variant.mark,
+                    color=variant.colour,
+                    markersize=7.5,
+                    markeredgecolor="white",
+                    markeredgewidth=0.7,
+                    zorder=4,
+                )
         axes.set_ylim(len(named) - 0.5, -0.5)
         axes.set_yticks(range(len(named)), list(named))
         axes.tick_params(axis="y", length=0)
@@ -99,19 +130,27 @@ def heat_map_charts(comparison: Comparison) -> list[Chart]:
     facets = {key: found for key, found in facets.items() if len(_cells(found, "id_retrieval")) >= FEWEST_RANGES}
     short = short_keys(beside)
     for number, (values, found) in enumerate(facets.items()):
-        told = ", ".join(f"{short[key]}={shown_value(value)}" for key, value in zip(beside, values, strict=True)
-                         if len({facet[beside.index(key)] for facet in facets}) > 1)
+        told = ", ".join(
+            f"{short[key]}={shown_value(value)}"
+            for key, value in zip(beside, values, strict=True)
+            if len({facet[beside.index(key)] for facet in facets}) > 1
+        )
         cells = _cells(found, "id_retrieval")
-        words = "; ".join(f"m={m}, M={last}: {KNOWN['id_retrieval'].shown(cell.mean)} %"
-                          for (m, last), cell in sorted(cells.items()))
-        charts.append(Chart(
-            "layer_range" + (f"_{number + 1}" if len(facets) > 1 else ""),
-            "Range of feature matching" + (f" ({told})" if told else ""),
-            "Layers m to M of both discriminators are matched. In each cell the mean, below it half the width of the "
-            "95 % interval over seeds, where there are several. Empty cells were not run; hatched ones are no range.",
-            f"Heat map over first layer m and last layer M. ID retrieval: {words}.",
-            lambda width, found=found: draw_heat_maps(found, width),  # type: ignore[misc]
-        ))
+        words = "; ".join(
+            f"m={m}, M={last}: {KNOWN['id_retrieval'].shown(cell.mean)} %" for (m, last), cell in sorted(cells.items())
+        )
+        charts.append(
+            Chart(
+                "layer_range" + (f"_{number + 1}" if len(facets) > 1 else ""),
+                "Range of feature matching" + (f" ({told})" if told else ""),
+                "Layers m to M of both discriminators are matched. In each cell the mean, below it "
+                "half the width of the "
+                "95 % interval over seeds, where there are several. Empty cells were not run; "
+                "hatched ones are no range.",
+                f"Heat map over first layer m and last layer M. ID retrieval: {words}.",
+                lambda width, found=found: draw_heat_maps(found, width),  # type: ignore[misc]
+            )
+        )
     return charts
 
 
@@ -137,16 +176,27 @@ def draw_heat_maps(variants: Sequence[Variant], width: float) -> Plot:
             axes.add_patch(Rectangle((end - 0.49, m - 0.49), 0.98, 0.98, facecolor=BLUES(0.08 + 0.72 * goodness)))
             ink = "white" if goodness > 0.6 else INK
             half = shown.factor * (cell.high - cell.low) / 2
-            axes.text(end, m - 0.12 if half == half else m, shown.shown(cell.mean), ha="center", va="center", color=ink,
-                      fontsize=size)
+            axes.text(
+                end,
+                m - 0.12 if half == half else m,
+                shown.shown(cell.mean),
+                ha="center",
+                va="center",
+                color=ink,
+                fontsize=size,
+            )
             if half == half:
-                axes.text(end, m + 0.26, f"±{half:.{shown.decimals}f}", ha="center", va="center", color=ink,
-                          fontsize=size - 2)
+                axes.text(
+                    end, m + 0.26, f"±{half:.{shown.decimals}f}", ha="center", va="center", color=ink, fontsize=size - 2
+                )
         for m in rows:
             for end in columns:
                 if end < m:
-                    axes.add_patch(Rectangle((end - 0.5, m - 0.5), 1, 1, facecolor="none", edgecolor=GRID, hatch="///",
-                                             linewidth=0))
+                    axes.add_patch(
+                        Rectangle(
+                            (end - 0.5, m - 0.5), 1, 1, facecolor="none", edgecolor=GRID, hatch="///", linewidth=0
+                        )
+                    )
         axes.set_xlim(columns[0] - 0.5, columns[-1] + 0.5)
         axes.set_ylim(rows[-1] + 0.5, rows[0] - 0.5)
         axes.set_title(shown.heading)

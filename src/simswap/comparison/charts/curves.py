@@ -21,13 +21,16 @@ def curves_chart(comparison: Comparison, metrics: Sequence[str]) -> Chart | None
     if not there:
         return None
     several = any(len(v.seeds) > 1 for v in comparison.variants)
-    caption = "Each line is a variant" + (
-        ", the mean over its seeds; the band spans its seeds." if several else "."
-    ) + " val/ figures are of unseen persons with a smaller gallery than the final ones; train/ terms are batch means."
+    caption = (
+        "Each line is a variant"
+        + (", the mean over its seeds; the band spans its seeds." if several else ".")
+        + " val/ figures use unseen persons and a smaller gallery than the final ones; train/ terms are batch means."
+    )
     ends = ", ".join(f"{v.label} ends at {_last(v, there[0])}" for v in labelled(comparison))
     alt = f"Line plots of {', '.join(there)} over the iterations. {there[0]}: {ends}."
-    return Chart("learning_curves", "Learning curves", caption, alt,
-                 lambda width: draw_curves(comparison, there, width))
+    return Chart(
+        "learning_curves", "Learning curves", caption, alt, lambda width: draw_curves(comparison, there, width)
+    )
 
 
 def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) -> Plot:
@@ -36,12 +39,14 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
     rows = -(-len(metrics) // columns)
     plot = new_figure(width, 2.25 * rows + 0.55)
     grid = plot.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(metrics):]:
+    for axes in grid.flat[len(metrics) :]:
         axes.set_axis_off()
     few = labelled(comparison)
     # One span for all: a metric that was logged once would have an axis of fractions of an iteration.
-    end = max((run.curves[m][0][-1] for v in comparison.variants for run in v.runs for m in metrics if m in run.curves),
-              default=1.0)
+    end = max(
+        (run.curves[m][0][-1] for v in comparison.variants for run in v.runs for m in metrics if m in run.curves),
+        default=1.0,
+    )
     for axes, metric in zip(grid.flat, metrics, strict=False):
         axes.set_xlim(0, 1.03 * max(end, 1.0))
         shown = figure(VALIDATED.get(metric, metric))
@@ -55,15 +60,37 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
             steps, mean, low, high = curve
             front = variant in few
             if len(variant.seeds) > 1:
-                axes.fill_between(steps, factor * low, factor * high, color=variant.colour, linewidth=0,
-                                  alpha=0.14 if len(comparison.variants) <= 4 else 0.07)
-            axes.plot(steps, factor * mean, color=variant.colour, linewidth=1.5 if front else 0.8,
-                      alpha=1.0 if front else 0.45, marker=variant.mark if front else None, markevery=[-1],
-                      markersize=5.5, markeredgecolor="white", markeredgewidth=0.6, zorder=3 if front else 2,
-                      label=legend_text(variant.short) if front else None)
+                axes.fill_between(
+                    steps,
+                    factor * low,
+                    factor * high,
+                    color=variant.colour,
+                    linewidth=0,
+                    alpha=0.14 if len(comparison.variants) <= 4 else 0.07,
+                )
+            axes.plot(
+                steps,
+                factor * mean,
+                color=variant.colour,
+                linewidth=1.5 if front else 0.8,
+                alpha=1.0 if front else 0.45,
+                marker=variant.mark if front else None,
+                markevery=[-1],
+                markersize=5.5,
+                markeredgecolor="white",
+                markeredgewidth=0.6,
+                zorder=3 if front else 2,
+                label=legend_text(variant.short) if front else None,
+            )
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    plot.legend(handles, labels, loc="outside lower left", ncols=_legend_columns(labels, width), handlelength=1.6,
-                columnspacing=1.2)
+    plot.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        ncols=_legend_columns(labels, width),
+        handlelength=1.6,
+        columnspacing=1.2,
+    )
     return plot
 
 

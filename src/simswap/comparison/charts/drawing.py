@@ -155,8 +155,16 @@ def label_at_right(axes: Axes, points: Sequence[tuple[float, float, str, str]], 
     heights = spread_out([float(place[1]) for place in places], 1.25 * size / max(height, 1), 0.0, 1.0)
     for (x, y, text, colour), at in zip(points, heights, strict=True):
         axes.annotate(
-            text, xy=(x, y), xycoords="data", xytext=(1.02, at), textcoords="axes fraction", color=colour,
-            fontsize=size, va="center", ha="left", annotation_clip=False,
+            text,
+            xy=(x, y),
+            xycoords="data",
+            xytext=(1.02, at),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=size,
+            va="center",
+            ha="left",
+            annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.45, "shrinkA": 1, "shrinkB": 4},
         )
 

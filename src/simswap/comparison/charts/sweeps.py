@@ -28,8 +28,14 @@ def importance_chart(comparison: Comparison) -> Chart | None:
     if not found:
         return None
     short = short_keys(settings)
-    twins = sorted({" and ".join(sorted((short[i.setting], *(short[k] for k in i.together_with))))
-                    for shares in found.values() for i in shares if i.together_with})
+    twins = sorted(
+        {
+            " and ".join(sorted((short[i.setting], *(short[k] for k in i.together_with))))
+            for shares in found.values()
+            for i in shares
+            if i.together_with
+        }
+    )
     caption = (
         "Share of the variation of the figure's ranks over the variants that a setting explains by itself: Spearman's "
         "rho squared for numbers with five values or more, else the correlation ratio of its values. The grey tick is "
@@ -37,10 +43,17 @@ def importance_chart(comparison: Comparison) -> Chart | None:
         "the figure rises or falls with the setting. What settings do only together is not seen."
         + (f" Always changed together, so not told apart: {'; '.join(twins)}." if twins else "")
     )
-    words = "; ".join(f"{KNOWN[name].label}: " + ", ".join(f"{short[i.setting]} {100 * i.share:.0f} %" for i in shares)
-                      for name, shares in found.items())
-    return Chart("importance", "Which settings matter", caption, f"Bar chart. {words}.",
-                 lambda width: draw_importance(found, short, width))
+    words = "; ".join(
+        f"{KNOWN[name].label}: " + ", ".join(f"{short[i.setting]} {100 * i.share:.0f} %" for i in shares)
+        for name, shares in found.items()
+    )
+    return Chart(
+        "importance",
+        "Which settings matter",
+        caption,
+        f"Bar chart. {words}.",
+        lambda width: draw_importance(found, short, width),
+    )
 
 
 def draw_importance(found: dict[str, list[Importance]], short: dict[str, str], width: float) -> Plot:
@@ -57,8 +70,15 @@ def draw_importance(found: dict[str, list[Importance]], short: dict[str, str], w
             axes.barh(row, 100 * one.share, height=0.62, color="#0067a5" if speaks else "#c3ccd5", zorder=2)
             axes.plot([100 * one.chance] * 2, [row - 0.38, row + 0.38], color=FAINT, linewidth=1.6, zorder=3)
             arrow = {1: " ↗", -1: " ↘", 0: ""}[one.sign] if speaks else ""
-            axes.text(max(100 * one.share, 100 * one.chance) + 1.5, row, f"{100 * one.share:.0f} %{arrow}", va="center",
-                      fontsize=8.5, color=INK if speaks else FAINT, family="DejaVu Sans" if arrow else None)
+            axes.text(
+                max(100 * one.share, 100 * one.chance) + 1.5,
+                row,
+                f"{100 * one.share:.0f} %{arrow}",
+                va="center",
+                fontsize=8.5,
+                color=INK if speaks else FAINT,
+                family="DejaVu Sans" if arrow else None,
+            )
         axes.set_yticks(range(len(shares)), [short[one.setting] for one in shares])
         axes.set_ylim(len(shares) - 0.5, -0.5)
         axes.set_xlim(0, 118)
@@ -81,12 +101,13 @@ def parallel_chart(comparison: Comparison) -> Chart | None:
     if len(shown) < len(settings):
         left = f" Of {len(settings)} changed settings the {len(shown)} that explain most of the retrieval are drawn."
     return Chart(
-        "parallel_coordinates", "Settings and figures together",
+        "parallel_coordinates",
+        "Settings and figures together",
         "Each line is a variant (the mean over its seeds), in its colour of the other plots; figures are drawn so that "
         "up is better." + left,
         f"Parallel coordinates of {len(variants)} variants over {', '.join(shown)}, ID retrieval and pose error.",
         lambda width: draw_parallel(comparison, shown, width),
-    )  # fmt: skip
+    )
 
 
 def draw_parallel(comparison: Comparison, settings: Sequence[str], width: float) -> Plot:
@@ -113,8 +134,14 @@ def draw_parallel(comparison: Comparison, settings: Sequence[str], width: float)
     few = {v.label for v in labelled(comparison)}
     x = np.arange(count)
     for variant, line in zip(variants, heights, strict=True):
-        axes.plot(x, line, color=variant.colour, linewidth=1.6 if variant.label in few else 0.9,
-                  alpha=0.95 if variant.label in few else 0.5, zorder=3 if variant.label in few else 2)
+        axes.plot(
+            x,
+            line,
+            color=variant.colour,
+            linewidth=1.6 if variant.label in few else 0.9,
+            alpha=0.95 if variant.label in few else 0.5,
+            zorder=3 if variant.label in few else 2,
+        )
     axes.set_xlim(-0.25, count - 0.75 + (0.35 if narrow else 0.2))
     axes.set_ylim(-0.06, 1.06)
     axes.set_axis_off()
@@ -145,7 +172,24 @@ def _axis(axes: Axes, x: float, ticks: Sequence[tuple[float, str]], title: str, 
     axes.plot([x, x], [0, 1], color="#9aa4af", linewidth=0.9, zorder=1)
     for y, text in ticks:
         axes.plot([x - 0.03, x], [y, y], color="#9aa4af", linewidth=0.9, zorder=1)
-        axes.text(x + 0.04, y, text, va="center", ha="left", fontsize=8, color=INK, zorder=5,
-                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8})
-    axes.text(x, 1.1, title, ha="left" if narrow else "center", va="bottom", fontsize=8.5, fontweight="bold",
-              rotation=28 if narrow else 0)
+        axes.text(
+            x + 0.04,
+            y,
+            text,
+            va="center",
+            ha="left",
+            fontsize=8,
+            color=INK,
+            zorder=5,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+        )
+    axes.text(
+        x,
+        1.1,
+        title,
+        ha="left" if narrow else "center",
+        va="bottom",
+        fontsize=8.5,
+        fontweight="bold",
+        rotation=28 if narrow else 0,
+    )

@@ -22,26 +22,32 @@ def tradeoff_chart(comparison: Comparison, published: bool) -> Chart | None:
         return None
     words = "; ".join(
         f"{v.label} {KNOWN['id_retrieval'].shown(v.spread('id_retrieval').mean)} % at "
-        f"{KNOWN['pose_error_deg'].shown(v.spread('pose_error_deg').mean)}°" for v in comparison.variants[:MANY]
+        f"{KNOWN['pose_error_deg'].shown(v.spread('pose_error_deg').mean)}°"
+        for v in comparison.variants[:MANY]
     )
     caption = (
         "Up and left is better. The line is the Pareto front: on it, more retrieval costs pose. "
         + _whisker_words(comparison)
         + " Crosses are the controls: doing nothing keeps the pose and brings no identity, copying the source the "
-        "reverse."
-        + (f" Hollow diamonds are published figures, {WARNING}." if published else "")
+        "reverse." + (f" Hollow diamonds are published figures, {WARNING}." if published else "")
     )
-    return Chart("tradeoff", "Identity against pose", caption,
-                 f"Scatter plot of ID retrieval against pose error. {words}. On the front: "
-                 f"{', '.join(comparison.front)}.", lambda width: draw_tradeoff(comparison, published, width))
+    return Chart(
+        "tradeoff",
+        "Identity against pose",
+        caption,
+        f"Scatter plot of ID retrieval against pose error. {words}. On the front: {', '.join(comparison.front)}.",
+        lambda width: draw_tradeoff(comparison, published, width),
+    )
 
 
 def _whisker_words(comparison: Comparison) -> str:
     counts = {len(v.seeds) for v in comparison.variants}
     if counts == {1}:
         return "Whiskers are 95 % intervals over persons."
-    return ("Whiskers are 95 % intervals over training seeds (over persons where a variant has one seed); some go on "
-            "past the plot's edge.")
+    return (
+        "Whiskers are 95 % intervals over training seeds (over persons where a variant has one seed); some go on "
+        "past the plot's edge."
+    )
 
 
 def draw_tradeoff(comparison: Comparison, published: bool, width: float) -> Plot:
@@ -60,10 +66,14 @@ def draw_tradeoff(comparison: Comparison, published: bool, width: float) -> Plot
     _look_closely(near, comparison.variants)
     _keep_room(near, comparison)
     settle(plot)  # labels go where the points are then
-    label_at_right(near, [
-        (v.spread("pose_error_deg").mean, 100 * v.spread("id_retrieval").mean, v.short, v.colour)
-        for v in labelled(comparison) if v.spread("pose_error_deg").n and v.spread("id_retrieval").n
-    ])  # fmt: skip
+    label_at_right(
+        near,
+        [
+            (v.spread("pose_error_deg").mean, 100 * v.spread("id_retrieval").mean, v.short, v.colour)
+            for v in labelled(comparison)
+            if v.spread("pose_error_deg").n and v.spread("id_retrieval").n
+        ],
+    )
     return plot
 
 
@@ -100,15 +110,24 @@ def _draw_variant(axes: Axes, variant: Variant, with_whiskers: bool) -> None:
     if with_whiskers:
         whisker(axes, pose, bottom, top, variant.colour)
         whisker(axes, retrieval, low, high, variant.colour, vertical=False)
-    axes.plot([pose], [retrieval], variant.mark, color=variant.colour, markeredgecolor="white", markeredgewidth=0.7,
-              markersize=7.5 if with_whiskers else 6, zorder=4)
+    axes.plot(
+        [pose],
+        [retrieval],
+        variant.mark,
+        color=variant.colour,
+        markeredgecolor="white",
+        markeredgewidth=0.7,
+        markersize=7.5 if with_whiskers else 6,
+        zorder=4,
+    )
 
 
 def _draw_front(axes: Axes, comparison: Comparison) -> None:
     front = [next(v for v in comparison.variants if v.label == label) for label in comparison.front]
     points = [(v.spread("pose_error_deg").mean, 100 * v.spread("id_retrieval").mean) for v in front]
-    axes.step([x for x, _ in points], [y for _, y in points], where="post", color=INK, linewidth=1.0, alpha=0.5,
-              zorder=3)
+    axes.step(
+        [x for x, _ in points], [y for _, y in points], where="post", color=INK, linewidth=1.0, alpha=0.5, zorder=3
+    )
 
 
 def _draw_context(axes: Axes, comparison: Comparison, published: bool) -> None:
@@ -119,13 +138,34 @@ def _draw_context(axes: Axes, comparison: Comparison, published: bool) -> None:
         x, y = swapper.figures["pose_error_deg"].value, 100 * swapper.figures["id_retrieval"].value
         axes.plot([x], [y], "x" if swapper.kind == "control" else "*", color=INK, markersize=7, zorder=4)
         right = x > 0.6 * axes.get_xlim()[1]
-        axes.annotate(swapper.name.replace("_", " "), (x, y), xytext=(-6 if right else 6, -11 if y > 50 else 7),
-                      textcoords="offset points", fontsize=8.5, color=INK, ha="right" if right else "left")
+        axes.annotate(
+            swapper.name.replace("_", " "),
+            (x, y),
+            xytext=(-6 if right else 6, -11 if y > 50 else 7),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=INK,
+            ha="right" if right else "left",
+        )
     if published:
         for point in PUBLISHED:
-            axes.plot([point.pose_error_deg], [100 * point.id_retrieval], "D", markerfacecolor="none",
-                      markeredgecolor=FAINT, markersize=5, zorder=2)
+            axes.plot(
+                [point.pose_error_deg],
+                [100 * point.id_retrieval],
+                "D",
+                markerfacecolor="none",
+                markeredgecolor=FAINT,
+                markersize=5,
+                zorder=2,
+            )
         best = max(point.pose_error_deg for point in PUBLISHED)
-        axes.annotate("published: other\ndata and protocol", (best, 107), xytext=(9, 0), fontsize=8, color=FAINT,
-                      textcoords="offset points", va="top")
+        axes.annotate(
+            "published: other\ndata and protocol",
+            (best, 107),
+            xytext=(9, 0),
+            fontsize=8,
+            color=FAINT,
+            textcoords="offset points",
+            va="top",
+        )
     axes.set_xlim(left=-0.04 * axes.get_xlim()[1])

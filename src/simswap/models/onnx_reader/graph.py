@@ -72,8 +72,16 @@ class OnnxGraph(nn.Module):
             )
         for proto in nodes:
             attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-            node = Node(self._file, proto.op_type, proto.name, opset, attributes, list(proto.input), constants,
-                        len(proto.output))  # fmt: skip
+            node = Node(
+                self._file,
+                proto.op_type,
+                proto.name,
+                opset,
+                attributes,
+                list(proto.input),
+                constants,
+                len(proto.output),
+            )
             if proto.op_type == "Constant":
                 constants[proto.output[0]] = _constant(node)
                 continue

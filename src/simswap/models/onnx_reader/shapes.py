@@ -139,13 +139,18 @@ def _cut(x: Tensor, *, cuts: dict[int, tuple[int, int, int]]) -> Tensor:
         if step == 1:
             x = x.narrow(axis, start, max(0, end - start))
         else:  # torch's own slices do not run backwards
-            x = x.index_select(axis, torch.arange(start, end, step, device=x.device) if (end - start) * step > 0
-                               else torch.zeros(0, dtype=torch.int64, device=x.device))  # fmt: skip
+            x = x.index_select(
+                axis,
+                torch.arange(start, end, step, device=x.device)
+                if (end - start) * step > 0
+                else torch.zeros(0, dtype=torch.int64, device=x.device),
+            )
     return x
 
 
-def _cuts(starts: list[int], ends: list[int], axes: list[int] | None, steps: list[int] | None
-          ) -> dict[int, tuple[int, int, int]]:  # fmt: skip
+def _cuts(
+    starts: list[int], ends: list[int], axes: list[int] | None, steps: list[int] | None
+) -> dict[int, tuple[int, int, int]]:
     # ends beyond any size, such as the largest or smallest number of 64 bits, mean "to the end"
     limits = zip(starts, ends, steps or [1] * len(starts), strict=True)
     return dict(zip(axes or range(len(starts)), limits, strict=True))
@@ -177,8 +182,9 @@ def _part(x: Tensor, *, axis: int, sizes: list[int] | None, count: int, index: i
 
 def _split(node: Node) -> list[Built]:
     axis, sizes = node.attributes.get("axis", 0), node.setting("split", 1)
-    return [(partial(_part, axis=axis, sizes=sizes, count=node.outputs, index=index), 1)
-            for index in range(node.outputs)]  # fmt: skip
+    return [
+        (partial(_part, axis=axis, sizes=sizes, count=node.outputs, index=index), 1) for index in range(node.outputs)
+    ]
 
 
 # --- larger tensors ---------------------------------------------------------------------------------------------

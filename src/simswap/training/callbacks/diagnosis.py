@@ -51,31 +51,39 @@ def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[
     like_target = figure("val/target_similarity")
     way = (mine - nothing) / (copied - nothing) if copied > nothing else math.nan
     if way <= limits.identity and limits.identity and like_target >= limits.target_similarity:
-        found.append(Finding(
-            "The result is just the target",
-            f"identity does not move: id_similarity {mine:.2f} is {way:.0%} of the way from do_nothing's {nothing:.2f} "
-            f"to copy_source's {copied:.2f}, and the result is the target to {like_target:.2f}; try a higher "
-            "objective.weights.identity (20 or 30), a higher objective.feature_matching.first_layer, a lower "
-            "objective.weights.feature_matching, or look whether train/identity still falls",
-        ))  # fmt: skip
+        found.append(
+            Finding(
+                "The result is just the target",
+                f"identity does not move: id_similarity {mine:.2f} is {way:.0%} of the way from "
+                f"do_nothing's {nothing:.2f} "
+                f"to copy_source's {copied:.2f}, and the result is the target to {like_target:.2f}; try a higher "
+                "objective.weights.identity (20 or 30), a higher objective.feature_matching.first_layer, a lower "
+                "objective.weights.feature_matching, or look whether train/identity still falls",
+            )
+        )
     error, other_face = figure("val/pose_error_deg"), figure("val/copy_source/pose_error_deg")
     if limits.pose and error >= limits.pose * other_face:
-        found.append(Finding(
-            "The result does not follow the target",
-            f"the generator ignores the target: pose_error_deg {error:.1f} is {error / other_face:.0%} of "
-            f"copy_source's {other_face:.1f} (one pose for all comes to about 70 %), self_reconstruction "
-            f"{figure('val/self_reconstruction'):.3f}; try a lower objective.weights.identity, a higher "
-            "objective.weights.reconstruction, or a lower objective.feature_matching.first_layer",
-        ))  # fmt: skip
+        found.append(
+            Finding(
+                "The result does not follow the target",
+                f"the generator ignores the target: pose_error_deg {error:.1f} is {error / other_face:.0%} of "
+                f"copy_source's {other_face:.1f} (one pose for all comes to about 70 %), self_reconstruction "
+                f"{figure('val/self_reconstruction'):.3f}; try a lower objective.weights.identity, a higher "
+                "objective.weights.reconstruction, or a lower objective.feature_matching.first_layer",
+            )
+        )
     hinge, fooled = figure("train/discriminator"), figure("train/adversarial")
     if limits.discriminator and hinge <= limits.discriminator * scales:
-        found.append(Finding(
-            "The discriminators win outright",
-            f"they tell every result: train/discriminator {hinge:.3f} of {scales} where they tell nothing apart, "
-            f"train/adversarial {fooled:.2f}; the generator learns nothing more from them; try a lower "
-            "optimizer.discriminator_lr, a higher objective.weights.gradient_penalty, a smaller discriminator.width, "
-            "or optimizer.discriminator_steps=1",
-        ))  # fmt: skip
+        found.append(
+            Finding(
+                "The discriminators win outright",
+                f"they tell every result: train/discriminator {hinge:.3f} of {scales} where they tell nothing apart, "
+                f"train/adversarial {fooled:.2f}; the generator learns nothing more from them; try a lower "
+                "optimizer.discriminator_lr, a higher objective.weights.gradient_penalty, a smaller "
+                "discriminator.width, "
+                "or optimizer.discriminator_steps=1",
+            )
+        )
     return found
 
 

@@ -47,8 +47,10 @@ class EmbeddingTable(L.Callback):
             parts.join()
         trainer.strategy.barrier("identities joined")
         if not path.is_file():
-            raise InputError(f"{path} is not seen by every process: it must be one folder for all nodes; name one as "
-                             "data.embeddings=<folder>")  # fmt: skip
+            raise InputError(
+                f"{path} is not seen by every process: it must be one folder for all nodes; name one as "
+                "data.embeddings=<folder>"
+            )
         data.identities = path
 
 

@@ -44,9 +44,10 @@ class SkippedSteps(L.Callback):
         if trainer.is_global_zero:
             log.warning(
                 "iteration %d: %s not finite, the step is left out (iteration %d in a row)",
-                trainer.global_step - 1, " and ".join(_words(step) for step in self._streak[-1]["steps"]),
+                trainer.global_step - 1,
+                " and ".join(_words(step) for step in self._streak[-1]["steps"]),
                 skips.in_a_row,
-            )  # fmt: skip
+            )
         if skips.in_a_row > self.max_in_a_row:
             self._end(trainer, skips.in_a_row)
 

@@ -50,8 +50,10 @@ class SameWeights(L.Callback):
         torch.distributed.all_gather_object(ranks, mine)
         for key, words in (("weights", "weights"), ("config", "settings")):
             if len({rank[key] for rank in ranks}) > 1:
-                raise RuntimeError(f"at iteration {trainer.global_step} the ranks have different {words}: "
-                                   + ", ".join(f"rank {rank['rank']}: {rank[key][:8]}" for rank in ranks))
+                raise RuntimeError(
+                    f"at iteration {trainer.global_step} the ranks have different {words}: "
+                    + ", ".join(f"rank {rank['rank']}: {rank[key][:8]}" for rank in ranks)
+                )
         return ranks
 
 

@@ -64,9 +64,7 @@ class NewestCheckpoint(L.Callback):
             trainer.fit_loop.epoch_loop.val_loop.batch_progress.reset()  # it begins anew, not where it ended
             self._save(trainer)
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         settle_loops(checkpoint, trainer.global_step)
 
     def _save(self, trainer: L.Trainer) -> None:

@@ -21,7 +21,11 @@ class Surroundings(L.Callback):
     """
 
     def __init__(
-        self, data: SwapDataModule, recogniser: Recogniser, judge: Recogniser | None, pose: PoseEstimator,
+        self,
+        data: SwapDataModule,
+        recogniser: Recogniser,
+        judge: Recogniser | None,
+        pose: PoseEstimator,
         allow_others: bool,
     ) -> None:
         self.allow_others = allow_others
