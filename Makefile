@@ -33,9 +33,9 @@ SEEDS ?= 1,2,3
 ablation: install
 	$(BIN)/simswap-prepare origin=rendered origin.persons=700 origin.images=12 origin.size=160 origin.seed=11 \
 		raw=outputs/data/ablation_faces out=outputs/data/ablation96 size=96 template=arcface
-	$(BIN)/simswap-train experiment=ablation seed=100 trainer.max_steps=2000 if_begun=resume \
+	$(BIN)/simswap-train experiment=ablation seed=100 trainer.max_steps=2000 on_existing_run=resume \
 		hydra.run.dir=$(ABLATION)/warm
-	$(BIN)/simswap-train -m experiment=ablation 'ablation=glob(*)' seed=$(SEEDS) if_begun=resume \
+	$(BIN)/simswap-train -m experiment=ablation 'ablation=glob(*)' seed=$(SEEDS) on_existing_run=resume \
 		objective.feature_matching.layer_reduction=sum,mean \
 		start_from=$(ABLATION)/warm/checkpoints/last.ckpt launcher=local hydra.sweep.dir=$(ABLATION)/branches
 	for run in $(ABLATION)/branches/*/; do \

@@ -1,10 +1,10 @@
 """Speed of a training iteration on the CPU: where its time goes, beside the machine's own rate of matrix products.
 
-    python benchmarks/iteration.py [--seconds 8] [--threads 2] [--only demo lfw] [--recogniser FILE_OR_PACK]
+    python benchmarks/iteration.py [--seconds 8] [--threads 2] [--only demo lfw] [--recognizer FILE_OR_PACK]
 
 Real Lightning iterations on made-up JPEG crops through the real loader, with the networks of
 ``conf/experiment/demo.yaml`` (64 px), ``lfw.yaml`` (112 px) and the paper's ``vggface2_224.yaml`` (224 px, a batch of
-2, a ResNet-50 with random weights as the recogniser). ``images/s`` counts swapped pictures: a batch of B pairs is B.
+2, a ResNet-50 with random weights as the recognizer). ``images/s`` counts swapped pictures: a batch of B pairs is B.
 ``of the products' rate`` is the floating-point operations of an iteration's convolutions and products (as torch counts
 them, a multiplication and an addition each one) a second, over those of the 1024 x 1024 fp32 products that run right
 after it: the median over iterations, and the quartiles. Every part's time is its own, without the parts inside of it.
@@ -31,10 +31,10 @@ from torch.utils.data import IterableDataset
 
 from simswap.config import CONF_DIR, build
 from simswap.data.datamodule import SwapDataModule
-from simswap.models.builtin import recogniser
+from simswap.models.builtin import recognizer
 from simswap.models.embedder import Embedder
 from simswap.models.iresnet import IResNet
-from simswap.models.recognition import Recogniser, onnx_recogniser
+from simswap.models.recognition import Recognizer, onnx_recognizer
 from simswap.training.speed import set_speed
 
 EXPERIMENTS = {"demo": 64, "lfw": 112, "vggface2_224": 224}
@@ -59,21 +59,21 @@ class RandomBatches(IterableDataset):
             same = not same
 
 
-def timed_module(experiment: str, size: int, face_recogniser: Recogniser, *overrides: str) -> tuple[TimedModule, int]:
-    """The experiment's networks and settings with this recogniser and these overrides, and its batch size."""
+def timed_module(experiment: str, size: int, face_recognizer: Recognizer, *overrides: str) -> tuple[TimedModule, int]:
+    """The experiment's networks and settings with this recognizer and these overrides, and its batch size."""
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        # The recogniser is given: nothing is read from the paths that the experiment leaves open.
+        # The recognizer is given: nothing is read from the paths that the experiment leaves open.
         given = [f"experiment={experiment}", "recognition=builtin", "judge=none", "pose=builtin", *overrides]
         cfg = compose("train", overrides=given)
     torch.manual_seed(cfg.seed)
     module = TimedModule(
-        generator=build(cfg.generator, identity_size=face_recogniser.embedding_size),
+        generator=build(cfg.generator, identity_size=face_recognizer.embedding_size),
         discriminators=build(cfg.discriminator, image_size=size),
-        embedder=Embedder(face_recogniser, "arcface", size),
+        embedder=Embedder(face_recognizer, "arcface", size),
         objective=build(cfg.objective),
         optimizer=build(cfg.optimizer),
         validation=None,  # type: ignore[arg-type]  # nothing is validated here
-        average_decay=cfg.average_decay,
+        ema_decay=cfg.ema_decay,
         seed=cfg.seed,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
     )
@@ -81,13 +81,13 @@ def timed_module(experiment: str, size: int, face_recogniser: Recogniser, *overr
     return module, cfg.data.batch_size
 
 
-def random_resnet50() -> Recogniser:
-    """As large as the usual recogniser, and knowing nobody: for its speed alone."""
-    return Recogniser(IResNet((3, 4, 14, 3)), "ResNet-50, random weights", "", 112, 512, "symmetric")
+def random_resnet50() -> Recognizer:
+    """As large as the usual recognizer, and knowing nobody: for its speed alone."""
+    return Recognizer(IResNet((3, 4, 14, 3)), "ResNet-50, random weights", "", 112, 512, "symmetric")
 
 
-def report_iteration(experiment: str, size: int, face_recogniser: Recogniser, seconds: float, workers: int) -> None:
-    module, batch_size = timed_module(experiment, size, face_recogniser, *LARGE.get(experiment, ()))
+def report_iteration(experiment: str, size: int, face_recognizer: Recognizer, seconds: float, workers: int) -> None:
+    module, batch_size = timed_module(experiment, size, face_recognizer, *LARGE.get(experiment, ()))
     module.watch()
     watch = StopWatch(seconds, 1 if experiment in LARGE else WARM_UP)
     trainer = L.Trainer(
@@ -107,7 +107,7 @@ def report_iteration(experiment: str, size: int, face_recogniser: Recogniser, se
         data = SwapDataModule(folder, batch_size, workers=workers, fractions={"train": 1.0})
         trainer.fit(module, data.train_dataloader())  # type: ignore[arg-type]
     each, busy = statistics.fmean(watch.each), statistics.fmean(watch.busy)
-    print(f"{experiment}: {size} px, batch of {batch_size}, {face_recogniser.name}, {len(watch.each)} iterations")
+    print(f"{experiment}: {size} px, batch of {batch_size}, {face_recognizer.name}, {len(watch.each)} iterations")
     print(f"  {'one iteration, by the clock':<28} {each * 1e3:7.0f} ms    {batch_size / each:6.2f} images/s")
     print(f"  {'one iteration, CPU time':<28} {busy * 1e3:7.0f} ms    {batch_size / busy:6.2f} images/s")
     rest = busy
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each network's measurement")
     parser.add_argument("--threads", type=int, default=None, help="of torch; all cores by default")
-    parser.add_argument("--recogniser", help="ONNX file or pack folder for all but the demo")
+    parser.add_argument("--recognizer", help="ONNX file or pack folder for all but the demo")
     parser.add_argument("--workers", type=int, default=1, help="of the loader")
     parser.add_argument("--only", nargs="+", choices=list(EXPERIMENTS), default=list(EXPERIMENTS))
     options = parser.parse_args()
@@ -141,12 +141,12 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     for experiment in options.only:
-        given = options.recogniser and experiment != "demo"
-        fallback = random_resnet50() if experiment in LARGE else recogniser()
+        given = options.recognizer and experiment != "demo"
+        fallback = random_resnet50() if experiment in LARGE else recognizer()
         report_iteration(
             experiment,
             EXPERIMENTS[experiment],
-            onnx_recogniser(options.recogniser) if given else fallback,
+            onnx_recognizer(options.recognizer) if given else fallback,
             options.seconds,
             options.workers,
         )

@@ -28,13 +28,13 @@ from simswap.data.manifest import COLUMNS, MANIFEST_FILE, SETTINGS_FILE
 from simswap.data.reading import read_image
 
 PERSONS, IMAGES = 40, 20
-ALL = {"flip": 0.5, "colour": 0.2}
+ALL = {"flip": 0.5, "color": 0.2}
 VARIANTS: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("", 0, {}),
     ("", 1, {}),
     ("", 2, {}),
     (", flip", 0, {"augmentation": {"flip": 0.5}}),
-    (", flip and colour", 0, {"augmentation": ALL}),
+    (", flip and color", 0, {"augmentation": ALL}),
     (", cached identities", 0, {"cache_embeddings": True}),
 )
 

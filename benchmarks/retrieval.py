@@ -15,10 +15,10 @@ from simswap.metrics.retrieval import IdentityRetrieval
 def measure(videos: int = 1000, frames: int = 10, noise: float = 1.5) -> dict[str, float]:
     """Seconds, CPU seconds, and the peak of MiB above what the process held before; and the retrieval found."""
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(videos, 512, generator=generator)
-    gallery = (centres[:, None] + torch.randn(videos, frames, 512, generator=generator)).reshape(-1, 512)
+    centers = torch.randn(videos, 512, generator=generator)
+    gallery = (centers[:, None] + torch.randn(videos, frames, 512, generator=generator)).reshape(-1, 512)
     person, index = torch.arange(len(gallery)) // frames, torch.arange(len(gallery))
-    queries = centres.repeat_interleave(frames, 0) + noise * torch.randn(len(gallery), 512, generator=generator)
+    queries = centers.repeat_interleave(frames, 0) + noise * torch.randn(len(gallery), 512, generator=generator)
     metric = IdentityRetrieval()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     wall, busy = time.perf_counter(), time.process_time()

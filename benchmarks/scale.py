@@ -27,9 +27,9 @@ from simswap.models.discriminator import Discriminators
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.models.iresnet import IResNet
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 
-# crop size: (generator's width, stages, template); the recogniser is a ResNet-50 of insightface's form
+# crop size: (generator's width, stages, template); the recognizer is a ResNet-50 of insightface's form
 NETS = {224: (64, 3, "simswap"), 512: (32, 4, "ffhq")}
 RESNET50 = (3, 4, 14, 3)
 OBJECTIVE = (
@@ -103,7 +103,7 @@ class Iteration:
     kept: int
     generator: int
     discriminators: int
-    recogniser: int
+    recognizer: int
 
 
 def count(size: int, batch: int) -> Iteration:
@@ -112,21 +112,21 @@ def count(size: int, batch: int) -> Iteration:
     tally = Tally()
     with FakeTensorMode(allow_non_fake_inputs=True):
         generator, discriminators = Generator(width, stages), Discriminators(size, width=64)
-        embedder = Embedder(Recogniser(IResNet(RESNET50), "r50", "", 112, 512, "symmetric"), template, size)
+        embedder = Embedder(Recognizer(IResNet(RESNET50), "r50", "", 112, 512, "symmetric"), template, size)
         objective = Objective(*OBJECTIVE)
         networks = [generator, discriminators, embedder]
         with_result, phase_d, phase_g = (Kept(networks) for _ in range(3))
         target, source = torch.rand(2, batch, 3, size, size)
         view, same = torch.zeros(batch, dtype=torch.int64), torch.ones(batch, dtype=torch.bool)
         with tally:
-            with tally.part("recogniser, sources"):
+            with tally.part("recognizer, sources"):
                 identity = embedder.identity(source, view)
             with tally.part("G forward"), with_result.watch():
                 result = generator(target, identity)
             with phase_d.watch():
                 with tally.part("D forward"):
                     real, fake = discriminators(target), discriminators(result.detach())
-                with tally.part("D penalty"), discriminators.uncoupled():
+                with tally.part("D penalty"), discriminators.eval_mode_batch_norm():
                     penalty = objective.penalty(
                         discriminators.patch_functions(),
                         discriminators.pyramid(target),
@@ -135,10 +135,10 @@ def count(size: int, batch: int) -> Iteration:
                     )
             with tally.part("D backward"):
                 objective.discriminator(real, fake, penalty)[0].backward()
-            with tally.part("D optimiser"):
+            with tally.part("D optimizer"):
                 torch.optim.Adam(discriminators.parameters()).step()
             with phase_g.watch(), discriminators.read_only():
-                with tally.part("recogniser, results"):
+                with tally.part("recognizer, results"):
                     result_identity = embedder(result, view)
                 with tally.part("G's D forward"):
                     with torch.no_grad():
@@ -147,7 +147,7 @@ def count(size: int, batch: int) -> Iteration:
                     loss, _ = objective.generator(result, target, same, result_identity, identity, fake, real)
             with tally.part("G backward"):
                 loss.backward()
-            with tally.part("G optimiser"):
+            with tally.part("G optimizer"):
                 torch.optim.Adam(generator.parameters()).step()
     kept = with_result.bytes + max(phase_d.bytes, phase_g.bytes)
     sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
@@ -172,7 +172,7 @@ class Assumed:
 class Estimate:
     """Of an iteration with ``batch`` pairs on each of ``gpus``: seconds, bytes, rates.
 
-    Fixed work (optimisers, launches) and work a picture are told apart by two counts, of one pair and of two.
+    Fixed work (optimizers, launches) and work a picture are told apart by two counts, of one pair and of two.
     """
 
     def __init__(self, one: Iteration, two: Iteration, batch: int, gpus: int, size: int, assumed: Assumed) -> None:
@@ -192,7 +192,7 @@ class Estimate:
         self.exposed = max(0.0, self.reduce - 0.5 * self.compute)
         self.seconds = max(self.compute, self.launch) + self.exposed
         self.images = batch * gpus / self.seconds
-        weights = trained * 16 + one.generator * 4 + one.recogniser * 2  # with Adam's two; the average; the recogniser
+        weights = trained * 16 + one.generator * 4 + one.recognizer * 2  # with Adam's two; the average; the recognizer
         self.memory = weights + at(one.kept, two.kept) / 2
         self.pictures = 2 * self.images  # a target and a source each
         self.disk = self.pictures * assumed.kilobytes[size] * 1024
@@ -203,7 +203,7 @@ def report(size: int, assumed: Assumed, batches: tuple[int, ...]) -> None:
     one, two = count(size, 1), count(size, 2)
     print(
         f"\n{size} px: generator {one.generator / 1e6:.2f} M, discriminators {one.discriminators / 1e6:.2f} M, "
-        f"recogniser {one.recogniser / 1e6:.1f} M parameters"
+        f"recognizer {one.recognizer / 1e6:.1f} M parameters"
     )
     each = {name: two.operations[name] - one.operations[name] for name in two.operations}
     total = sum(each.values())

@@ -20,7 +20,7 @@ from iteration import EXPERIMENTS, RandomBatches, timed_module
 from timing import WARM_UP, TimedModule
 from torch.utils.data import DataLoader
 
-from simswap.models.builtin import recogniser
+from simswap.models.builtin import recognizer
 from simswap.training.speed import COMPILERS, cpp_compiler
 
 # name: (overrides of the configuration, precision)
@@ -88,7 +88,7 @@ def main() -> None:
         chosen = {name: variant for name, variant in VARIANTS.items() if "compile" not in name}
         print(f"compile is left out: none of {', '.join(COMPILERS)} is found")
     size = EXPERIMENTS[options.experiment]
-    made = {name: timed_module(options.experiment, size, recogniser(), *given) for name, (given, _) in chosen.items()}
+    made = {name: timed_module(options.experiment, size, recognizer(), *given) for name, (given, _) in chosen.items()}
     first: dict[str, float] = {}
     medians: dict[str, list[float]] = {name: [] for name in chosen}
     for _ in range(options.rounds):

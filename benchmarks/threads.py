@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 
 from simswap import WAITING
 from simswap.launching.system import usable_cores
-from simswap.models.builtin import recogniser
+from simswap.models.builtin import recognizer
 
 SIZE = 64
 BUSY = {"GOMP_SPINCOUNT": "300000"}  # what libgomp does where nothing is set
@@ -58,7 +58,7 @@ def be_a_job(threads: int) -> None:
     torch.set_num_threads(threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    module, batch_size = timed_module("demo", SIZE, recogniser())
+    module, batch_size = timed_module("demo", SIZE, recognizer())
     trainer = L.Trainer(
         accelerator="cpu",
         devices=1,

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import flop_registry
 from simswap.training.module import SimSwapModule
 
 WARM_UP = 3
-RECOGNISER, FORWARD = "recogniser on sources", "G: forward"
-PARTS = (RECOGNISER, FORWARD, "D: forward", "D: gradient penalty", "D: backward", "G: recogniser on results",
-         "G: forward of D", "G: backward", "optimisers")  # fmt: skip
+RECOGNIZER, FORWARD = "recognizer on sources", "G: forward"
+PARTS = (RECOGNIZER, FORWARD, "D: forward", "D: gradient penalty", "D: backward", "G: recognizer on results",
+         "G: forward of D", "G: backward", "optimizers")  # fmt: skip
 
 
 class TimedModule(SimSwapModule):
@@ -47,7 +47,7 @@ class TimedModule(SimSwapModule):
     def watch(self) -> None:
         """Time the networks and the penalty too, wherever they are called."""
         for owner, method, name in (
-            (self.embedder, "identity", RECOGNISER),
+            (self.embedder, "identity", RECOGNIZER),
             (self.embedder, "forward", None),
             (self.generator, "forward", FORWARD),
             (self.objective, "penalty", "D: gradient penalty"),
@@ -57,7 +57,7 @@ class TimedModule(SimSwapModule):
     def _timed_call(self, call: Any, name: str | None) -> Any:
         def timed(*arguments: Any) -> Any:
             within = self._open[-1] if self._open else ""
-            with self.timed(name or (RECOGNISER if within == RECOGNISER else "G: recogniser on results")):
+            with self.timed(name or (RECOGNIZER if within == RECOGNIZER else "G: recognizer on results")):
                 return call(*arguments)
 
         return timed
@@ -69,7 +69,7 @@ class TimedModule(SimSwapModule):
 
     def _step_begins(self, *_: Any) -> None:
         self._turn()
-        self._open.append("optimisers")
+        self._open.append("optimizers")
 
     def _step_ends(self, *_: Any) -> None:
         self._turn()

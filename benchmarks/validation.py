@@ -2,8 +2,8 @@
 
     python benchmarks/validation.py [--pairs 128] [--batch-size 32] [--threads 1]
 
-Rendered crops of 64 px, the demo's generator, the built-in judge and pose estimator, through `measuring.Ruler` as in
-training. Each pair is two swaps (the second one of the target with itself); the gallery is embedded once a run. CPU
+Rendered crops of 64 px, the demo's generator, the built-in judge and pose estimator, through `measuring.Evaluator` as
+in training. Each pair is two swaps (the second one of the target with itself); the gallery is embedded once a run. CPU
 seconds of all threads, so that other work on the machine takes nothing away.
 """
 
@@ -20,11 +20,11 @@ from simswap.data.aligning import CropSettings
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.preparing import prepare_folder
-from simswap.measuring.evaluator import Ruler
+from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.gallery import choose_pairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.swappers import PreparedFaces, Swapper
-from simswap.models.builtin import judge, pose_estimator, recogniser
+from simswap.models.builtin import judge, pose_estimator, recognizer
 from simswap.models.embedder import Embedder
 from simswap.rendered.dataset import write_dataset
 
@@ -71,14 +71,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    module, _ = timed_module("demo", SIZE, recogniser())
+    module, _ = timed_module("demo", SIZE, recognizer())
     judging, pose, swaps = Clock(), Clock(), Clock()
     with tempfile.TemporaryDirectory() as folder:
         data = prepared(Path(folder))
         pairs = choose_pairs(data, "val", PERSONS, IMAGES, options.pairs, 0)
         start = time.process_time()
         instruments = Instruments(Embedder(judge(), "arcface", SIZE), pose_estimator())
-        ruler = Ruler(PreparedFaces(data), pairs, instruments, options.batch_size, torch.device("cpu"))
+        ruler = Evaluator(PreparedFaces(data), pairs, instruments, options.batch_size, torch.device("cpu"))
         gallery = time.process_time() - start
         instruments.judge.forward = judging.around(instruments.judge.forward)  # type: ignore[method-assign]
         instruments.pose.forward = pose.around(instruments.pose.forward)  # type: ignore[method-assign]

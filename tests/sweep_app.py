@@ -29,7 +29,7 @@ def job(cfg: DictConfig) -> float | tuple[float, float] | None:
     if seed == 14:
         raise ZeroDivisionError("seed 14 divides by nothing")
     values = (1.0 - abs(identity - 20.0) / 100.0, float(cfg.generator.blocks))
-    return values if len(cfg.sweep_metrics) > 1 else values[0]
+    return values if len(cfg.sweep.metrics) > 1 else values[0]
 
 
 def main() -> None:

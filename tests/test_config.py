@@ -72,7 +72,7 @@ def test_the_papers_settings_are_in_vggface2_224():
         ("generator.width=wide", r"generator\.width is 'wide': it takes a whole number from 1"),
         ("generator.width=2.5", r"generator\.width is 2\.5: it takes a whole number"),
         ("seed=one", r"seed is 'one': it takes a whole number from 0 to 2\^64 - 1"),
-        ("average_decay=true", r"average_decay is True: it takes a number from 0 to 1"),
+        ("ema_decay=true", r"ema_decay is True: it takes a number from 0 to 1"),
         ("recognition=onnx", r"recognition\.path has no value: give it as recognition\.path="),
         ("generator._target_=os.system", r"generator\._target_ is 'os\.system': it is not on the list"),
         ("generator._target_=simswap.models.generator.Generatr", r"on the list .* did you mean simswap\.models\.gen"),
@@ -93,7 +93,7 @@ def test_a_wrong_key_in_a_yaml_file_is_found():
 
 
 def test_whole_numbers_pass_for_fractions():
-    assert checked("average_decay=1").average_decay == 1
+    assert checked("ema_decay=1").ema_decay == 1
     assert checked("data.fractions.train=1").data.fractions.train == 1
 
 

@@ -54,13 +54,13 @@ def test_a_checkpoint_alone_is_enough(run, door):
     assert protocol["gallery_persons"] == 6
     assert protocol["pairs"] == 12
     assert protocol["judge"]["same_network"] is False
-    assert protocol["recogniser"]["sha256"] == checkpoint.load(last).description["recogniser"]["sha256"]
+    assert protocol["recognizer"]["sha256"] == checkpoint.load(last).description["recognizer"]["sha256"]
     assert protocol["chance"] == pytest.approx(1 / 6)
     # What was measured, with what: hashes, iteration and every instrument's settings.
     assert [results[name]["iteration"] for name in ("trained", "shipped")] == [1, 1]
     assert results["trained"]["sha256"] == checkpoint.load(last).sha256
     assert (protocol["precision"], protocol["template"]) == ("fp32", "arcface")
-    for name in ("judge", "recogniser", "pose", "gaze", "faces"):
+    for name in ("judge", "recognizer", "pose", "gaze", "faces"):
         assert {"name", "sha256", "settings", "digest"} <= set(protocol[name]), name
     assert protocol["faces"]["settings"]["kind"] == "prepared crops"
 
@@ -150,8 +150,8 @@ def test_bad_checkpoints_are_named_in_one_line(run, crops, tmp_path, door):
     assert "is a text file (not a checkpoint at all), not a checkpoint" in complaint()
     torch.save({"state_dict": {}}, bad)
     assert "does not describe itself" in complaint()
-    change(last, bad, lambda c: c[KEY]["recogniser"].update(sha256="0" * 64))
-    assert "was trained with the recogniser" in complaint()
+    change(last, bad, lambda c: c[KEY]["recognizer"].update(sha256="0" * 64))
+    assert "was trained with the recognizer" in complaint()
     change(last, bad, lambda c: c["state_dict"].pop("ema.last.1.bias"))
     assert "damaged checkpoint" in complaint()
     change(last, bad, lambda c: c[KEY].update(format=99))
@@ -161,8 +161,8 @@ def test_bad_checkpoints_are_named_in_one_line(run, crops, tmp_path, door):
     change(last, bad, lambda c: c[KEY].update(image_size=64))
     assert "prepare the images with" in complaint()
     shutil.copy(last, bad)
-    assert "simswap-prepare" in complaint("data_root=nowhere")
-    assert "missing.onnx" in complaint("recogniser_path=missing.onnx")
+    assert "simswap-prepare" in complaint("data.root=nowhere")
+    assert "missing.onnx" in complaint("recognition.path=missing.onnx")
     assert "did you mean pairs?" in complaint("+protocol.pair=3")
 
 

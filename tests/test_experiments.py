@@ -17,7 +17,7 @@ from tests.training.tiny import tiny_module
 GROUPS = {
     group: sorted(file.stem for file in (Path(CONF_DIR) / group).glob("*.yaml")) for group in ("experiment", "ablation")
 }
-# Photographs, and with them their recognisers and pose estimator, are replaced by rendered faces; nothing else is.
+# Photographs, and with them their recognizers and pose estimator, are replaced by rendered faces; nothing else is.
 RENDERED = ["recognition=builtin", "judge=builtin", "pose=builtin"]
 SMALL = [
     "trainer.max_steps=1",

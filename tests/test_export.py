@@ -23,7 +23,7 @@ def file(tmp_path):
     torch.manual_seed(0)
     generator = Generator(width=8, stages=2, blocks=2, identity_size=64, max_width=16, identity_scale=8.0).eval()
     path = tmp_path / "small.ckpt"
-    write_generator(path, generator, describe(generator, "arcface", 32, builtin.recogniser(), {"seed": 3}))
+    write_generator(path, generator, describe(generator, "arcface", 32, builtin.recognizer(), {"seed": 3}))
     return path
 
 
@@ -34,7 +34,7 @@ def test_onnx_takes_any_batch_and_describes_itself(door, file, tmp_path):
     assert (code, errors) == (0, "")
     assert "onnxruntime gives what torch gives" in said
     words = {prop.key: prop.value for prop in onnx.load(out).metadata_props}
-    assert json.loads(words["simswap"])["recogniser"]["sha256"] == builtin.recogniser().sha256
+    assert json.loads(words["simswap"])["recognizer"]["sha256"] == builtin.recognizer().sha256
     assert "synthetic face swap" in words["purpose"]
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     generator = checkpoint.load(file).generator

@@ -10,14 +10,14 @@ import time
 import pytest
 
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.launching import claims, ranks
 from simswap.launching.claims import claimed
 
 
 def test_the_name_appears_when_the_file_is_whole(tmp_path):
     path = tmp_path / "new folder" / "a.txt"
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text("half")
         assert not path.exists()
     assert path.read_text() == "half"
@@ -29,7 +29,7 @@ def test_ctrl_c_leaves_the_former_file_and_no_part(tmp_path):
     path.write_text("before")
 
     def interrupted() -> None:
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text("half")
             raise KeyboardInterrupt
 
@@ -41,14 +41,14 @@ def test_ctrl_c_leaves_the_former_file_and_no_part(tmp_path):
 
 def test_a_path_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written") as caught, whole_file(tmp_path / "file" / "a.txt"):
+    with pytest.raises(InputError, match="cannot be written") as caught, atomic_write(tmp_path / "file" / "a.txt"):
         pass
     assert "\n" not in str(caught.value)
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path):
     def fill() -> None:
-        with whole_file(tmp_path / "a.txt"), open("/dev/full", "w") as full:
+        with atomic_write(tmp_path / "a.txt"), open("/dev/full", "w") as full:
             full.write("x" * 100_000)
 
     with pytest.raises(InputError, match="No space left"):
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["a" * 251 + ".png", "é" * 125 + ".png"])
 def test_the_longest_names_that_a_disk_takes_are_written(tmp_path, name):
-    with whole_file(tmp_path / name) as part:
+    with atomic_write(tmp_path / name) as part:
         part.write_text("content")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "content"

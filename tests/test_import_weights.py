@@ -14,7 +14,7 @@ from tests.models.test_imported import random_state
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A public-style file for the built-in recogniser's 64 values, in half precision."""
+    """A public-style file for the built-in recognizer's 64 values, in half precision."""
     path = tmp_path_factory.mktemp("public") / "latest_net_G.pth"
     torch.save({name: value.half() for name, value in random_state(64, 3, 1, latent=64).items()}, path)
     return path
@@ -30,7 +30,7 @@ def test_the_checkpoint_describes_itself_and_swaps(door, weights, tmp_path, gene
     assert (code, errors) == (0, "")
     assert "224 px, simswap crops" in said
     content = checkpoint.load(out)
-    assert (content.template, content.image_size, content.recogniser_view) == ("simswap", 224, view)
+    assert (content.template, content.image_size, content.recognizer_view) == ("simswap", 224, view)
     assert content.generator.pixel_range == pixel_range
     wanted = torch.load(weights, weights_only=True)["up1.1.weight"].float()
     torch.testing.assert_close(content.generator.decoder[2][1].weight, wanted)

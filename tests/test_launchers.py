@@ -104,7 +104,9 @@ def test_srun_on_two_nodes_makes_one_run(crops, tmp_path):
         assert code == 0, output
     assert one_run_of_two(tmp_path).name == "slurm_4711"
     # queued again, the same command finds its run and goes on
-    for output, code in both(crops, tmp_path, tasks, "trainer.num_nodes=2", "if_begun=resume", "trainer.max_steps=4"):
+    for output, code in both(
+        crops, tmp_path, tasks, "trainer.num_nodes=2", "on_existing_run=resume", "trainer.max_steps=4"
+    ):
         assert code == 0, output
     last = torch.load(one_run_of_two(tmp_path) / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 4
@@ -157,7 +159,7 @@ def test_the_sbatch_file(tmp_path, monkeypatch):
         f"hydra.sweep.dir={tmp_path}",
         "hydra.job.name=train",
     )
-    assert (cfg.if_begun, cfg.sweep.parallel) == ("resume", 8)
+    assert (cfg.on_existing_run, cfg.sweep.parallel) == ("resume", 8)
     parameters = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
     del parameters["_target_"]
     parameters["submitit_folder"] = str(tmp_path / "jobs")
@@ -207,7 +209,7 @@ def test_jobs_are_as_many_as_gpus_hold(monkeypatch):
         cfg = composed("launcher=local_gpus", f"trainer.devices={devices}")
         assert list(cfg.strategy.gpu_pool) == ["2", "5", "7", "GPU-ab"]
         assert (cfg.sweep.parallel, cfg.hydra.launcher.n_jobs) == (jobs, jobs)
-        assert cfg.strategy.own_process
+        assert cfg.strategy.subprocess
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError, match="no GPU was found"):
         Processes(gpu_pool=list(composed("launcher=local_gpus").strategy.gpu_pool))
@@ -219,7 +221,7 @@ def test_every_sweep_and_launcher_is_valid(sweep, launcher):
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         cfg = compose("train", [f"sweep={sweep}", f"launcher={launcher}", "experiment=debug"])
         check(cfg, compose("train", []))
-    assert len(cfg.sweep.directions) == len(cfg.sweep_metrics)
+    assert len(cfg.sweep.directions) == len(cfg.sweep.metrics)
 
 
 def test_what_a_wandb_agent_starts_is_a_valid_run(door, tmp_path):

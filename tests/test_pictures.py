@@ -10,7 +10,7 @@ from simswap.pictures import DIGITAL_SOURCE, GAP, mark_synthetic, on_white, prov
 
 
 def flat(*values: int) -> torch.Tensor:
-    """Pictures of 2 x 3 pixels, each of one grey value."""
+    """Pictures of 2 x 3 pixels, each of one gray value."""
     return torch.tensor(values, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 3).contiguous()
 
 

@@ -8,7 +8,7 @@ from simswap import precision
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.identities import TableParts
 from simswap.losses.gradient_penalty import gradient_penalty
-from simswap.measuring.evaluator import Ruler
+from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.gallery import choose_pairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.swappers import Faces, PreparedFaces, Swapper
@@ -16,7 +16,7 @@ from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.precision import full_precision
 from simswap.training.callbacks.embedding_table import fill
-from tests.training.tiny import batches, fit, tiny_module, tiny_recogniser
+from tests.training.tiny import batches, fit, tiny_module, tiny_recognizer
 
 
 def switches():
@@ -134,9 +134,9 @@ def test_a_measurement_is_the_same_whatever_runs_around_it(crops):
     for autocast in (False, True):
         pose = MeanPose()
         instruments = Instruments(
-            Embedder(tiny_recogniser(), "arcface", 32), pose, Embedder(tiny_recogniser(2), "arcface", 32)
+            Embedder(tiny_recognizer(), "arcface", 32), pose, Embedder(tiny_recognizer(2), "arcface", 32)
         )
-        ruler = Ruler(PreparedFaces(data), pairs, instruments, 3, torch.device("cpu"))
+        ruler = Evaluator(PreparedFaces(data), pairs, instruments, 3, torch.device("cpu"))
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             found.append(ruler.measure(blur).samples())
         assert set(pose.seen) == {(True, torch.float32)}
@@ -147,7 +147,7 @@ def test_a_measurement_is_the_same_whatever_runs_around_it(crops):
 
 def test_instruments_read_half_precision_pictures_as_float32():
     pose = MeanPose()
-    instruments = Instruments(Embedder(tiny_recogniser(), "arcface", 32), pose)
+    instruments = Instruments(Embedder(tiny_recognizer(), "arcface", 32), pose)
     faces = Faces(torch.rand(2, 3, 32, 32).bfloat16(), torch.zeros(2, dtype=torch.int64))
     readings = instruments.read(faces, "arcface")
     assert pose.seen == [(True, torch.float32)]
@@ -155,13 +155,13 @@ def test_instruments_read_half_precision_pictures_as_float32():
 
 
 def test_the_table_of_identities_is_filled_in_it(crops, tmp_path):
-    data, recogniser, seen = SwapDataModule(crops, batch_size=1), tiny_recogniser(), []
-    recogniser.network.register_forward_hook(lambda *_: seen.append(is_full()))
+    data, recognizer, seen = SwapDataModule(crops, batch_size=1), tiny_recognizer(), []
+    recognizer.network.register_forward_hook(lambda *_: seen.append(is_full()))
     tables = []
     for autocast in (False, True):
         parts = TableParts(tmp_path / f"{autocast}.npy", len(data.manifest), 50)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            fill(parts, data, Embedder(recogniser, "arcface", 32), 0, 1)
+            fill(parts, data, Embedder(recognizer, "arcface", 32), 0, 1)
         parts.join()
         tables.append((tmp_path / f"{autocast}.npy").read_bytes())
     assert set(seen) == {True}

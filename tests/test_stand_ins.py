@@ -23,12 +23,12 @@ from simswap.evaluation.frames import result_crops
 from simswap.faces.detection import InsightFaceDetector
 from simswap.inference.formats import read_safetensors
 from simswap.inference.photos import read_photo
-from simswap.models.arcface import arcface_recogniser
+from simswap.models.arcface import arcface_recognizer
 from simswap.models.features import FeatureNetwork
 from simswap.models.hopenet import HopenetPose
-from simswap.models.iresnet import iresnet_recogniser
+from simswap.models.iresnet import iresnet_recognizer
 from simswap.models.onnx_reader.graph import OnnxGraph
-from simswap.models.recognition import onnx_recogniser
+from simswap.models.recognition import onnx_recognizer
 from simswap.settings.records import read_plain, read_record
 from simswap.stand_ins import FORMS, refuse_stand_in
 from simswap.tracking.runs import read_evaluation
@@ -119,12 +119,12 @@ def test_what_it_is_is_named(tmp_path, case, form):
 READERS = {
     "checkpoint": ("a.ckpt", lambda path: checkpoint.load(path)),
     "weights to import": ("a.pth", lambda path: checkpoint.read_state_dict(path)),
-    "arcface": ("a.tar", lambda path: arcface_recogniser(str(path))),
-    "iresnet": ("a.pt", lambda path: iresnet_recogniser(str(path))),
+    "arcface": ("a.tar", lambda path: arcface_recognizer(str(path))),
+    "iresnet": ("a.pt", lambda path: iresnet_recognizer(str(path))),
     "hopenet": ("a.pkl", lambda path: HopenetPose(str(path))),
     "onnx": ("a.onnx", lambda path: OnnxGraph(path)),
-    "recogniser": ("a.onnx", lambda path: onnx_recogniser(str(path))),
-    "recogniser in a pack": ("pack/a.onnx", lambda path: onnx_recogniser(str(path.parent))),
+    "recognizer": ("a.onnx", lambda path: onnx_recognizer(str(path))),
+    "recognizer in a pack": ("pack/a.onnx", lambda path: onnx_recognizer(str(path.parent))),
     "detector's pack": ("pack/det.onnx", lambda path: InsightFaceDetector(str(path.parent))),
     "features": ("a.onnx", lambda path: FeatureNetwork(str(path), None, "imagenet")),
     "safetensors": ("a.safetensors", lambda path: read_safetensors(path)),

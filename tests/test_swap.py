@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory):
     """A file with a small random generator that describes itself."""
     torch.manual_seed(0)
     generator = Generator(width=4, stages=2, blocks=1, identity_size=64, max_width=8)
-    description = describe(generator, "arcface", SIZE, builtin.recogniser(), {})
+    description = describe(generator, "arcface", SIZE, builtin.recognizer(), {})
     path = tmp_path_factory.mktemp("checkpoint") / "small.ckpt"
     weights = {f"{GENERATOR_PREFIX}{name}": value for name, value in generator.state_dict().items()}
     torch.save({KEY: description, "state_dict": weights}, path)

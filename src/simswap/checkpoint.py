@@ -18,10 +18,11 @@ from simswap import __version__
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 from simswap.faces.warping import VIEWS
-from simswap.files import NOT_A_PICKLE, sha256_of, whole_file
+from simswap.files import NOT_A_PICKLE, atomic_write, sha256_of
 from simswap.models.generator import Generator
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 from simswap.models.torch_files import load_data
+from simswap.settings.recorded_names import described, with_current_names
 from simswap.stand_ins import refuse_stand_in
 
 FORMAT = 1
@@ -53,21 +54,21 @@ class SwapCheckpoint:
         return self.description["template"]
 
     @property
-    def recogniser_view(self) -> str:
-        """How it shows crops to its recogniser: a name of `faces.warping.VIEWS`; files of before have none."""
-        return self.description.get("recogniser_view", "warp")
+    def recognizer_view(self) -> str:
+        """How it shows crops to its recognizer: a name of `faces.warping.VIEWS`; files of before have none."""
+        return self.description.get("recognizer_view", "warp")
 
     def check_finite(self) -> None:
         """Raise InputError where a weight is no finite number: such a network makes no pictures."""
         check_finite(self.generator.state_dict(), str(self.path))
 
-    def check_recogniser(self, recogniser: Recogniser) -> None:
-        """Raise InputError where this is not the recogniser that the generator was trained with."""
-        trained_with = self.description["recogniser"]
-        if recogniser.sha256 != trained_with["sha256"]:
+    def check_recognizer(self, recognizer: Recognizer) -> None:
+        """Raise InputError where this is not the recognizer that the generator was trained with."""
+        trained_with = self.description["recognizer"]
+        if recognizer.sha256 != trained_with["sha256"]:
             raise InputError(
-                f"{self.path} was trained with the recogniser {trained_with['name']} (SHA-256 "
-                f"{trained_with['sha256'][:12]}…), but {recogniser.name} ({recogniser.sha256[:12]}…) is given; set "
+                f"{self.path} was trained with the recognizer {trained_with['name']} (SHA-256 "
+                f"{trained_with['sha256'][:12]}…), but {recognizer.name} ({recognizer.sha256[:12]}…) is given; set "
                 "recognition to the one it was trained with"
             )
 
@@ -84,9 +85,9 @@ def describe(
     generator: Generator,
     template: str,
     image_size: int,
-    recogniser: Recogniser,
+    recognizer: Recognizer,
     config: dict[str, Any],
-    recogniser_view: str = "warp",
+    recognizer_view: str = "warp",
 ) -> dict[str, Any]:
     """The description that travels with the weights; plain values only, so that it loads with weights_only."""
     return {
@@ -97,8 +98,8 @@ def describe(
         "pixel_range": generator.pixel_range,
         "template": template,
         "generator": dict(generator.settings),
-        "recogniser": {"name": recogniser.name, "sha256": recogniser.sha256},
-        "recogniser_view": recogniser_view,
+        "recognizer": {"name": recognizer.name, "sha256": recognizer.sha256},
+        "recognizer_view": recognizer_view,
         "config": config,
     }
 
@@ -138,8 +139,8 @@ def load(path: str | Path) -> SwapCheckpoint:
                 f"{path} has checkpoint format {description['format']}, written by a newer version "
                 f"({description['package_version']}); this one reads up to {FORMAT}: update the package"
             )
-        if description.get("recogniser_view", "warp") not in VIEWS:
-            raise InputError(f"{path} names the recogniser view {description['recogniser_view']!r}, which is not known")
+        if description.get("recognizer_view", "warp") not in VIEWS:
+            raise InputError(f"{path} names the recognizer view {description['recognizer_view']!r}, which is not known")
         if description["template"] not in TEMPLATES:
             raise InputError(f"{path} names the alignment template {description['template']!r}, which is not known")
         weights = {
@@ -149,7 +150,7 @@ def load(path: str | Path) -> SwapCheckpoint:
         }
         generator = _described_generator(description["generator"], weights)
         generator.check_size(description["image_size"])
-        _ = description["recogniser"]["name"], description["recogniser"]["sha256"]
+        _ = description["recognizer"]["name"], description["recognizer"]["sha256"]
         if "global_step" in content:  # a training checkpoint; a slim one has it in the description
             description = {"iterations": content["global_step"]} | description
     except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
@@ -189,6 +190,9 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no checkpoint, or is cut off ({reason}); copy it again or use another") from error
     if not isinstance(content, dict) or not isinstance(content.get(KEY), dict):
         raise InputError(f"{path} is not a checkpoint of this project: it does not describe itself; use another")
+    content[KEY] = described(content[KEY])
+    if isinstance(content[KEY].get("config"), dict):
+        content[KEY]["config"] = with_current_names(content[KEY]["config"])
     return content
 
 
@@ -211,7 +215,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 def write_generator(out: Path, generator: Generator, description: dict[str, Any]) -> None:
     """Write a generator as a slim checkpoint, in the precision that it has."""
     weights = {f"{GENERATOR_PREFIX}{name}": value for name, value in generator.state_dict().items()}
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         torch.save({KEY: description, "state_dict": weights}, part)
 
 
@@ -225,7 +229,7 @@ def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> 
     }
     check_finite(weights, f"{source} in half precision")
     slim = {KEY: content[KEY] | {"iterations": content.get("global_step"), "notes": notes or {}}, "state_dict": weights}
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         torch.save(slim, part)
 
 

@@ -12,19 +12,19 @@ from omegaconf import DictConfig
 
 from simswap import checkpoint
 from simswap.config import build
-from simswap.evaluation.material import EvaluationProtocol, Setting
 from simswap.evaluation.pairs_file import write_pairs
+from simswap.evaluation.protocol_data import EvaluationProtocol, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
 from simswap.evaluation.runner import baselines, checkpoint_swappers, describe_protocol, run_protocol
 from simswap.launching.claims import claimed
 from simswap.launching.devices import choose_device
-from simswap.launching.evaluation_ranks import Ranks
+from simswap.launching.evaluation_ranks import EvaluationRanks
 from simswap.launching.front_door import front_door
-from simswap.measuring.evaluator import Ruler
+from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.instruments import instruments_for
 from simswap.measuring.sampling import grid_of, grid_rows
-from simswap.measuring.swappers import Finished, Swapper
-from simswap.models.recorded import judge_of, pose_of, recogniser_of
+from simswap.measuring.swappers import PrecomputedSwaps, Swapper
+from simswap.models.recorded import judge_of, pose_of, recognizer_of
 from simswap.pictures import provenance, write_png
 from simswap.tracking.runs import EVALUATION, PAIRS
 from simswap.tracking.wandb_summary import put_evaluation
@@ -32,7 +32,7 @@ from simswap.tracking.wandb_summary import put_evaluation
 
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate by a checked config: table, evaluation.json, every pair's figures and grid pictures."""
-    out, ranks = Path(HydraConfig.get().runtime.output_dir), Ranks.from_environment()
+    out, ranks = Path(HydraConfig.get().runtime.output_dir), EvaluationRanks.from_environment()
     ranks.meet()
     if cfg.checkpoint and not Path(cfg.checkpoint).is_file():
         checkpoint.load(cfg.checkpoint)  # says what is wrong, before anything is written where it may not belong
@@ -40,7 +40,7 @@ def evaluate(cfg: DictConfig) -> None:
         evaluate_into(out, cfg, ranks)
 
 
-def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
+def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     """The evaluation in a folder that is this one's own for the time."""
     device = choose_device(cfg.device)
     ranks.wait()
@@ -54,7 +54,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
     config = first.description["config"] if first else {}
 
     # With which instruments (built first: what is wrong with them shows before long work).
-    recogniser = recogniser_of(config, cfg.recogniser_path) if first else None
+    recognizer = recognizer_of(config, cfg.recognition.path) if first else None
     judge = build(cfg.judge) if cfg.judge._target_ else judge_of(config) if cfg.judge.get("of_training") else None
     pose = build(cfg.pose) if cfg.pose._target_ else pose_of(config)
     gaze, features = (build(node) if node._target_ else None for node in (cfg.gaze, cfg.fid))
@@ -63,13 +63,13 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
     protocol: EvaluationProtocol = build(cfg.protocol)
     detector = build(cfg.detector) if cfg.detector._target_ else None
     crops = (first.template, first.image_size) if first else (None, None)
-    material = protocol.prepare(Setting(config, crops[0], crops[1], cfg.data_root, detector, out, ranks))
+    material = protocol.prepare(Setting(config, crops[0], crops[1], cfg.data.root, detector, out, ranks))
     instruments = instruments_for(
-        first, recogniser, judge, pose, gaze, features, material.faces.template, material.faces.size
+        first, recognizer, judge, pose, gaze, features, material.faces.template, material.faces.size
     )
 
-    ours = checkpoint_swappers(rows, recogniser, material.faces, device)
-    ruler = Ruler(
+    ours = checkpoint_swappers(rows, recognizer, material.faces, device)
+    ruler = Evaluator(
         material.faces,
         material.pairs,
         instruments,
@@ -78,7 +78,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
         material.work(instruments),
         material.jitter,
     )
-    swappers: list[Swapper | Finished] = [*ours, *material.finished, *baselines(cfg.baselines)]
+    swappers: list[Swapper | PrecomputedSwaps] = [*ours, *material.finished, *baselines(cfg.baselines)]
     results, samples, chance = run_protocol(ruler, swappers, material)
     ranks.leave()
     if ranks.rank:
@@ -86,7 +86,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: Ranks) -> None:
     for kind, content in rows:
         results[kind] |= {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
 
-    description = describe_protocol(material, instruments, recogniser, chance)
+    description = describe_protocol(material, instruments, recognizer, chance)
     keep_earlier([out / EVALUATION, out / PAIRS])
     write_skipped(out / "evaluation_skipped.csv", material.skipped)
     write_pairs(out / PAIRS, material.names, {name: entry["kind"] for name, entry in results.items()}, samples)

@@ -22,7 +22,7 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; it takes the final name when the block ends well.
 
     durable: the content is on the disk before it takes the name, so that it outlives a power cut too.
@@ -63,7 +63,7 @@ def _to_disk(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes of this machine left of `whole_file` in a folder: their parts, never whole files."""
+    """Remove the partial files that killed processes of this machine left of `atomic_write` in a folder."""
     for part in folder.glob(".*.part"):
         pid = part.name.split(".")[-2]
         if pid.isdigit() and not is_running(int(pid)):

@@ -19,18 +19,18 @@ def import_weights(cfg: DictConfig) -> None:
     state = checkpoint.read_state_dict(Path(cfg.weights))
     checkpoint.check_finite(state, str(cfg.weights))
     generator = read_generator(state, cfg.generation, cfg.size, str(cfg.weights))
-    recogniser = build(cfg.recognition)
-    if recogniser.embedding_size != generator.settings["identity_size"]:
+    recognizer = build(cfg.recognition)
+    if recognizer.embedding_size != generator.settings["identity_size"]:
         raise InputError(
             f"{cfg.weights} takes identities of {generator.settings['identity_size']} values, but "
-            f"{recogniser.name} gives {recogniser.embedding_size}; give the one it was trained with"
+            f"{recognizer.name} gives {recognizer.embedding_size}; give the one it was trained with"
         )
     config = {"recognition": OmegaConf.to_container(cfg.recognition, resolve=True)}
     description = checkpoint.describe(
-        generator, TEMPLATES[cfg.size], cfg.size, recogniser, config, GENERATIONS[cfg.generation].recogniser_view
+        generator, TEMPLATES[cfg.size], cfg.size, recognizer, config, GENERATIONS[cfg.generation].recognizer_view
     )
     checkpoint.write_generator(out, generator, description)
-    print(f"{out}: {cfg.size} px, {description['template']} crops, {generator.pixel_range} range, {recogniser.name}")
+    print(f"{out}: {cfg.size} px, {description['template']} crops, {generator.pixel_range} range, {recognizer.name}")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from simswap import __version__
-from simswap.files import whole_file
+from simswap.files import atomic_write
 
 if TYPE_CHECKING:  # a comparison of runs writes pictures and need not wait for torch
     from torch import Tensor
@@ -77,7 +77,7 @@ def write_png(path: Path, image: np.ndarray, text: Mapping[str, str] | None = No
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"uint8 [H, W, 3] needed, got {image.dtype} {list(image.shape)}")
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(image).save(part, format="PNG", pnginfo=png_text(text) if text else None)
 
 

@@ -17,7 +17,7 @@ from simswap.data.listing import PassedOver, list_images
 from simswap.data.tables import read_table
 from simswap.errors import InputError
 from simswap.files import sha256_of
-from simswap.inference.finding import FaceFinder, TableFinder
+from simswap.inference.finding import PhotoFaceFinder, TableFinder
 from simswap.inference.folder_job import JOB, job_digest, result_names, still_to_do
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import Aligned, PasteSettings, PhotoSwapper, most_alike
@@ -25,7 +25,7 @@ from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door
 from simswap.models.embedder import Embedder
-from simswap.models.recorded import recogniser_of
+from simswap.models.recorded import recognizer_of
 from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
 
 
@@ -80,9 +80,9 @@ def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
         torch.set_num_threads(cfg.threads)
     trained = checkpoint.load(cfg.checkpoint)
     trained.check_finite()
-    recogniser = recogniser_of(trained.description["config"], cfg.recogniser_path)
-    trained.check_recogniser(recogniser)
-    embedder = Embedder(recogniser, trained.template, trained.image_size, trained.recogniser_view)
+    recognizer = recognizer_of(trained.description["config"], cfg.recognition.path)
+    trained.check_recognizer(recognizer)
+    embedder = Embedder(recognizer, trained.template, trained.image_size, trained.recognizer_view)
     swapper = PhotoSwapper(
         trained,
         embedder,
@@ -172,12 +172,12 @@ def _settings(cfg: DictConfig, sources: list[Path]) -> dict[str, Any]:
     }
 
 
-def _finder(cfg: DictConfig) -> FaceFinder | TableFinder:
+def _finder(cfg: DictConfig) -> PhotoFaceFinder | TableFinder:
     if (cfg.detector._target_ is None) == (cfg.landmarks is None):
         raise InputError("say where the faces are: detector=insightface detector.pack=<pack>, or landmarks=<csv>")
     if cfg.landmarks:
         return TableFinder(LandmarkTable([Path(cfg.landmarks)]))
-    return FaceFinder(build(cfg.detector))
+    return PhotoFaceFinder(build(cfg.detector))
 
 
 def _source_face(swapper: PhotoSwapper, path: Path, which: str) -> Aligned:

@@ -29,14 +29,14 @@ from simswap.tracking.logger import finish
 from simswap.training.callbacks.diagnosis import Diagnosis, Limits
 from simswap.training.callbacks.embedding_table import EmbeddingTable
 from simswap.training.callbacks.guards import SkippedSteps
+from simswap.training.callbacks.rank_consistency import RankConsistency
 from simswap.training.callbacks.reporting import StatusReport
+from simswap.training.callbacks.run_fingerprint import RunFingerprint
 from simswap.training.callbacks.same_statistics import SameStatistics
-from simswap.training.callbacks.same_weights import SameWeights
 from simswap.training.callbacks.sample_grid import Progress, SampleGrid
 from simswap.training.callbacks.saving import NEWEST, BestCheckpoint, NewestCheckpoint, WholeFiles
-from simswap.training.callbacks.stopping import OrderlyStop
-from simswap.training.callbacks.surroundings import Surroundings
-from simswap.training.callbacks.watching import Watch
+from simswap.training.callbacks.speed_monitor import SpeedMonitor
+from simswap.training.callbacks.stopping import GracefulStop
 from simswap.training.module import SimSwapModule
 from simswap.training.resuming import newest_checkpoint, settings_of
 from simswap.training.speed import check_precision, set_speed
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
-    """Train by a checked config; returns the last values of ``sweep_metrics``, what sweeps optimise."""
+    """Train by a checked config; returns the last values of ``sweep.metrics``, what sweeps optimize."""
     run = Path(HydraConfig.get().runtime.output_dir)
     with run_claimed(run):
         return start(cfg, run)
@@ -56,7 +56,7 @@ def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
 
 def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
     """Settle what is trained and where it goes on; train it here, or in processes of its own."""
-    if cfg.if_begun == "resume" and has_begun(run):
+    if cfg.on_existing_run == "resume" and has_begun(run):
         cfg.resume = str(run)  # the same command once more: the settings are the run's own
     elif ranks.HANDOFF not in os.environ:  # else the process that started this one has settled them
         cfg = settings_of(run, cfg)
@@ -69,12 +69,12 @@ def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
                 return processes.run("simswap.train", cfg)
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(str(interrupt) or f"go on with simswap-train resume={run}") from None
-    with OrderlyStop(run) as stop, StatusReport(run) as report:
+    with GracefulStop(run) as stop, StatusReport(run) as report:
         return fit(cfg, run, newest, processes, stop, report)
 
 
 def fit(
-    cfg: DictConfig, run: Path, newest: Path | None, processes: Processes, stop: OrderlyStop, report: StatusReport
+    cfg: DictConfig, run: Path, newest: Path | None, processes: Processes, stop: GracefulStop, report: StatusReport
 ) -> float | tuple[float, ...] | None:
     """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
     quieten()
@@ -90,7 +90,7 @@ def fit(
     set_speed(module, cfg.channels_last, cfg.compile)
     log.info("%s", summary(module, data, run))
 
-    around = [report, SameWeights(run), *pruning_of(run, cfg.sweep, cfg.sweep_metrics), stop]
+    around = [report, RankConsistency(run), *pruning_of(run, cfg.sweep, cfg.sweep.metrics), stop]
     trainer: L.Trainer = build(
         cfg.trainer,
         **trainer_values(cfg.trainer),
@@ -108,7 +108,7 @@ def fit(
     check_precision(trainer, cfg.trainer.precision)
     run_trainer(trainer, module, data, newest, stop)
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / NEWEST)
-    return objectives(trainer.callback_metrics, cfg.sweep_metrics)
+    return objectives(trainer.callback_metrics, cfg.sweep.metrics)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -117,45 +117,45 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def build_frozen(cfg: DictConfig) -> tuple[Any, Any, Any]:
-    """The networks that do not train: recogniser, judge (None without one), pose estimator."""
+    """The networks that do not train: recognizer, judge (None without one), pose estimator."""
     return build(cfg.recognition), build(cfg.judge) if cfg.judge._target_ else None, build(cfg.pose)
 
 
-def build_module(cfg: DictConfig, data: Any, recogniser: Any, judge: Any, pose: Any) -> SimSwapModule:
+def build_module(cfg: DictConfig, data: Any, recognizer: Any, judge: Any, pose: Any) -> SimSwapModule:
     """The module that trains, with its networks, objective and validation."""
     return SimSwapModule(
-        generator=build(cfg.generator, identity_size=recogniser.embedding_size),
+        generator=build(cfg.generator, identity_size=recognizer.embedding_size),
         discriminators=build(cfg.discriminator, image_size=data.size),
-        embedder=Embedder(recogniser, data.manifest.template, data.size),
+        embedder=Embedder(recognizer, data.manifest.template, data.size),
         objective=build(cfg.objective),
         optimizer=build(cfg.optimizer),
         validation=Validation(judge, pose, seed=cfg.seed, **cfg.validation),
-        average_decay=cfg.average_decay,
+        ema_decay=cfg.ema_decay,
         seed=cfg.seed,
         config=plain(cfg),
     )
 
 
 def build_callbacks(
-    cfg: DictConfig, run: Path, data: Any, frozen: tuple[Any, Any, Any], stop: OrderlyStop
+    cfg: DictConfig, run: Path, data: Any, frozen: tuple[Any, Any, Any], stop: GracefulStop
 ) -> list[L.Callback]:
     """What happens around the iterations, in this order; what reports, compares ranks, prunes and stops comes after."""
-    watch = Watch(run, data.batch_size)
+    watch = SpeedMonitor(run, data.batch_size)
     return [
         EmbeddingTable(),
         SameStatistics(),
         SkippedSteps(run, cfg.guards.max_skipped_in_a_row),
-        Diagnosis(cfg.guards.warmup, Limits(**cfg.guards.limits)),
+        Diagnosis(cfg.guards.start_iteration, Limits(**cfg.guards.limits)),
         SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed, stop),
         BestCheckpoint(run, "val/id_retrieval"),
         NewestCheckpoint(run, cfg.checkpoints.every),
-        Surroundings(data, *frozen, allow_others=cfg.resume_changes == "allow"),
+        RunFingerprint(data, *frozen, allow_others=cfg.resume_overrides == "allow"),
         watch,
         Progress(cfg.progress_every, watch),
     ]
 
 
-def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: OrderlyStop) -> None:
+def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: GracefulStop) -> None:
     """Train; close the loggers however it ends.
 
     Raises KeyboardInterrupt where the run was stopped, InputError for a fault of the data's workers.
@@ -183,7 +183,7 @@ def objectives(metrics: Mapping[str, Any], names: Sequence[str]) -> float | tupl
     measured = {name for name in metrics if name.startswith("val/")}
     for name in names:
         if measured and name not in measured:
-            raise InputError(f"sweep_metrics: validation logs no {name}{nearest(name, measured)}")
+            raise InputError(f"sweep.metrics: validation logs no {name}{nearest(name, measured)}")
     if not names or not measured:
         return None
     values = tuple(float(metrics[name]) for name in names)
@@ -209,8 +209,8 @@ def summary(module: SimSwapModule, data: Any, run: Path) -> str:
     return (
         f"run folder {run}; {len(data.rows('train'))} crops of {len(data.persons('train'))} persons to train on, "
         f"{data.manifest.template} {data.size} px; generator {count:.2f} M parameters, range "
-        f"{module.generator.pixel_range}; discriminators with {layers} layers{note}; recogniser "
-        f"{module.embedder.recogniser.name}"
+        f"{module.generator.pixel_range}; discriminators with {layers} layers{note}; recognizer "
+        f"{module.embedder.recognizer.name}"
     )
 
 

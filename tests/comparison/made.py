@@ -100,7 +100,7 @@ def write_evaluation(folder: Path, figures: dict, protocol: dict, name: str = "t
         "gallery_rule": "all",
         "chance": 0.2,
         "judge": {"name": "judge", "sha256": "a" * 64, "same_network": False},
-        "recogniser": {"name": "recogniser", "sha256": "b" * 64},
+        "recognizer": {"name": "recognizer", "sha256": "b" * 64},
         "pose": {"name": "pose", "sha256": "c" * 64, "noise_floor_deg": 2.6},
         "data": "crops",
         "split": "test",
@@ -141,16 +141,16 @@ def write_evaluation(folder: Path, figures: dict, protocol: dict, name: str = "t
 
 
 def write_grid(path: Path, shade: float, faces: int = 0, across: int = 2) -> None:
-    """A grid of flat colours: targets red, sources green (brighter by place and ``faces``), swaps blue by ``shade``."""
+    """A grid of flat colors: targets red, sources green (brighter by place and ``faces``), swaps blue by ``shade``."""
     step = SIZE + GAP
     pixels = np.full((3 * step - GAP, (across + 1) * step - GAP, 3), 255, dtype=np.uint8)
     for r in range(3):
         for c in range(across + 1):
-            colour = {
+            color = {
                 (True, False): (0, 60 + 40 * c + faces, 0),
                 (False, True): (60 + 40 * r + faces, 0, 0),
                 (False, False): (r, c, int(255 * min(shade, 1))),
             }.get((r == 0, c == 0))
-            if colour:
-                pixels[r * step : r * step + SIZE, c * step : c * step + SIZE] = colour
+            if color:
+                pixels[r * step : r * step + SIZE, c * step : c * step + SIZE] = color
     write_png(path, pixels, provenance(f"sha256:{int(1000 * shade):064d}"))

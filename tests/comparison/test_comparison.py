@@ -51,7 +51,7 @@ def test_seeds_are_folded_and_only_changes_are_named(sweep):
     assert (small.label, large.label) == ("identity=10", "identity=20")
     assert small.seeds == large.seeds == [0, 1, 2]
     assert small.by_seed("id_retrieval") == pytest.approx({0: 0.2, 1: 0.4, 2: 0.6})
-    assert small.colour != large.colour
+    assert small.color != large.color
 
 
 def test_differences_over_seeds_and_over_pairs(sweep):

@@ -92,7 +92,7 @@ def test_of_an_older_evaluation_the_settings_are_not_known_and_a_note_says_so(tm
 
 
 @pytest.mark.parametrize(
-    ("figure", "key"), [("fid", "fid"), ("gaze_error_deg", "gaze"), ("identity_loss", "recogniser")]
+    ("figure", "key"), [("fid", "fid"), ("gaze_error_deg", "gaze"), ("identity_loss", "recognizer")]
 )
 def test_a_figure_of_two_networks_is_left_out_and_the_others_stay(tmp_path, figure, key):
     one, other = described("net", "1" * 64), described("net", "2" * 64)

@@ -1,4 +1,4 @@
-"""Augmentation: what a flip does to the view, what colour may change, and that its words decide everything."""
+"""Augmentation: what a flip does to the view, what color may change, and that its words decide everything."""
 
 import numpy as np
 import pytest
@@ -47,8 +47,8 @@ def test_flip_happens_as_often_as_asked():
     assert abs(((views[:, 0] == 4) & (views[:, 1] == 4)).mean() - 0.09) < 0.02  # independent of each other
 
 
-def test_colour_is_shared_by_a_same_person_pair_only():
-    augment = PairAugmentation(colour=0.2)
+def test_color_is_shared_by_a_same_person_pair_only():
+    augment = PairAugmentation(color=0.2)
     target, source, *_ = augment(FACE, FACE, 0, 0, True, words(LOW, LOW))
     assert np.array_equal(target, source)
     assert not np.array_equal(target, FACE)
@@ -56,9 +56,9 @@ def test_colour_is_shared_by_a_same_person_pair_only():
     assert not np.array_equal(target, source)
 
 
-def test_colour_changes_light_and_not_hue():
+def test_color_changes_light_and_not_hue():
     """Every channel goes through one rising curve: equal values stay equal, brighter ones stay brighter."""
-    augment = PairAugmentation(colour=0.3)
+    augment = PairAugmentation(color=0.3)
     ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
     for row in random_words(1, AUGMENTATION_PURPOSE, 0, 0, 50):
         relit, *_ = augment(ramp, ramp, 0, 0, True, row)
@@ -69,7 +69,7 @@ def test_colour_changes_light_and_not_hue():
 
 
 def test_words_decide_and_images_are_left_alone():
-    augment, again = (PairAugmentation(flip=0.5, colour=0.3, view_count=5) for _ in range(2))
+    augment, again = (PairAugmentation(flip=0.5, color=0.3, view_count=5) for _ in range(2))
     face, other = FACE.copy(), OTHER.copy()
     face.setflags(write=False)
     rows = random_words(2, AUGMENTATION_PURPOSE, 7, 0, 6)
@@ -92,15 +92,15 @@ def test_off_is_the_identity():
     assert views == [1, 2]
 
 
-@pytest.mark.parametrize(("key", "value"), [("flip", 1.1), ("flip", -0.1), ("colour", 0.6), ("colour", float("nan"))])
+@pytest.mark.parametrize(("key", "value"), [("flip", 1.1), ("flip", -0.1), ("color", 0.6), ("color", float("nan"))])
 def test_settings_out_of_range_are_named(key, value):
     with pytest.raises(InputError, match=key):
         PairAugmentation(**{key: value})
 
 
 def test_sources_can_be_left_as_they_are_and_the_targets_stay_what_they_were():
-    both = PairAugmentation(flip=0.5, colour=0.2, view_count=5)
-    targets_alone = PairAugmentation(flip=0.5, colour=0.2, view_count=5, sources=False)
+    both = PairAugmentation(flip=0.5, color=0.2, view_count=5)
+    targets_alone = PairAugmentation(flip=0.5, color=0.2, view_count=5, sources=False)
     for same in (True, False):
         for first in (LOW, HIGH):
             target, _, target_view, _ = both(FACE, OTHER, 0, 3, same, words(first, LOW))

@@ -1,4 +1,4 @@
-"""Damage that decoders fill with grey is found, and what is merely odd refuses nothing."""
+"""Damage that decoders fill with gray is found, and what is merely odd refuses nothing."""
 
 import io
 import os
@@ -39,7 +39,7 @@ def _oriented() -> bytes:
 
 
 JPEGS = {
-    "plain": _saved(quality=90), "progressive": _saved(quality=90, progressive=True), "grey": _saved(mode="L"),
+    "plain": _saved(quality=90), "progressive": _saved(quality=90, progressive=True), "gray": _saved(mode="L"),
     "cmyk": _saved(mode="CMYK"), "turned": _oriented(), "restarts": _saved(quality=90, restart_marker_rows=1),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from simswap.errors import InputError
 
 SIZE = 16
 ALL_TRAIN = {"train": 1.0}
-AUGMENTATION = {"flip": 0.5, "colour": 0.2}
+AUGMENTATION = {"flip": 0.5, "color": 0.2}
 KEYS = {"target", "source", "same_identity", "target_index", "source_index", "target_view", "source_view"}
 
 
@@ -107,7 +107,7 @@ def test_augmentation_mirrors_and_relights(root):
     plain, mirrored = (module(root, augmentation={"flip": flip}).train_batches()[3] for flip in (0.0, 1.0))
     assert torch.equal(mirrored["target"], plain["target"].flip(-1))
     assert torch.equal(mirrored["source_view"], 4 - plain["source_view"])
-    relit = module(root, augmentation={"colour": 0.3}).train_batches()[3]
+    relit = module(root, augmentation={"color": 0.3}).train_batches()[3]
     assert torch.equal(relit["target_index"], plain["target_index"])
     assert not torch.equal(relit["target"], plain["target"])
 

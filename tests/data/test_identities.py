@@ -114,7 +114,7 @@ def test_where_the_table_goes(tmp_path, monkeypatch):
 
 def test_batches_bring_the_rows_of_the_table_and_the_same_pairs_and_targets(crops, tmp_path):
     settings = {"batch_size": 6, "workers": 0, "seed": 3, "fractions": {"train": 1.0},
-                "augmentation": {"flip": 0.5, "colour": 0.2, "sources": False}}  # fmt: skip
+                "augmentation": {"flip": 0.5, "color": 0.2, "sources": False}}  # fmt: skip
     plain, cached = SwapDataModule(crops, **settings), SwapDataModule(crops, cache_embeddings=True, **settings)
     with pytest.raises(ValueError, match="not set"):
         cached.train_batches()

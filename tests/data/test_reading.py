@@ -29,7 +29,7 @@ def _bytes(image: Image.Image, kind: str, **options) -> bytes:
         ("JPEG", "CMYK", {"quality": 95}, 10), ("TIFF", "CMYK", {}, 1), ("TIFF", "YCbCr", {}, 3),
     ],
 )  # fmt: skip
-def test_colour_kinds_give_the_same_picture(kind, mode, options, tolerance):
+def test_color_kinds_give_the_same_picture(kind, mode, options, tolerance):
     expected = _picture()
     pixels = decode_image(_bytes(Image.fromarray(expected).convert(mode), kind, **options))
     assert pixels.dtype == np.uint8
@@ -37,18 +37,18 @@ def test_colour_kinds_give_the_same_picture(kind, mode, options, tolerance):
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "L"), ("PNG", "LA"), ("BMP", "L"), ("TIFF", "L")])
-def test_grey_becomes_three_equal_channels(kind, mode):
-    grey = Image.fromarray(_picture()).convert("L")
-    pixels = decode_image(_bytes(grey.convert(mode), kind))
-    np.testing.assert_array_equal(pixels, np.asarray(grey)[..., None].repeat(3, 2))
+def test_gray_becomes_three_equal_channels(kind, mode):
+    gray = Image.fromarray(_picture()).convert("L")
+    pixels = decode_image(_bytes(gray.convert(mode), kind))
+    np.testing.assert_array_equal(pixels, np.asarray(gray)[..., None].repeat(3, 2))
 
 
 def test_sixteen_bits_keep_black_white_and_the_steps_between():
     values = np.array([[0, 257, 32896, 65535] * 5] * 20, np.uint16)
     np.testing.assert_array_equal(decode_image(_bytes(Image.fromarray(values), "PNG"))[0, :4, 1], [0, 1, 128, 255])
-    colour = np.zeros((20, 20, 3), np.uint16)
-    colour[..., 2] = 65535  # OpenCV's order: red
-    pixels = decode_image(cv2.imencode(".png", colour)[1].tobytes())
+    color = np.zeros((20, 20, 3), np.uint16)
+    color[..., 2] = 65535  # OpenCV's order: red
+    pixels = decode_image(cv2.imencode(".png", color)[1].tobytes())
     np.testing.assert_array_equal(pixels[0, 0], [255, 0, 0])
 
 

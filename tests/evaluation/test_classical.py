@@ -51,8 +51,8 @@ def test_outside_of_the_region_the_target_stays_bit_for_bit_and_inside_the_sourc
     assert np.abs(laplacian(target) - laplacian(source))[inside].max() > 50
 
 
-def test_the_colour_is_the_targets():
-    """A grey source without gradients takes over what surrounds it: here one colour, so exactly that."""
+def test_the_color_is_the_targets():
+    """A gray source without gradients takes over what surrounds it: here one color, so exactly that."""
     target = np.full((SIZE, SIZE, 3), (200, 120, 90), np.uint8)
     source = np.full((SIZE, SIZE, 3), 60, np.uint8)
     assert np.array_equal(classical_swap(target, source, POINTS, POINTS), target)
@@ -81,7 +81,7 @@ def test_the_blend_solves_poissons_equation():
     one = np.zeros((3, 3), bool)
     one[1, 1] = True
     patch = np.full((3, 3, 3), 50, np.uint8)
-    patch[1, 1] = 90  # 4 f - sum of the neighbours = 4 * 90 - 4 * 50 = 160
+    patch[1, 1] = 90  # 4 f - sum of the neighbors = 4 * 90 - 4 * 50 = 160
     around = np.full((3, 3, 3), 20, np.uint8)
     assert poisson_blend(around, patch, one)[1, 1].tolist() == [60, 60, 60]  # (4 * 20 + 160) / 4
     assert np.array_equal(poisson_blend(target, flat, np.zeros((5, 12), bool)), target)

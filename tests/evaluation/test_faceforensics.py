@@ -256,7 +256,7 @@ def test_bad_videos_are_counted_and_listed(videos, tmp_path, door):
     assert '"Rendered, video 000_001",is not there' in listed
     content = json.loads((out / "evaluation.json").read_text())
     assert content["protocol"]["pairs"] == 5  # three frames of 000 and two of 001
-    assert content["protocol"]["recogniser"] is None
+    assert content["protocol"]["recognizer"] is None
     assert content["results"]["Rendered"]["missed_results"] == 3
     assert "Rendered: 3 of 5 pairs have no usable result" in text
     assert "no checkpoint of ours" in text
@@ -271,7 +271,7 @@ def test_bad_videos_are_counted_and_listed(videos, tmp_path, door):
         ("list", [], "is no pair of video names"),
         (None, ["protocol.swaps=nowhere"], "nowhere is not there"),
         (None, ["checkpoint=null"], "no checkpoint that names a pose estimator"),
-        (None, ["checkpoint=null", "pose=builtin"], "no checkpoint whose recogniser could judge"),
+        (None, ["checkpoint=null", "pose=builtin"], "no checkpoint whose recognizer could judge"),
         (None, ["protocol.size=32"], "prepare the images with"),
         (None, ["baselines=[clasical]"], "did you mean classical?"),
     ],

@@ -19,7 +19,7 @@ PROTOCOL = {
     "gallery_persons": 100,
     "gallery_rule": "all images",
     "chance": 0.01,
-    "recogniser": {"name": "one", "sha256": "1" * 64},
+    "recognizer": {"name": "one", "sha256": "1" * 64},
     "judge": {"name": "two", "sha256": "2" * 64, "same_network": False},
     "pose": {"name": "pnp", "sha256": "3" * 64, "noise_floor_deg": 1.25},
     "data": "crops",
@@ -101,7 +101,7 @@ def test_slices_and_missed_poses_stand_below():
 
 
 def test_same_network_is_said_in_words():
-    protocol = {**PROTOCOL, "judge": {**PROTOCOL["recogniser"], "same_network": True}}
+    protocol = {**PROTOCOL, "judge": {**PROTOCOL["recognizer"], "same_network": True}}
     assert "judge      same network as the one trained with (one (sha256 11111111))" in table_text(protocol, RESULTS)
     protocol["judge"]["same_network"] = False
     with pytest.raises(ValueError, match="same_network is False, but the hashes say True"):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simswap.faces import alignment
-from simswap.faces.alignment import TEMPLATES, align, crop_to_recogniser, fit_similarity, template_points, warp
+from simswap.faces.alignment import TEMPLATES, align, crop_to_recognizer, fit_similarity, template_points, warp
 
 
 def test_templates_scale_with_the_crop_by_one_factor():
@@ -120,7 +120,7 @@ def test_warp_moves_whole_pixels_exactly():
 
 
 def test_warp_averages_where_it_shrinks():
-    """A checkerboard of single pixels is grey from afar; a bare bilinear warp at 1/8 would see one colour."""
+    """A checkerboard of single pixels is gray from afar; a bare bilinear warp at 1/8 would see one color."""
     y, x = np.mgrid[:640, :640]
     board = np.repeat((((x + y) % 2) * 255).astype(np.uint8)[..., None], 3, axis=2)
     crop = warp(board, np.array([[0.125, 0, 0], [0, 0.125, 0]]), 80)
@@ -141,15 +141,15 @@ def test_warp_of_a_crop_beside_the_image_is_black():
     assert not warp(image, np.array([[0.2, 0, 500.0], [0, 0.2, 500.0]]), 32).any()
 
 
-def test_crop_to_recogniser():
-    np.testing.assert_array_equal(crop_to_recogniser("arcface", 0, 112, 112), [[1, 0, 0], [0, 1, 0]])
-    np.testing.assert_array_equal(crop_to_recogniser("arcface", 0, 224, 112), [[0.5, 0, 0], [0, 0.5, 0]])
+def test_crop_to_recognizer():
+    np.testing.assert_array_equal(crop_to_recognizer("arcface", 0, 112, 112), [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(crop_to_recognizer("arcface", 0, 224, 112), [[0.5, 0, 0], [0, 0.5, 0]])
     # ffhq: the fitted points lie within 2.2 px of the arcface template's at 112
-    matrix = crop_to_recogniser("ffhq", 0, 512, 112)
+    matrix = crop_to_recognizer("ffhq", 0, 512, 112)
     moved = alignment.apply(matrix, template_points("ffhq", 512))
     assert np.abs(moved - template_points("arcface", 112)).max() < 2.2
-    matrices = alignment.recogniser_matrices("simswap", 224, 112)
+    matrices = alignment.recognizer_matrices("simswap", 224, 112)
     assert matrices.shape == (5, 2, 3)
     assert matrices.dtype == torch.float32
     with pytest.raises(ValueError, match="nonesuch"):
-        alignment.recogniser_matrices("nonesuch", 224, 112)
+        alignment.recognizer_matrices("nonesuch", 224, 112)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from simswap.faces.alignment import align, template_points, warp
-from simswap.faces.warping import RecogniserView, warp_batch
+from simswap.faces.warping import RecognizerView, warp_batch
 
 
 def _smooth(height: int, width: int) -> np.ndarray:
@@ -45,9 +45,9 @@ def test_wrong_shapes_raise():
     with pytest.raises(ValueError, match=r"\[B, 2, 3\]"):
         warp_batch(torch.zeros(2, 3, 8, 8), torch.zeros(1, 2, 3), 8)
     with pytest.raises(ValueError, match="crops of 8 px"):
-        RecogniserView("arcface", 8, 8)(torch.zeros(1, 3, 9, 9), torch.zeros(1, dtype=torch.long))
+        RecognizerView("arcface", 8, 8)(torch.zeros(1, 3, 9, 9), torch.zeros(1, dtype=torch.long))
     with pytest.raises(ValueError, match="nonesuch"):
-        RecogniserView("nonesuch", 8, 8)
+        RecognizerView("nonesuch", 8, 8)
 
 
 def test_gradient_is_right_in_float64():
@@ -68,7 +68,7 @@ def test_the_grid_keeps_float32_under_autocast_and_the_images_keep_their_dtype()
 
 
 def test_own_crop_passes_bit_for_bit():
-    view = RecogniserView("arcface", 112, 112)
+    view = RecognizerView("arcface", 112, 112)
     images = torch.rand(2, 3, 112, 112)
     assert view(images, torch.zeros(2, dtype=torch.long)) is images
 
@@ -77,21 +77,21 @@ def test_own_crop_passes_bit_for_bit():
 def test_every_pixel_of_the_middle_gets_gradient(template, size):
     """At half size a bare bilinear warp would reach one pixel in four, and the identity loss no other."""
     images = torch.rand(1, 3, size, size, requires_grad=True)
-    RecogniserView(template, size, 112)(images, torch.tensor([0])).sum().backward()
+    RecognizerView(template, size, 112)(images, torch.tensor([0])).sum().backward()
     assert images.grad is not None
     middle = images.grad[0, 0, size // 4 : -size // 4, size // 4 : -size // 4]
     assert (middle > 0).float().mean() == 1
 
 
 @pytest.mark.parametrize(("template", "size"), [("simswap", 224), ("ffhq", 512), ("arcface", 224)])
-def test_view_of_a_crop_is_the_photo_aligned_for_the_recogniser(template, size):
-    """photo → crop → recogniser's view = photo → recogniser's crop, where the face fits the template."""
+def test_view_of_a_crop_is_the_photo_aligned_for_the_recognizer(template, size):
+    """photo → crop → recognizer's view = photo → recognizer's crop, where the face fits the template."""
     photo = _smooth(600, 600)
     view = 3 if template == "simswap" else 0
     landmarks = template_points(template, 300, view) + 120
     alignment = align(landmarks, template, size)
     crop = _tensor(warp(photo, alignment.matrix, size))
-    seen = RecogniserView(template, size, 112)(crop, torch.tensor([alignment.view]))[0].permute(1, 2, 0).numpy()
+    seen = RecognizerView(template, size, 112)(crop, torch.tensor([alignment.view]))[0].permute(1, 2, 0).numpy()
     direct = warp(photo, align(landmarks, "arcface", 112).matrix, 112).astype(np.float32)
     inside = np.abs(seen - direct)[16:-16, 16:-16]
     assert inside.mean() < 2.5
@@ -99,4 +99,4 @@ def test_view_of_a_crop_is_the_photo_aligned_for_the_recogniser(template, size):
 
 
 def test_buffers_stay_out_of_the_checkpoint():
-    assert not RecogniserView("simswap", 224, 112).state_dict()
+    assert not RecognizerView("simswap", 224, 112).state_dict()

@@ -4,7 +4,7 @@ import pytest
 
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES, align, warp
-from simswap.inference.paste import face_mask, paste, region, transfer_colour, unwarp
+from simswap.inference.paste import face_mask, paste, region, transfer_color, unwarp
 
 FRONTAL = np.array(TEMPLATES["arcface"][0])  # [5, 2] at 112
 
@@ -71,19 +71,19 @@ def test_detail_0_shows_the_network_alone():
     assert kept[middle].std() > 10  # the photo's own noise
 
 
-def test_colour_transfer_gives_the_targets_mean():
+def test_color_transfer_gives_the_targets_mean():
     rng = np.random.default_rng(0)
     target = np.clip(rng.normal((180, 120, 90), 12, (40, 40, 3)), 0, 255).astype(np.uint8)
     result = np.clip(rng.normal((120, 130, 140), 12, (40, 40, 3)), 0, 255).astype(np.uint8)
     mask = np.ones((40, 40), np.float32)
-    moved = transfer_colour(result, target, mask, "match")
+    moved = transfer_color(result, target, mask, "match")
     lab = [cv2.cvtColor(p.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3) for p in (moved, target)]
     np.testing.assert_allclose(lab[0].mean(0), lab[1].mean(0), atol=0.5)
     np.testing.assert_allclose(lab[0].std(0), lab[1].std(0), rtol=0.1)
-    assert np.abs(transfer_colour(target, target, mask, "match").astype(int) - target).max() <= 1
-    assert transfer_colour(result, target, mask, "none") is result
+    assert np.abs(transfer_color(target, target, mask, "match").astype(int) - target).max() <= 1
+    assert transfer_color(result, target, mask, "none") is result
     with pytest.raises(InputError, match="choose one of none, match"):
-        transfer_colour(result, target, mask, "hue")
+        transfer_color(result, target, mask, "hue")
 
 
 @pytest.mark.parametrize("detail", [0.0, 1.0])
@@ -112,7 +112,7 @@ def test_shrinking_weighs_every_pixel_of_the_crop_alike():
         assert abs(small.sum() - 16) < 0.2
 
 
-def test_colour_transfer_measures_what_a_small_face_shows():
+def test_color_transfer_measures_what_a_small_face_shows():
     """Grain of one pixel, gone in the photo: the spread that counts is that of the slope beneath it."""
     rng = np.random.default_rng(0)
     slope = np.repeat(np.linspace(60, 180, 64)[None], 64, 0)[..., None].repeat(3, 2)
@@ -123,5 +123,5 @@ def test_colour_transfer_measures_what_a_small_face_shows():
     def shown(crop):
         return cv2.resize(crop.astype(np.float32), (8, 8), interpolation=cv2.INTER_AREA).std()
 
-    assert shown(transfer_colour(result, target, mask, "match", 8.0)) == pytest.approx(shown(target), rel=0.12)
-    assert shown(transfer_colour(result, target, mask, "match")) < 0.8 * shown(target)
+    assert shown(transfer_color(result, target, mask, "match", 8.0)) == pytest.approx(shown(target), rel=0.12)
+    assert shown(transfer_color(result, target, mask, "match")) < 0.8 * shown(target)

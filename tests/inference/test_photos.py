@@ -56,7 +56,7 @@ def test_exif_orientation_is_applied_and_the_rest_kept(tmp_path):
         assert written.size == (20, 30)
 
 
-def test_colours_reach_networks_as_srgb(tmp_path):
+def test_colors_reach_networks_as_srgb(tmp_path):
     """A profile with red and blue exchanged: sRGB's own with its two colorant tags renamed."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exchanged = profile.replace(b"rXYZ", b"????", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"????", b"bXYZ", 1)
@@ -68,7 +68,7 @@ def test_colours_reach_networks_as_srgb(tmp_path):
     np.testing.assert_allclose(photo.from_srgb(photo.to_srgb(photo.pixels)), pixels, atol=2)
 
 
-def test_colours_that_srgb_lacks_do_not_jump(tmp_path):
+def test_colors_that_srgb_lacks_do_not_jump(tmp_path):
     """Saturated greens of ROMM RGB: sRGB has none of them, and there and back they would move by up to 100."""
     y, x = np.mgrid[:16, :16]
     pixels = np.stack([10 + x, 200 + 3 * y, 20 + x], -1).astype(np.uint8)
@@ -150,7 +150,7 @@ def test_other_kinds_become_rgb(tmp_path, mode, value, shown):
 def test_bad_photos_are_one_line(tmp_path):
     with pytest.raises(InputError, match=r"a\.jpg: there is no such photo"):
         read_photo(tmp_path / "a.jpg")
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
     with pytest.raises(InputError, match="an animation of 2 pictures"):
         read_photo(tmp_path / "moves.gif")

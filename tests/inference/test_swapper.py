@@ -12,12 +12,12 @@ from PIL import Image
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 from simswap.faces.detection import Face, InsightFaceDetector
-from simswap.inference.finding import FaceFinder
+from simswap.inference.finding import PhotoFaceFinder
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import PasteSettings, PhotoSwapper
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
-from simswap.models.recognition import onnx_recogniser
+from simswap.models.recognition import onnx_recognizer
 
 
 class Unchanged(torch.nn.Module):
@@ -32,13 +32,13 @@ class Unchanged(torch.nn.Module):
 @pytest.fixture(scope="module")
 def tools(shared):
     pack = shared / "models" / "lite"
-    return FaceFinder(InsightFaceDetector(str(pack), size=640)), onnx_recogniser(str(pack / "mobilefacenet.onnx"))
+    return PhotoFaceFinder(InsightFaceDetector(str(pack), size=640)), onnx_recognizer(str(pack / "mobilefacenet.onnx"))
 
 
 def swapper_of(generator, tools, template, size, min_face=24.0):
-    find, recogniser = tools
+    find, recognizer = tools
     checkpoint = SimpleNamespace(generator=generator.eval(), template=template, image_size=size)
-    embedder = Embedder(recogniser, template, size)
+    embedder = Embedder(recognizer, template, size)
     return PhotoSwapper(checkpoint, embedder, find, PasteSettings(), min_face, 8, torch.device("cpu"))
 
 
@@ -137,18 +137,18 @@ def test_a_face_at_the_border_is_swapped_without_an_edge(tmp_path):
 
     landmarks = np.array(TEMPLATES["arcface"][0]) + np.array([-50.0, 20.0])
     face = Face(np.array([-30.0, 20.0, 60.0, 130.0]), landmarks, 1.0)
-    Image.new("RGB", (160, 160), (100, 100, 100)).save(tmp_path / "grey.png")
+    Image.new("RGB", (160, 160), (100, 100, 100)).save(tmp_path / "gray.png")
     checkpoint = SimpleNamespace(generator=Brighter(), template="arcface", image_size=112)
     swapper = PhotoSwapper(
         checkpoint,
-        Embedder(builtin.recogniser(), "arcface", 112),
+        Embedder(builtin.recognizer(), "arcface", 112),
         lambda photo, seen: [face],
         PasteSettings(),
         24.0,
         8,
         torch.device("cpu"),
     )
-    _, _, done = swapped(swapper, tmp_path / "grey.png")
+    _, _, done = swapped(swapper, tmp_path / "gray.png")
     values = done[..., 0].astype(int)
     assert values.max() == 151
     assert values.min() == 100

@@ -23,7 +23,7 @@ from simswap.launching.distributed import (
 )
 from simswap.launching.gpu_pool import lent
 from simswap.train import main
-from simswap.training.callbacks.same_weights import SameWeights
+from simswap.training.callbacks.rank_consistency import RankConsistency
 from tests.test_train import settings
 from tests.waiting import DEADLINE, side_by_side, until
 
@@ -35,7 +35,7 @@ def trainer(**keys):
 def test_who_starts_processes(monkeypatch):
     assert not Processes().must_start(trainer())
     assert Processes().must_start(trainer(devices=2))
-    assert Processes(own_process=True).must_start(trainer())
+    assert Processes(subprocess=True).must_start(trainer())
     assert Processes(gpu_pool=["a"]).must_start(trainer())
     with pytest.raises(InputError, match=r"trainer.num_nodes=2: nothing started the processes of the other nodes"):
         Processes().must_start(trainer(num_nodes=2))
@@ -45,7 +45,7 @@ def test_who_starts_processes(monkeypatch):
     with pytest.raises(InputError, match=r"srun started 2 .* trainer.devices=4 on trainer.num_nodes=2 are 8"):
         Processes().must_start(trainer(num_nodes=2, devices=4))
     monkeypatch.setenv(ranks.HANDOFF, "folder")
-    assert not Processes(own_process=True).must_start(trainer(devices=2))  # a rank starts no ranks
+    assert not Processes(subprocess=True).must_start(trainer(devices=2))  # a rank starts no ranks
 
 
 def test_a_rank_that_is_asked_to_start_others_refuses():
@@ -181,7 +181,7 @@ def compare_on_rank(rank, folder):
     torch.nn.init.constant_(module.bias, 1.0 + rank * 1e-7)
     fake = type("Trainer", (), {"world_size": 2, "global_rank": rank, "global_step": 12, "is_global_zero": rank == 0})()
     try:
-        SameWeights(folder).on_train_end(fake, module)
+        RankConsistency(folder).on_train_end(fake, module)
         said = "alike"
     except RuntimeError as error:
         said = str(error)

@@ -52,7 +52,7 @@ def ended(tmp_path):
         process.stderr.close()
 
 
-def signalled(number: int) -> None:
+def signaled(number: int) -> None:
     os.kill(os.getpid(), number)
     time.sleep(60)
 
@@ -139,7 +139,7 @@ with stops.obeyed():
 def test_all_is_as_before_afterwards(tmp_path):
     before = [signal.getsignal(number) for number in stops.ASK_TO_STOP]
     with pytest.raises(KeyboardInterrupt), stops.obeyed():
-        signalled(signal.SIGHUP)
+        signaled(signal.SIGHUP)
     assert [signal.getsignal(number) for number in stops.ASK_TO_STOP] == before
     assert signal.set_wakeup_fd(-1) == -1
     assert not stops.asked()
@@ -150,7 +150,7 @@ def test_a_wait_that_may_end_does():
         earlier = signal.signal(signal.SIGTERM, lambda *_: stops.end_wait())
         try:
             with pytest.raises(stops.WaitOver), stops.interruptible():
-                signalled(signal.SIGTERM)
+                signaled(signal.SIGTERM)
             deadline = time.monotonic() + 60
             while not stops.asked() and time.monotonic() < deadline:
                 time.sleep(0.01)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
-from simswap.measuring.evaluator import Ruler
+from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.gallery import ProtocolPairs, choose_pairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.sampling import grid_rows, unseen_grid
@@ -16,7 +16,7 @@ from simswap.metrics.intervals import mean_interval, share_interval
 from simswap.metrics.reconstruction import PairsReconstruction
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
-from tests.training.tiny import tiny_recogniser
+from tests.training.tiny import tiny_recognizer
 
 
 class BrightnessPose(PoseEstimator):
@@ -37,8 +37,8 @@ def data(crops):
 @pytest.fixture(scope="module")
 def ruler(data):
     pairs = choose_pairs(data, "train", 8, 3, 20, seed=1)
-    instruments = Instruments(Embedder(tiny_recogniser(), "arcface", 32), BrightnessPose())
-    return Ruler(PreparedFaces(data), pairs, instruments, 7, torch.device("cpu"))
+    instruments = Instruments(Embedder(tiny_recognizer(), "arcface", 32), BrightnessPose())
+    return Evaluator(PreparedFaces(data), pairs, instruments, 7, torch.device("cpu"))
 
 
 def test_pairs_are_of_two_persons_of_the_split_and_in_the_gallery(data):
@@ -100,10 +100,10 @@ def test_figures_are_worked_out_from_the_pictures(ruler, data):
     assert measured.missed_poses == 0
 
 
-def test_the_identity_loss_is_the_trained_recognisers(data):
+def test_the_identity_loss_is_the_trained_recognizers(data):
     pairs = choose_pairs(data, "train", 4, 2, 6, seed=1)
-    judge, trained = (Embedder(tiny_recogniser(seed), "arcface", 32) for seed in (1, 2))
-    ruler = Ruler(PreparedFaces(data), pairs, Instruments(judge, BrightnessPose(), trained), 4, torch.device("cpu"))
+    judge, trained = (Embedder(tiny_recognizer(seed), "arcface", 32) for seed in (1, 2))
+    ruler = Evaluator(PreparedFaces(data), pairs, Instruments(judge, BrightnessPose(), trained), 4, torch.device("cpu"))
     samples = ruler.measure(DO_NOTHING).samples()
     view = torch.zeros(6, dtype=torch.int64)
     target, source = (data.load(rows).float() / 255 for rows in (pairs.target, pairs.source))

@@ -13,7 +13,7 @@ from simswap import checkpoint, evaluate, export, import_weights, swap
 from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
 from simswap.inference.swapper import most_alike
-from simswap.measuring.evaluator import Ruler
+from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.gallery import choose_pairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper, swap_faces
@@ -21,10 +21,10 @@ from simswap.models import builtin
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.models.pose import PoseEstimator
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 from simswap.pixels import to_uint8
 from tests.test_evaluate import SMALL
-from tests.training.tiny import tiny_recogniser
+from tests.training.tiny import tiny_recognizer
 
 
 class MeanPose(PoseEstimator):
@@ -61,7 +61,7 @@ class Blind(nn.Module):
 
 
 def judge(value=0.0):
-    return Embedder(Recogniser(Blind(value), "blind", "b" * 64, 32, 96, "symmetric"), "arcface", 32)
+    return Embedder(Recognizer(Blind(value), "blind", "b" * 64, 32, 96, "symmetric"), "arcface", 32)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ class Marked(PreparedFaces):
 def ruler(data, value=0.0, marked=(), features=None):
     pairs = choose_pairs(data, "train", 6, 2, 12, seed=1)
     rows = [pairs.gallery[place] for place in marked]
-    return Ruler(
+    return Evaluator(
         Marked(data, rows), pairs, Instruments(judge(value), MeanPose(), features=features), 5, torch.device("cpu")
     )
 
@@ -182,13 +182,13 @@ def test_features_that_are_not_finite_stay_out_of_fid(data):
 def test_a_swap_that_cannot_be_made_is_nan(part):
     torch.manual_seed(0)
     generator = Generator(4, 2, 1, 8, 8, pixel_range="imagenet").eval()
-    recogniser = tiny_recogniser()
+    recognizer = tiny_recognizer()
     if part == "source":
-        recogniser.network = nn.Sequential(recogniser.network, nn.Threshold(9.0, 0.0))  # nothing is above 9: zero
+        recognizer.network = nn.Sequential(recognizer.network, nn.Threshold(9.0, 0.0))  # nothing is above 9: zero
     else:
         generator.last[1].bias.data[0] = torch.nan if part == "weights" else torch.inf
     faces = Faces(torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64))
-    result = swap_faces(generator, Embedder(recogniser, "arcface", 32), faces, faces).images
+    result = swap_faces(generator, Embedder(recognizer, "arcface", 32), faces, faces).images
     assert result.isnan().all()
     assert (to_uint8(result) == 0).all()
 
@@ -206,7 +206,7 @@ def broken(tmp_path_factory):
     generator = Generator(width=4, stages=2, blocks=1, identity_size=64, max_width=8)
     generator.encoder[0][0].weight.data[0, 0, 0, 0] = torch.nan
     path = tmp_path_factory.mktemp("broken") / "broken.ckpt"
-    checkpoint.write_generator(path, generator, checkpoint.describe(generator, "arcface", 32, builtin.recogniser(), {}))
+    checkpoint.write_generator(path, generator, checkpoint.describe(generator, "arcface", 32, builtin.recognizer(), {}))
     return path
 
 
@@ -216,7 +216,7 @@ def test_an_evaluation_goes_on_beside_a_broken_checkpoint(broken, crops, tmp_pat
     config = {"data": {"root": str(crops), "fractions": {"train": 0.5, "val": 0.25, "test": 0.25}},
               "pose": {"_target_": "simswap.models.builtin.pose_estimator"}}  # fmt: skip
     good = tmp_path / "good.ckpt"
-    description = checkpoint.describe(generator, "arcface", 32, builtin.recogniser(), config)
+    description = checkpoint.describe(generator, "arcface", 32, builtin.recognizer(), config)
     checkpoint.write_generator(good, generator, description)
     code, out, errors = door(evaluate.main, f"checkpoint={good}", f"shipped={broken}", f"out={tmp_path}/out", *SMALL)
     assert code == 0, errors
@@ -267,6 +267,6 @@ def test_half_precision_that_overflows_is_refused(tmp_path):
     generator = Generator(width=4, stages=2, blocks=1, identity_size=64, max_width=8)
     generator.first[1].weight.data[0, 0, 0, 0] = 1e6
     path = tmp_path / "large.ckpt"
-    checkpoint.write_generator(path, generator, checkpoint.describe(generator, "arcface", 32, builtin.recogniser(), {}))
+    checkpoint.write_generator(path, generator, checkpoint.describe(generator, "arcface", 32, builtin.recognizer(), {}))
     with pytest.raises(InputError, match=r"large.ckpt in half precision: 1 of its weights"):
         checkpoint.write_slim(path, tmp_path / "slim.ckpt")

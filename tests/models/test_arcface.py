@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from simswap.errors import InputError
-from simswap.models.arcface import ArcFace, IRBlock, SqueezeExcitation, arcface_recogniser
+from simswap.models.arcface import ArcFace, IRBlock, SqueezeExcitation, arcface_recognizer
 
 BLOCKS = (1, 2, 1, 1)
 
@@ -62,18 +62,18 @@ def described(state, x):
 
 
 def test_equals_the_description(state, file):
-    recogniser = arcface_recogniser(str(file))
-    assert (recogniser.input_size, recogniser.embedding_size, recogniser.pixel_range) == (112, 512, "imagenet")
+    recognizer = arcface_recognizer(str(file))
+    assert (recognizer.input_size, recognizer.embedding_size, recognizer.pixel_range) == (112, 512, "imagenet")
     images = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(1), requires_grad=True)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
         wanted = described(state, (images - mean.view(3, 1, 1)) / std.view(3, 1, 1))
-    got = recogniser(images)
+    got = recognizer(images)
     torch.testing.assert_close(got, F.normalize(wanted), rtol=1e-4, atol=1e-5)
     got[:, 0].sum().backward()
     assert images.grad is not None
     assert images.grad.abs().max() > 0
-    assert not any(p.requires_grad for p in recogniser.parameters())
+    assert not any(p.requires_grad for p in recognizer.parameters())
 
 
 class InsightFaceOptimizer:
@@ -108,7 +108,7 @@ def test_the_file_as_published_in_2021(state, tmp_path, monkeypatch, legacy):
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     for name in ("models.arcface_models", "models", "optimizer"):
         monkeypatch.delitem(sys.modules, name)
-    found = arcface_recogniser(str(path)).network.state_dict()
+    found = arcface_recognizer(str(path)).network.state_dict()
     assert set(found) == set(state)
     for name, value in state.items():
         assert torch.equal(found[name], value), name
@@ -120,18 +120,18 @@ def test_wherever_the_network_stands_in_the_file(state, tmp_path, front):
     if front.startswith(("model.", "state_dict.")):
         whole |= {"optimizer.momentum": torch.ones(3), "head.weight": torch.ones(2, 2)}
     torch.save(whole, tmp_path / "net.pt")
-    found = arcface_recogniser(str(tmp_path / "net.pt")).network.state_dict()
+    found = arcface_recognizer(str(tmp_path / "net.pt")).network.state_dict()
     assert all(torch.equal(found[name], value) for name, value in state.items())
     torch.save({f"{front}{name}": value for front in ("a.", "b.") for name, value in state.items()}, tmp_path / "2.pt")
     with pytest.raises(InputError, match=r"2\.pt holds several networks \(a, b\)"):
-        arcface_recogniser(str(tmp_path / "2.pt"))
+        arcface_recognizer(str(tmp_path / "2.pt"))
 
 
 def test_faults_are_named(state, tmp_path):
     def complaint(changed):
         torch.save(changed, tmp_path / "net.tar")
         with pytest.raises(InputError) as raised:
-            arcface_recogniser(str(tmp_path / "net.tar"))
+            arcface_recognizer(str(tmp_path / "net.tar"))
         return str(raised.value)
 
     small = {name: value for name, value in state.items() if name != "fc.weight"}

@@ -55,7 +55,7 @@ def test_accuracy_of_known_vectors():
     assert verification_accuracy(noise, person, 1500, 0) == pytest.approx(0.5, abs=0.06)
 
 
-@pytest.mark.parametrize("which", ["recogniser", "judge"])
+@pytest.mark.parametrize("which", ["recognizer", "judge"])
 def test_unseen_people_are_verified(unseen, which):
     images, person, _ = unseen
     accuracy = verification_accuracy(embed(getattr(builtin, which)(), images), person, 10_000, 1)
@@ -74,7 +74,7 @@ def test_pose_of_unseen_faces_is_within_two_degrees(unseen):
     assert estimator.noise_floor_deg == pytest.approx(np.linalg.norm(found.numpy() - poses, axis=1).mean(), rel=0.35)
 
 
-@pytest.mark.parametrize("make", [builtin.recogniser, builtin.judge, builtin.pose_estimator])
+@pytest.mark.parametrize("make", [builtin.recognizer, builtin.judge, builtin.pose_estimator])
 def test_frozen_and_differentiable(make):
     network = make().train()
     assert not any(module.training for module in network.modules())
@@ -91,15 +91,15 @@ def test_frozen_and_differentiable(make):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_recogniser_and_judge_are_two_networks():
-    first, second = builtin.recogniser(), builtin.judge()
+def test_recognizer_and_judge_are_two_networks():
+    first, second = builtin.recognizer(), builtin.judge()
     assert first.sha256 != second.sha256
     assert [type(m) for m in first.network.modules()] != [type(m) for m in second.network.modules()]
-    assert builtin.recogniser().sha256 == first.sha256
+    assert builtin.recognizer().sha256 == first.sha256
 
 
 def test_weights_are_small_plain_tensors():
-    for name in ("recogniser", "judge", "pose"):
+    for name in ("recognizer", "judge", "pose"):
         path = builtin.WEIGHTS / f"{name}.pt"
         assert path.stat().st_size < 1_000_000
         assert all(isinstance(v, torch.Tensor) for v in torch.load(path, weights_only=True).values())

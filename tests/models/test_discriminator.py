@@ -88,7 +88,7 @@ def test_read_only_lets_gradient_through_and_keeps_everything():
 def test_uncoupled_samples_do_not_see_each_other():
     net = Discriminators(32, width=4, norm="batch").train()
     image = torch.rand(3, 3, 32, 32)
-    with net.uncoupled():
+    with net.eval_mode_batch_norm():
         together, alone = net(image)[0].logits[:1], net(image[:1])[0].logits
     torch.testing.assert_close(together, alone)
     coupled = net(image)[0].logits[:1]

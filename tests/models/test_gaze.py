@@ -13,7 +13,7 @@ def test_it_sees_where_unseen_eyes_look():
     crops, truth = [], []
     for person in range(20):
         for image in range(2):
-            shown, attributes = photo(31, person, image, 96)  # people of another seed than it learnt from
+            shown, attributes = photo(31, person, image, 96)  # people of another seed than it learned from
             if attributes.blink < 0.5:
                 matrix = align(shown.landmarks, "arcface", 64).matrix
                 crops.append(warp(shown.image, matrix, 64).transpose(2, 0, 1))

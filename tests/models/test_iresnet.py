@@ -1,4 +1,4 @@
-"""arcface_torch's recognisers against a second implementation, and converted from ONNX against the native network."""
+"""arcface_torch's recognizers against a second implementation, and converted from ONNX against the native network."""
 
 import time
 
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from simswap.errors import InputError
-from simswap.models.iresnet import DEPTHS, IResNet, iresnet_recogniser
-from simswap.models.recognition import onnx_recogniser
+from simswap.models.iresnet import DEPTHS, IResNet, iresnet_recognizer
+from simswap.models.recognition import onnx_recognizer
 
 
 def random_iresnet(blocks, seed=0):
@@ -44,12 +44,12 @@ def described(state, x, blocks):
 def test_equals_the_description(tmp_path, blocks):
     network = random_iresnet(blocks)
     torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "backbone.pt")
-    recogniser = iresnet_recogniser(str(tmp_path / "backbone.pt"))
-    assert recogniser.name == f"iresnet{DEPTHS[blocks]} (backbone)"
+    recognizer = iresnet_recognizer(str(tmp_path / "backbone.pt"))
+    assert recognizer.name == f"iresnet{DEPTHS[blocks]} (backbone)"
     images = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         wanted = F.normalize(described(network.state_dict(), images * 2 - 1, blocks))
-        torch.testing.assert_close(recogniser(images), wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(recognizer(images), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_other_depths_and_faults_are_named(tmp_path):
@@ -58,7 +58,7 @@ def test_other_depths_and_faults_are_named(tmp_path):
     def complaint(changed):
         torch.save(changed, tmp_path / "net.pt")
         with pytest.raises(InputError) as raised:
-            iresnet_recogniser(str(tmp_path / "net.pt"))
+            iresnet_recognizer(str(tmp_path / "net.pt"))
         return str(raised.value)
 
     assert "missing features.weight" in complaint({k: v for k, v in state.items() if k != "features.weight"})
@@ -90,12 +90,12 @@ def test_a_converted_iresnet50_equals_the_native_one(exported):
     network, path = exported
     operators = {node.op_type for node in onnx.load(path).graph.node}
     assert {"Conv", "BatchNormalization", "PRelu", "Add", "Flatten", "Gemm"} <= operators
-    recogniser = onnx_recogniser(str(path))
+    recognizer = onnx_recognizer(str(path))
     ours = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(1), requires_grad=True)
     native = ours.detach().clone().requires_grad_()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     wanted = torch.from_numpy(session.run(None, {"images": (ours.detach() * 2 - 1).numpy()})[0])
-    got = recogniser(ours)
+    got = recognizer(ours)
     torch.testing.assert_close(got, F.normalize(wanted), rtol=1e-4, atol=1e-5)
     weights = torch.randn(512, generator=torch.Generator().manual_seed(2))
     (got @ weights).sum().backward()
@@ -107,7 +107,7 @@ def test_a_converted_iresnet50_equals_the_native_one(exported):
 def test_the_converted_network_is_as_fast_as_the_native_one(exported):
     """Forward and backward, the better of five each, in turn."""
     network, path = exported
-    recogniser = onnx_recogniser(str(path))
+    recognizer = onnx_recognizer(str(path))
     images = torch.rand(4, 3, 112, 112)
 
     def seconds(run):
@@ -116,7 +116,7 @@ def test_the_converted_network_is_as_fast_as_the_native_one(exported):
         run(x).sum().backward()
         return time.process_time() - start
 
-    pairs = [(seconds(recogniser), seconds(network.requires_grad_(False))) for _ in range(6)][1:]
+    pairs = [(seconds(recognizer), seconds(network.requires_grad_(False))) for _ in range(6)][1:]
     ours, native = (min(times) for times in zip(*pairs, strict=True))
     print(f"converted {ours:.3f} s, native {native:.3f} s, ratio {ours / native:.2f}")
     assert ours < 1.3 * native

@@ -86,7 +86,7 @@ def test_the_mean_shape_looks_at_the_camera_upright():
     assert chin[1] > left_eye[1]  # y down
 
 
-@pytest.mark.parametrize("prefix", ["", "normalises itself"])
+@pytest.mark.parametrize("prefix", ["", "normalizes itself"])
 def test_landmarks_are_the_files_in_onnxruntime(tmp_path, prefix):
     file = write_network(tmp_path / "random.onnx", prefix=prefix)
     assert scales_itself(file) == bool(prefix)

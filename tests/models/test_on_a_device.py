@@ -67,10 +67,10 @@ def pnp(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("what", ["recogniser", "pose", "gaze", "hopenet", "landmarks68", "pnp"])
+@pytest.mark.parametrize("what", ["recognizer", "pose", "gaze", "hopenet", "landmarks68", "pnp"])
 def test_every_instrument(tmp_path, monkeypatch, what, template):
     network = {
-        "recogniser": lambda: Embedder(builtin.recogniser(), template, 48),
+        "recognizer": lambda: Embedder(builtin.recognizer(), template, 48),
         "pose": builtin.pose_estimator,
         "gaze": gaze_estimator,
         "hopenet": lambda: hopenet(tmp_path),
@@ -78,7 +78,7 @@ def test_every_instrument(tmp_path, monkeypatch, what, template):
         "pnp": lambda: pnp(tmp_path, monkeypatch),
     }[what]()
     images, view = torch.rand(2, 3, 48, 48), torch.arange(2) % len(TEMPLATES[template])
-    inputs = (images, view) if what == "recogniser" else (images, template, view)
+    inputs = (images, view) if what == "recognizer" else (images, template, view)
     here, there = both_ways(network, *inputs)
     torch.testing.assert_close(here, there, equal_nan=True)
 

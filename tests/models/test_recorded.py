@@ -8,17 +8,17 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from tests.training.tiny import tiny_recogniser
+from tests.training.tiny import tiny_recognizer
 
 from simswap.described import describe
 from simswap.evaluation.disk_work import DiskWork
-from simswap.launching.evaluation_ranks import Ranks
+from simswap.launching.evaluation_ranks import EvaluationRanks
 from simswap.measuring.instruments import Instruments, descriptions, signature
 from simswap.models.embedder import Embedder
 from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import gaze_estimator
 from simswap.models.pose import PnPPose
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 
 
 class Detector:
@@ -52,16 +52,16 @@ def features(path, **settings):
 @pytest.fixture
 def instruments(pnp, tmp_path):
     return Instruments(
-        Embedder(tiny_recogniser(), "arcface", 32),
+        Embedder(tiny_recognizer(), "arcface", 32),
         pnp(),
-        Embedder(tiny_recogniser(2), "arcface", 32),
+        Embedder(tiny_recognizer(2), "arcface", 32),
         gaze_estimator(),
         features(tmp_path / "net.onnx", size=16),
     )
 
 
-def with_range(recogniser, pixel_range):
-    return Recogniser(recogniser.network, recogniser.name, recogniser.sha256, 32, 8, pixel_range)
+def with_range(recognizer, pixel_range):
+    return Recognizer(recognizer.network, recognizer.name, recognizer.sha256, 32, 8, pixel_range)
 
 
 @pytest.mark.parametrize("change", [
@@ -70,9 +70,9 @@ def with_range(recogniser, pixel_range):
     lambda i, pnp, folder: replace(i, features=features(folder / "net.onnx", size=24)),
     lambda i, pnp, folder: replace(i, features=features(folder / "net.onnx", size=16, pixel_range="unit")),
     lambda i, pnp, folder: replace(i, features=None),
-    lambda i, pnp, folder: replace(i, judge=Embedder(tiny_recogniser(), "arcface", 32, "bicubic")),
-    lambda i, pnp, folder: replace(i, judge=Embedder(with_range(tiny_recogniser(), "unit"), "arcface", 32)),
-    lambda i, pnp, folder: replace(i, trained=Embedder(tiny_recogniser(3), "arcface", 32)),
+    lambda i, pnp, folder: replace(i, judge=Embedder(tiny_recognizer(), "arcface", 32, "bicubic")),
+    lambda i, pnp, folder: replace(i, judge=Embedder(with_range(tiny_recognizer(), "unit"), "arcface", 32)),
+    lambda i, pnp, folder: replace(i, trained=Embedder(tiny_recognizer(3), "arcface", 32)),
     lambda i, pnp, folder: replace(i, judge=i.trained, trained=i.judge),
 ])  # fmt: skip
 def test_a_change_of_any_instrument_changes_what_a_cache_goes_by(instruments, pnp, tmp_path, change):
@@ -85,7 +85,7 @@ def test_a_change_of_any_instrument_changes_what_a_cache_goes_by(instruments, pn
         return {"embedding": torch.zeros(len(rows), 2)}
 
     for each in (instruments, changed, instruments):
-        DiskWork(tmp_path / "cache", Ranks(), signature(each))("gallery", [np.arange(3)], compute)
+        DiskWork(tmp_path / "cache", EvaluationRanks(), signature(each))("gallery", [np.arange(3)], compute)
     assert made == [3, 3]  # read anew for the other instruments, and once only for the same
 
 

@@ -69,11 +69,11 @@ def test_pixels_show_the_pupils_at_the_eye_landmarks(pose):
     person = with_values(render_person(8), skin_tone=0.1, hair_style=2.0, eye_open=5.0)
     yaw, pitch, roll = pose
     picture = render(person, replace(FRONT, yaw=yaw, pitch=pitch, roll=roll), 256)
-    grey = cv2.cvtColor(picture.image, cv2.COLOR_RGB2GRAY)
+    gray = cv2.cvtColor(picture.image, cv2.COLOR_RGB2GRAY)
     for x, y in np.round(picture.landmarks[:2]).astype(int):
-        near = grey[y - 3 : y + 4, x - 3 : x + 4].min()
+        near = gray[y - 3 : y + 4, x - 3 : x + 4].min()
         assert near < 70
-        assert near < 0.5 * np.median(grey[y + 16 : y + 24, x - 4 : x + 5])  # the cheek below
+        assert near < 0.5 * np.median(gray[y + 16 : y + 24, x - 4 : x + 5])  # the cheek below
 
 
 def test_attributes_change_no_identity_and_identity_no_attributes():
@@ -194,4 +194,4 @@ def test_two_polygons_in_one_fill_are_two_fills():
         fill(twice, polygon, (200.0, 0.0, 50.0), 0.5, blur=0.4)
     np.testing.assert_allclose(once, twice, atol=1e-4)
     column, row = 192 + round(20 / 0.625), 128 - round(10 / 0.625)
-    np.testing.assert_allclose(once[:, row, column], [150, 50, 75], atol=0.1)  # half of the way to the colour
+    np.testing.assert_allclose(once[:, row, column], [150, 50, 75], atol=0.1)  # half of the way to the color

@@ -61,7 +61,7 @@ def test_no_numeric_key_lacks_a_range_and_no_range_its_key(keys):
 
 def test_every_path_of_conf_is_known_as_one(keys):
     words = ("path", "root", "raw", "out", "pack", "resume", "landmarks", "checkpoint", "start_from", "cache", "swaps",
-             "weights", "recogniser_path", "data_root", "source", "target", "only", "mapping", "shipped", "attributes",
+             "weights", "recognizer_path", "data_root", "source", "target", "only", "mapping", "shipped", "attributes",
              "runs", "embeddings")  # fmt: skip
     found = {
         path
@@ -112,7 +112,7 @@ TRAIN = [
     for key in RANGES
     if key.partition(".")[0]
     in (
-        "average_decay",
+        "ema_decay",
         "threads",
         "progress_every",
         "validation",
@@ -190,7 +190,7 @@ def test_all_ends_that_go_together_train_at_once(crops, tmp_path, door, monkeypa
              "data.fractions.test", "generator.stages", "discriminator.scales", "discriminator.layers",
              "objective.feature_matching.first_layer", "objective.feature_matching.last_layer", "trainer.max_steps",
              "trainer.val_check_interval", "optimizer.total_iterations", "optimizer.discriminator_lr",
-             "optimizer.generator_lr", "generator.max_width", "optimizer.accumulate"}  # fmt: skip
+             "optimizer.generator_lr", "generator.max_width", "optimizer.micro_batches"}  # fmt: skip
     for end in (0, 1):
         given = [f"{key}={RANGES[key].ends()[end]}" for key in TRAIN if key not in apart]
         code, _, errors = door(

@@ -143,8 +143,8 @@ def test_a_sweep_goes_on_whatever_the_order_and_form_of_its_settings(tmp_path, d
         "generator.blocks=4",
         "optimizer.generator_lr=1e-3",
         "name='a b'",
-        "data.augmentation={flip: 0.5, colour: 0.0}",
-        "sweep_metrics=[val/id_retrieval]",
+        "data.augmentation={flip: 0.5, color: 0.0}",
+        "sweep.metrics=[val/id_retrieval]",
         "generator.width=3",
     ]
     assert door(main, "-m", *began, f"hydra.sweep.dir={tmp_path}")[0] == 0
@@ -154,9 +154,9 @@ def test_a_sweep_goes_on_whatever_the_order_and_form_of_its_settings(tmp_path, d
         "optimizer.generator_lr=.001",
         'name="a b"',
         "generator.blocks=4",
-        "data.augmentation={colour:0,flip:0.50}",
+        "data.augmentation={color:0,flip:0.50}",
         "seed= 1, 2",
-        "sweep_metrics=['val/id_retrieval']",
+        "sweep.metrics=['val/id_retrieval']",
         "sweep=grid",
         "++sweep.trials=7",
     ]

@@ -16,9 +16,9 @@ FAST, PROOF = 4, 50  # iterations
 SKIPPED_ON = 2  # of the run in which one rank's discriminators give a loss that is not finite
 
 
-def train(steps, precision, accumulate=1, breaks=None, **trainer):
+def train(steps, precision, micro_batches=1, breaks=None, **trainer):
     """Losses and weights of a run; ``breaks(module)`` may put a fault in."""
-    module = tiny_module("none", "none", accumulate=accumulate, generator_clip=50.0)
+    module = tiny_module("none", "none", micro_batches=micro_batches, generator_clip=50.0)
     if breaks is not None:
         breaks(module)
     lines = logged(module)
@@ -64,7 +64,7 @@ def one_rank(rank, port, folder, iterations):
 
     made = {
         "64": train(steps, "64-true", strategy=ddp(), **trainer),
-        "64 in parts": train(steps[:3], "64-true", accumulate=2, strategy=ddp(), **trainer),
+        "64 in parts": train(steps[:3], "64-true", micro_batches=2, strategy=ddp(), **trainer),
         "32": train(steps[:1], "32-true", strategy=ddp(), **trainer),
         "no number": train(steps[:4], "64-true", breaks=no_number_on(1), strategy=ddp(), **trainer),
     }
@@ -106,7 +106,7 @@ def assert_same_weights(made, expected, tolerance):
 
 
 def test_in_float64_all_three_stay_one(whole, two_ranks, steps):
-    parts = train(steps, "64-true", accumulate=4)
+    parts = train(steps, "64-true", micro_batches=4)
     for made in (parts, two_ranks[0]["64"]):
         assert len(made["losses"]) == len(whole["losses"]) == len(steps)
         assert_same_losses(made, whole, 1e-8)
@@ -121,7 +121,7 @@ def test_two_ranks_with_parts_are_the_same_too(two_ranks, whole):
 
 def test_in_float32_the_first_step_is_the_same_within_its_rounding(two_ranks, steps):
     whole = train(steps[:1], "32-true")
-    for made in (train(steps[:1], "32-true", accumulate=4), two_ranks[0]["32"]):
+    for made in (train(steps[:1], "32-true", micro_batches=4), two_ranks[0]["32"]):
         assert_same_losses(made, whole, 1e-5)
         assert_same_weights(made, whole, 1e-4)  # a step of the generator's Adam is 1e-3 here
 

@@ -1,4 +1,4 @@
-"""fp16-mixed: a loss scale for each optimiser, found by overflowing, unscaled before clipping, kept over a resume."""
+"""fp16-mixed: a loss scale for each optimizer, found by overflowing, unscaled before clipping, kept over a resume."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_terms_and_unscaled_gradients_are_those_of_fp32(plain):
     assert {p.dtype for p in module.parameters()} == {torch.float32}
 
 
-def test_each_optimiser_finds_its_own_scale_and_that_is_no_fault():
+def test_each_optimizer_finds_its_own_scale_and_that_is_no_fault():
     module = tiny_module("instance", "instance")
     scale_up = module._generator_loss
     module._generator_loss = lambda part: (lambda loss, terms: (loss * 1e4, terms))(*scale_up(part))

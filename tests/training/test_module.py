@@ -20,7 +20,7 @@ def reference_run(module, steps, draws=1):
     draws: batches in each of the steps, one for each of the discriminators' steps; the first is the generator's too.
     """
     G, D = copy.deepcopy(module.generator).double().train(), copy.deepcopy(module.discriminators).double().train()
-    R = copy.deepcopy(module.embedder.recogniser).double()
+    R = copy.deepcopy(module.embedder.recognizer).double()
     opt_g = torch.optim.Adam(G.parameters(), lr=1e-3, betas=(0.0, 0.999))
     opt_d = torch.optim.Adam(D.parameters(), lr=2e-3, betas=(0.0, 0.999))
 
@@ -109,7 +109,7 @@ def test_the_module_does_the_step_of_the_text(norm):
 
 def test_the_discriminators_may_step_more_often_each_time_on_pairs_of_their_own():
     steps = batches(3, batch_size=6)  # three draws of two pairs each
-    module = tiny_module("instance", "instance", discriminator_steps=3, accumulate=2)
+    module = tiny_module("instance", "instance", discriminator_steps=3, micro_batches=2)
     G, D, losses = reference_run(module, steps, draws=3)
     seen = logged(module)
     trainer = fit(module, steps)
@@ -122,16 +122,16 @@ def test_the_discriminators_may_step_more_often_each_time_on_pairs_of_their_own(
     assert trainer.global_step == 3
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_running_statistics_count_each_part_once(accumulate):
-    module = tiny_module(accumulate=accumulate)
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_running_statistics_count_each_part_once(micro_batches):
+    module = tiny_module(micro_batches=micro_batches)
     fit(module, batches(2, batch_size=4))
-    assert module.generator.first[2].num_batches_tracked == 2 * accumulate
+    assert module.generator.first[2].num_batches_tracked == 2 * micro_batches
     # targets and results
-    assert module.discriminators.scales[0].layers[1][1].num_batches_tracked == 2 * 2 * accumulate
+    assert module.discriminators.scales[0].layers[1][1].num_batches_tracked == 2 * 2 * micro_batches
 
 
-def test_each_optimiser_clips_by_its_own_norm():
+def test_each_optimizer_clips_by_its_own_norm():
     norms = {"generator": [], "discriminators": []}
 
     class After(L.Callback):
@@ -187,7 +187,7 @@ def test_what_is_logged_is_the_mean_since_the_last_line():
 
 
 class GradientsSeen(L.Callback):
-    """At each optimiser step: which networks have a gradient, and the discriminators' state."""
+    """At each optimizer step: which networks have a gradient, and the discriminators' state."""
 
     def __init__(self):
         self.networks, self.discriminators = [], []
@@ -198,9 +198,9 @@ class GradientsSeen(L.Callback):
         self.discriminators.append(copy.deepcopy(module.discriminators.state_dict()))
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_each_phase_reaches_its_own_network_alone(accumulate):
-    module, seen = tiny_module(accumulate=accumulate), GradientsSeen()
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_each_phase_reaches_its_own_network_alone(micro_batches):
+    module, seen = tiny_module(micro_batches=micro_batches), GradientsSeen()
     fit(module, batches(1, batch_size=4), callbacks=[seen])
     assert seen.networks == [{"discriminators"}, {"generator"}]
     after_d = seen.discriminators[1]
@@ -212,9 +212,9 @@ def test_frozen_networks_are_nowhere_but_pass_gradient():
     module = tiny_module()
     frozen = {id(p) for p in module.embedder.parameters()}
     assert not frozen & {id(p) for p in module.parameters()}
-    assert not any("embedder" in name or "recogniser" in name for name in module.state_dict())
+    assert not any("embedder" in name or "recognizer" in name for name in module.state_dict())
     module.train()
-    assert not module.embedder.recogniser.training
+    assert not module.embedder.recognizer.training
     assert not module.ema.training
     images = torch.rand(2, 3, SIZE, SIZE, requires_grad=True)
     module.embedder(images, torch.zeros(2, dtype=torch.int64)).sum().backward()
@@ -268,7 +268,7 @@ def test_the_checkpoint_describes_itself(tmp_path):
     assert content[KEY]["image_size"] == SIZE
     assert content[KEY]["template"] == "arcface"
     assert content[KEY]["pixel_range"] == "unit"
-    assert content[KEY]["recogniser"] == {"name": "tiny", "sha256": f"{1:064x}"}
+    assert content[KEY]["recognizer"] == {"name": "tiny", "sha256": f"{1:064x}"}
     assert content["global_step"] == 1
 
 

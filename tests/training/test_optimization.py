@@ -54,7 +54,7 @@ def test_the_discriminators_follow_the_generator_where_nothing_else_is_said():
         ({"discriminator_betas": [0.5]}, "optimizer.discriminator_betas"),
         ({"generator_lr": 0.0}, "optimizer.generator_lr=0.0"),
         ({"discriminator_clip": -1.0}, "optimizer.discriminator_clip=-1.0"),
-        ({"accumulate": 0}, "optimizer.accumulate=0"),
+        ({"micro_batches": 0}, "optimizer.micro_batches=0"),
         ({"discriminator_steps": 0}, "optimizer.discriminator_steps=0"),
     ],
 )
@@ -65,7 +65,9 @@ def test_settings_that_are_refused(wrong, words):
 
 
 def test_parts_must_divide_a_ranks_batch():
-    settings = OptimizerSettings(**RATES, accumulate=3)
+    settings = OptimizerSettings(**RATES, micro_batches=3)
     settings.check_batch(24, 2)
-    with pytest.raises(InputError, match=r"accumulate=3 does not divide the 8 pairs of a rank .*batch_size=16 over 2"):
+    with pytest.raises(
+        InputError, match=r"micro_batches=3 does not divide the 8 pairs of a rank .*batch_size=16 over 2"
+    ):
         settings.check_batch(16, 2)

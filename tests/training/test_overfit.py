@@ -15,7 +15,7 @@ def first_and_last(module, steps, name):
     return lines[0], sum(lines[-10:]) / 10
 
 
-def test_pictures_are_learnt_by_heart():
+def test_pictures_are_learned_by_heart():
     one_person = batches(1, batch_size=2)[0]
     # smooth pictures: noise would ask for more weights than there are
     for key in ("target", "source"):

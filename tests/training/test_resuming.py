@@ -20,7 +20,7 @@ from tests.training.runs import SMALL, content_of, differences, finish, kill, st
 from tests.waiting import DEADLINE, until
 
 LONG = [
-    *SMALL, "data.workers=2", "data.augmentation={flip: 0.5, colour: 0.2}", "trainer.max_steps=10",
+    *SMALL, "data.workers=2", "data.augmentation={flip: 0.5, color: 0.2}", "trainer.max_steps=10",
     "trainer.val_check_interval=4", "trainer.log_every_n_steps=3", "checkpoints.every=2", "samples.every=3",
     "optimizer.schedule=cosine", "optimizer.warmup=2", "optimizer.total_iterations=10",
 ]  # fmt: skip
@@ -215,14 +215,14 @@ def test_other_settings_stop_it_and_are_named(whole, crops, door, monkeypatch, t
     code, _, errors = door(main, f"resume={whole}", "experiment=demo")
     assert code == 2
     assert "validation.pairs: 8 → 120" in errors
-    code, _, errors = door(main, f"resume={whole}", "resume_changes=maybe")
+    code, _, errors = door(main, f"resume={whole}", "resume_overrides=maybe")
     assert code == 2
     assert "choose stop or allow" in errors
 
 
 def test_allowed_changes_are_made_and_recorded(copy, door):
     code, _, errors = door(
-        main, f"resume={copy}", "trainer.max_steps=11", "optimizer.generator_lr=1e-3", "resume_changes=allow"
+        main, f"resume={copy}", "trainer.max_steps=11", "optimizer.generator_lr=1e-3", "resume_overrides=allow"
     )
     assert code == 0, errors
     newest = torch.load(copy / "checkpoints" / "last.ckpt", weights_only=True)
@@ -230,7 +230,7 @@ def test_allowed_changes_are_made_and_recorded(copy, door):
     assert newest["simswap"]["config"]["optimizer"]["generator_lr"] == 1e-3
     recorded = yaml.safe_load((copy / ".hydra" / "config.yaml").read_text())
     assert (recorded["trainer"]["max_steps"], recorded["optimizer"]["generator_lr"]) == (11, 1e-3)
-    assert (recorded["resume"], recorded["resume_changes"]) == (None, "stop")
+    assert (recorded["resume"], recorded["resume_overrides"]) == (None, "stop")
 
 
 def test_other_crops_stop_it(copy, crops, door, tmp_path):

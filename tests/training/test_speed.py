@@ -90,7 +90,7 @@ def test_compiled_is_the_same_within_rounding_under_the_same_names(plain):
     set_speed(module, channels_last=False, compile=True)
     torch._dynamo.utils.counters.clear()
     seen = terms_of(module)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2  # the generator's and the recogniser's
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2  # the generator's and the recognizer's
     assert worst(seen, plain[1]) < 1e-3
     assert list(module.state_dict()) == names
 
@@ -102,7 +102,7 @@ def test_what_is_compiled_and_what_is_not():
     set_speed(module, channels_last=False, compile=True)
     assert list(module.state_dict()) == names
     assert module.generator._compiled_call_impl is not None
-    assert module.embedder.recogniser._compiled_call_impl is not None
+    assert module.embedder.recognizer._compiled_call_impl is not None
     assert module.discriminators._compiled_call_impl is None  # the gradient penalty differentiates twice
     assert module.ema._compiled_call_impl is None
 

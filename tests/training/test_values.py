@@ -53,14 +53,14 @@ from tests.training.runs import SMALL
         ("objective.weights.identity=null", "identity is null"),
         ("optimizer.betas=[a,b]", "2 numbers"),
         ("optimizer.eps=-1", "above 0"),
-        ("average_decay=-1", "from 0 to 1"),
-        ("average_decay=nan", "from 0 to 1"),
+        ("ema_decay=-1", "from 0 to 1"),
+        ("ema_decay=nan", "from 0 to 1"),
         ("data.fractions={train: 0.5, val: 0.2, test: 0.1}", "sum to 1"),
         ("name=null", "name is null"),
-        ("~guards.warmup", "guards.warmup is missing"),
-        ("sweep_metrics=[val/id_retreival]", "did you mean val/id_retrieval?"),
+        ("~guards.start_iteration", "guards.start_iteration is missing"),
+        ("sweep.metrics=[val/id_retreival]", "did you mean val/id_retrieval?"),
         ("+trainer.gradient_clip_val=1", "optimizer.generator_clip"),
-        ("+trainer.accumulate_grad_batches=2", "optimizer.accumulate"),
+        ("+trainer.accumulate_grad_batches=2", "optimizer.micro_batches"),
         ("+trainer.limit_train_batches=2", "trainer.max_steps"),
         ("+trainer.strategy=ddp", "strategy=ddp"),
         ("+trainer.callbacks=[]", "checkpoints"),
@@ -80,7 +80,7 @@ def test_one_line_and_nothing_is_made(argument, words, tmp_path, door, monkeypat
 def test_a_sweep_is_refused_at_its_start(tmp_path, door, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for more in ([], ["sweep=random"]):
-        code, _, errors = door(main, "-m", "seed=1,2", "sweep_metrics=[val/pose_eror_deg]", *more)
+        code, _, errors = door(main, "-m", "seed=1,2", "sweep.metrics=[val/pose_eror_deg]", *more)
         assert code == 2
         assert "did you mean val/pose_error_deg?" in errors
         assert list(tmp_path.iterdir()) == []

@@ -14,18 +14,18 @@ from simswap.losses.objective import Objective
 from simswap.models.discriminator import Discriminators
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 from simswap.training.module import SimSwapModule
 from simswap.training.optimization import OptimizerSettings
 
 SIZE = 32
 
 
-def tiny_recogniser(seed: int = 1) -> Recogniser:
+def tiny_recognizer(seed: int = 1) -> Recognizer:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Tanh(), nn.Flatten(), nn.LazyLinear(8))
     network(torch.zeros(1, 3, SIZE, SIZE))
-    return Recogniser(network, "tiny", f"{seed:064x}", SIZE, 8, "symmetric")
+    return Recognizer(network, "tiny", f"{seed:064x}", SIZE, 8, "symmetric")
 
 
 def tiny_module(
@@ -36,12 +36,12 @@ def tiny_module(
     checkpointing: bool = False,
     **optimizer: Any,
 ) -> SimSwapModule:
-    recogniser = tiny_recogniser()
+    recognizer = tiny_recognizer()
     torch.manual_seed(0)
     return SimSwapModule(
         generator=Generator(4, 2, 2, 8, 16, pixel_range, generator_norm, checkpointing=checkpointing),
         discriminators=Discriminators(SIZE, width=4, norm=discriminator_norm),
-        embedder=Embedder(recogniser, "arcface", SIZE),
+        embedder=Embedder(recognizer, "arcface", SIZE),
         objective=Objective(
             {
                 "identity": 10.0,
@@ -58,7 +58,7 @@ def tiny_module(
             **({"generator_lr": 1e-3, "discriminator_lr": 2e-3, "betas": [0.0, 0.999]} | optimizer)
         ),
         validation=None,  # type: ignore[arg-type]
-        average_decay=0.99,
+        ema_decay=0.99,
         seed=5,
         config={"name": "tiny"},
     )

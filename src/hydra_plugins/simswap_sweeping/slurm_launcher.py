@@ -18,7 +18,8 @@ class PatientSlurmLauncher(SlurmLauncher):
     """A job that Slurm killed, or that failed, is handed back as failed; the others are waited for.
 
     Requeuing is submitit's: at its signal (ahead of the time limit, or at pre-emption) training saves and stops, then
-    submitit puts the same job into the queue again, which finds its run folder and goes on (``if_begun: resume``).
+    submitit puts the same job into the queue again, which finds its run folder and resumes it
+    (``on_existing_run: resume``).
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

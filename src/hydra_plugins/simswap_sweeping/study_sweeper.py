@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class StudySweeper(Sweeper):
-    """Takes its settings from the config's ``sweep`` and ``sweep_metrics``; see `simswap.sweeping.sweep`."""
+    """Takes its settings from the config's ``sweep``; see `simswap.sweeping.sweep`."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config

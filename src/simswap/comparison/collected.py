@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from simswap.comparison.ended import check_current, check_state
 from simswap.errors import InputError
 from simswap.metrics.figures import REQUIRED, VALIDATED, Interval
+from simswap.settings.recorded_names import current_key
 from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (
@@ -29,7 +30,7 @@ Curve = tuple[list[float], list[float]]
 """Iterations and a metric's values at them."""
 
 
-class Swapper(NamedTuple):
+class SwapperRow(NamedTuple):
     """A row of an evaluation. kind as there. missed: ``missed_results`` and ``missed_poses``, how many pairs have none.
 
     checkpoint, sha256, iteration: of a network's file, where they are known.
@@ -43,7 +44,7 @@ class Swapper(NamedTuple):
     sha256: str = ""
     iteration: int | None = None
 
-    def same_as(self, other: "Swapper") -> bool:
+    def same_as(self, other: "SwapperRow") -> bool:
         """Whether both are one: by their files where these are known, else by their figures."""
         if self.sha256 and other.sha256:
             return self.sha256 == other.sha256
@@ -56,7 +57,7 @@ class Run:
 
     name: in tables. where: its folder or address. pairs: the file with every pair's figures, where there is one.
     grid: its picture of swaps. swapper: its name in evaluation.json and in the file of pairs.
-    format: of its evaluation; older ones come without intervals. missed, checkpoint, iteration: as of `Swapper`.
+    format: of its evaluation; older ones come without intervals. missed, checkpoint, iteration: as of `SwapperRow`.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Run:
     config: Mapping[str, Any]
     figures: Mapping[str, Interval]
     protocol: Mapping[str, Any]
-    others: tuple[Swapper, ...] = ()
+    others: tuple[SwapperRow, ...] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     pairs: Path | None = None
     grid: Path | None = None
@@ -175,7 +176,7 @@ def _load(
         )
 
 
-def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper:
+def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> SwapperRow:
     """A result of an evaluation; where: its file or W&B's address. Raises InputError for one that is no such result."""
     try:
         figures = {
@@ -185,7 +186,7 @@ def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper
         }
         missed = {name: int(entry[name]) for name in ("missed_results", "missed_poses") if entry.get(name)}
         iteration = entry.get("iteration")
-        return Swapper(
+        return SwapperRow(
             key,
             entry["kind"],
             figures,
@@ -198,7 +199,7 @@ def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper
         raise InputError(f"{where}: results.{key} is no result ({error}); run simswap-evaluate again") from error
 
 
-def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Mapping[str, Swapper]) -> None:
+def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Mapping[str, SwapperRow]) -> None:
     """Raise InputError where figures or words on the protocol are missing that this version needs."""
     missing = [
         f"protocol.{key}"
@@ -215,7 +216,7 @@ def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Ma
         )
 
 
-def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[Swapper, ...]]:
+def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[SwapperRow, ...]]:
     """The last validation's figures, without intervals, and its controls. Raises InputError where there is none."""
 
     def last(prefix: str) -> dict[str, Interval]:
@@ -229,7 +230,7 @@ def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interv
     figures = last("val/")
     if "id_retrieval" not in figures:
         raise InputError(f"{where} has no validation in its metrics: train on to trainer.val_check_interval")
-    controls = (Swapper(name, "control", last(f"val/{name}/")) for name in CONTROLS)
+    controls = (SwapperRow(name, "control", last(f"val/{name}/")) for name in CONTROLS)
     return figures, tuple(control for control in controls if control.figures)
 
 
@@ -252,7 +253,7 @@ def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": config.get("validation.pairs"),
         "gallery_persons": persons,
         "gallery_images": None if persons is None or images is None else persons * images,
-        # without a judge the recogniser trained with judges
+        # without a judge the recognizer trained with judges
         "judge": settings("judge") if config.get("judge._target_") else settings("recognition"),
         "pose": settings("pose"),
         "image_size": config.get("data.size"),
@@ -289,7 +290,7 @@ def comparable(value: Any) -> str:
 
 def keep_where(wanted: Mapping[str, Any] | None) -> Callable[[Mapping[str, Any]], bool]:
     """A filter of runs by their settings: dotted keys (or nested ones) and the values that they must have."""
-    conditions = {key: comparable(value) for key, value in flat(wanted or {}).items()}
+    conditions = {current_key(key): comparable(value) for key, value in flat(wanted or {}).items()}
     return lambda config: all(key in config and comparable(config[key]) == value for key, value in conditions.items())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simswap.comparison.collected import Run, Swapper
+from simswap.comparison.collected import Run, SwapperRow
 from simswap.comparison.one_ruler import check_one_ruler, mixed_figures, ruler_notes
 from simswap.comparison.pairs import PairTable, read_pairs
 from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front
@@ -45,7 +45,7 @@ class Comparison:
     columns: tuple[Figure, ...]
     settings: tuple[str, ...]
     common: Mapping[str, Any]
-    others: tuple[Swapper, ...]
+    others: tuple[SwapperRow, ...]
     differences: Mapping[str, Mapping[str, Difference]]
     front: tuple[str, ...]
     protocol: Mapping[str, Any]
@@ -151,10 +151,10 @@ def _corrected(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str,
     }
 
 
-def _others(runs: Sequence[Run]) -> tuple[Swapper, ...]:
+def _others(runs: Sequence[Run]) -> tuple[SwapperRow, ...]:
     """Controls and other swappers by name; the controls' figures are the same in all runs of the same pairs. Others
     of one name that are not the same (another shipped checkpoint, say) are told apart by their run."""
-    found: dict[str, Swapper] = {}
+    found: dict[str, SwapperRow] = {}
     for run in runs:
         for swapper in run.others:
             kept = found.setdefault(swapper.name, swapper)

@@ -9,7 +9,7 @@ from simswap.tracking.runs import EVALUATION
 from simswap.tracking.status import CRASHED, FINISHED, INTERRUPTED, RUNNING, Status, current_state, read_status
 
 if TYPE_CHECKING:
-    from simswap.comparison.collected import Swapper
+    from simswap.comparison.collected import SwapperRow
 
 
 def check_state(folder: Path) -> Status | None:
@@ -24,7 +24,7 @@ def check_state(folder: Path) -> Status | None:
     raise InputError(f"{folder} {state} {at} ({why}): go on with simswap-train resume={folder}, or leave it out")
 
 
-def check_current(folder: Path, measured: "Swapper", status: Status | None) -> None:
+def check_current(folder: Path, measured: "SwapperRow", status: Status | None) -> None:
     """Raise InputError where a run's checkpoint is no longer the one that was measured.
 
     Its hash is compared where the file is newer than the evaluation; ``last.ckpt`` must also be as far as the run is.

@@ -21,7 +21,7 @@ NEWER = ("template", "precision", "faces", "gallery_sha256")
 """Not in every evaluation of an older version: compared where both sides have it."""
 
 MEASURED_BY = {"fid": ("fid", "feature networks"), "gaze_error_deg": ("gaze", "gaze estimators"),
-               "identity_loss": ("recogniser", "recognizers")}  # fmt: skip
+               "identity_loss": ("recognizer", "recognizers")}  # fmt: skip
 """Figures that one instrument alone decides: where it differs, the figure is left out and the others stay."""
 
 KEPT_NAMES = ("last.ckpt", "best.ckpt", "previous.ckpt")

@@ -11,7 +11,7 @@ from simswap.comparison.page import Section, html_page, markdown_page
 from simswap.comparison.swaps import sheet
 from simswap.comparison.tables import differences_csv, results_csv, runs_csv
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.pictures import write_png
 from simswap.tracking.runs import is_run
 
@@ -39,7 +39,7 @@ def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], ma
     comparison = replace(comparison, notes=(*comparison.notes, *notes))
     sections = [kept for section in sections if (kept := _without_failed(section, plots))]
     for name, plot in plots.items():
-        with whole_file(out / "figures" / f"{name}.png") as part:
+        with atomic_write(out / "figures" / f"{name}.png") as part:
             part.write_bytes(plot.png)
     if swaps:
         picture, words = sheet(swaps, {v.label: v.short for v in comparison.variants})
@@ -50,7 +50,7 @@ def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], ma
         PAGE: html_page(comparison, sections, plots, made),
     }  # fmt: skip
     for name, text in texts.items():
-        with whole_file(out / name) as part:
+        with atomic_write(out / name) as part:
             part.write_text(text, encoding="utf-8")
     return out / PAGE
 

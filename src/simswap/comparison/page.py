@@ -154,7 +154,7 @@ def _row(cells: Sequence[Cell]) -> str:
 
 
 def _cell(cell: Cell, first: bool) -> str:
-    dot = f'<span class="dot" style="background:{cell.colour}"></span>' if cell.colour else ""
+    dot = f'<span class="dot" style="background:{cell.color}"></span>' if cell.color else ""
     note = "".join(f"<small>{escape(part)}</small>" for part in cell.note.split("; ") if part)
     classes = [*(["best"] if cell.best else []), *(["long"] if len(cell.text) > 60 else [])]
     value = "" if cell.value is None or cell.value != cell.value else f' data-value="{cell.value!r}"'

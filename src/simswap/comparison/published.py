@@ -22,6 +22,6 @@ PUBLISHED = (
     Published("inswapper", "survey benchmark, 2026", 0.9692, 2.84),
 )
 WARNING = (
-    "measured by others on FaceForensics++ at full size with other recognisers and pose estimators: not comparable "
+    "measured by others on FaceForensics++ at full size with other recognizers and pose estimators: not comparable "
     "with the runs here, shown for orientation"
 )

@@ -24,7 +24,7 @@ class Cell:
     value: float | None = None
     note: str = ""
     best: bool = False
-    colour: str = ""
+    color: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def results_table(comparison: Comparison) -> Table:
     best = {f.name: _best(comparison.variants, f) for f in comparison.columns}
     rows = []
     for v in comparison.variants:
-        cells = [Cell(v.label, note=_tags(comparison, v), colour=v.colour), Cell(str(len(v.seeds)), len(v.seeds))]
+        cells = [Cell(v.label, note=_tags(comparison, v), color=v.color), Cell(str(len(v.seeds)), len(v.seeds))]
         for f in comparison.columns:
             found, (_, low, high) = v.spread(f.name), v.interval(f.name)
             text = f.shown(found.mean) + (f" ± {f.shown(found.sd)}" if found.n > 1 else "")
@@ -76,9 +76,9 @@ def differences_table(comparison: Comparison) -> Table | None:
     if not comparison.differences:
         return None
     rows = []
-    colours = {v.label: v.colour for v in comparison.variants}
+    colors = {v.label: v.color for v in comparison.variants}
     for label, found in comparison.differences.items():
-        cells = [Cell(label, colour=colours[label])]
+        cells = [Cell(label, color=colors[label])]
         for f in comparison.columns:
             d = found[f.name]
             p = "" if math.isnan(d.p) else "; p < 0.001" if d.p < 0.001 else f"; p {d.p:.2g}"
@@ -115,7 +115,7 @@ def settings_table(comparison: Comparison) -> Table | None:
         return None
     short = short_keys(changed)
     rows = [
-        (Cell(v.label, colour=v.colour), *(_setting(v.settings.get(key, "–")) for key in changed))
+        (Cell(v.label, color=v.color), *(_setting(v.settings.get(key, "–")) for key in changed))
         for v in comparison.variants
     ]
     return Table("settings", (("variant", ""), *((short[key], "") for key in changed)), tuple(rows))
@@ -141,7 +141,7 @@ def runs_table(comparison: Comparison) -> Table:
         for run in v.runs:
             figures = [_plain(f, run.figures.get(f.name)) for f in comparison.columns]
             seed = Cell(str(run.seed), run.seed) if run.config else Cell("–")
-            rows.append((Cell(run.name, note=v.label, colour=v.colour), seed, *figures))
+            rows.append((Cell(run.name, note=v.label, color=v.color), seed, *figures))
     return Table("runs", (("run", ""), ("seed", ""), *((f.label, f.unit) for f in comparison.columns)), tuple(rows))
 
 

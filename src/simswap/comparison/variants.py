@@ -1,4 +1,4 @@
-"""Runs folded over seeds: what differs between them, and a name, a colour and a mark for each variant."""
+"""Runs folded over seeds: what differs between them, and a name, a color and a mark for each variant."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ BOOKKEEPING = ("seed", "name", "resume", "threads", "progress_every", "logger", 
 PAPER_ORDER = ("SimSwap", "oFM", "nFM", "wFM-bar", "oFM-FM-", "oFM-id+", "wFM-id+")
 
 PALETTE = ("#0067a5", "#d1495b", "#2a9d6f", "#c77800", "#7a4fa3", "#3aa6c9", "#8a5a2b", "#d46aa0", "#5b6770", "#7d8f12")
-"""Told apart in the usual kinds of colour blindness where neighbours are; marks repeat the distinction."""
+"""Told apart in the usual kinds of color blindness where neighbors are; marks repeat the distinction."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 LONGEST_LABEL = 60
 LONGEST_SHORT = 20
@@ -39,7 +39,7 @@ class Variant:
     short: str
     settings: Mapping[str, Any]
     runs: tuple[Run, ...]
-    colour: str
+    color: str
     mark: str
 
     def by_seed(self, figure: str) -> dict[int, float]:
@@ -91,12 +91,12 @@ def fold(runs: Sequence[Run]) -> list[Variant]:
     ]
     labels = _labels(folded, settings)
     order = sorted(range(len(folded)), key=lambda i: (_paper_place(folded[i][0]), i))
-    colours = _colours([folded[i] for i in order])
+    colors = _colors([folded[i] for i in order])
     variants = []
     for place, i in enumerate(order):
         short = labels[i] if len(labels[i]) <= LONGEST_SHORT else f"V{place + 1}"
         variants.append(
-            Variant(labels[i], short, settings[i], tuple(folded[i]), colours[place], MARKS[place % len(MARKS)])
+            Variant(labels[i], short, settings[i], tuple(folded[i]), colors[place], MARKS[place % len(MARKS)])
         )
     return variants
 
@@ -115,7 +115,7 @@ def choose_baseline(variants: Sequence[Variant], asked: str | None) -> Variant:
     for variant in variants:
         for run in variant.runs:
             if asked.rstrip("/") in (run.name, run.where.rstrip("/")):
-                return Variant(run.name, run.name, variant.settings, (run,), variant.colour, variant.mark)
+                return Variant(run.name, run.name, variant.settings, (run,), variant.color, variant.mark)
     names = [v.label for v in variants] + [run.name for v in variants for run in v.runs]
     raise InputError(f"baseline={asked} is no variant and no run here{nearest(asked, names)}")
 
@@ -174,8 +174,8 @@ def _paper_place(run: Run) -> int:
     return PAPER_ORDER.index(name) if name in PAPER_ORDER else len(PAPER_ORDER)
 
 
-def _colours(folded: Sequence[Sequence[Run]]) -> list[str]:
-    """Up to ten variants have a colour each; more are coloured from dark to light in the order of their retrieval."""
+def _colors(folded: Sequence[Sequence[Run]]) -> list[str]:
+    """Up to ten variants have a color each; more are colored from dark to light in the order of their retrieval."""
     if len(folded) <= len(PALETTE):
         return list(PALETTE[: len(folded)])
     from matplotlib import colormaps

@@ -17,6 +17,7 @@ from simswap.comparison.collected import (
 )
 from simswap.errors import InputError
 from simswap.metrics.figures import VALIDATED
+from simswap.settings.recorded_names import with_current_names
 from simswap.tracking.metrics_rows import STEP_METRIC
 from simswap.tracking.wandb_environment import tidied
 from simswap.tracking.wandb_summary import GRID, evaluation_in
@@ -78,7 +79,7 @@ def load_wandb(
                     f"{', '.join(sorted(groups)) or 'none'}"
                 )
         for run in found:
-            config = flat(run.config)
+            config = flat(with_current_names(dict(run.config)))
             if not keep(config):
                 continue
             try:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -21,10 +20,10 @@ import numpy.typing as npt
 from simswap.data.landmarks import count_matched, key_of
 from simswap.data.listing import list_images
 from simswap.data.manifest import COLUMNS, CROPS_FOLDER, OK
-from simswap.data.reading import Pixels, UnreadableImage, may_pass, read_image
+from simswap.data.reading import UnreadableImage, may_pass, read_image
 from simswap.data.sources import PersonFolder, crop_names, is_plain_name, printable, repeated_names
 from simswap.faces.alignment import align, warp
-from simswap.faces.detection import Face, pick_main_face
+from simswap.faces.detection import Detector, Face, Pixels, pick_main_face
 from simswap.faces.plausible import landmark_fault
 
 WORK_FOLDER = ".prepare"
@@ -32,13 +31,6 @@ UNREADABLE, NO_LANDMARKS, BAD_LANDMARKS, BAD_NAME = "unreadable", "no_landmarks"
 # Below this no five points can be told apart, whatever the table of landmarks says.
 SMALLEST_SIDE = 16
 SUFFIXES = {"png": ".png", "jpg": ".jpg"}
-
-
-class Detector(Protocol):
-    """What prepare needs of a face detector."""
-
-    def detect(self, image: Pixels) -> list[Face]:
-        """The faces of uint8 [H, W, 3] RGB."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ class FolderResult:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-class Skip(Exception):
+class SkippedImage(Exception):
     """An image that gives no crop: a status of the manifest, a detail, and the landmarks [10] that were refused."""
 
     def __init__(self, status: str, detail: str = "", landmarks: npt.NDArray[np.float32] | None = None) -> None:
@@ -192,7 +184,7 @@ def _process_image(
     path, view, score, points = "", "", "", [""] * 10
     try:
         if same_as is not None:
-            raise Skip(BAD_NAME, f"has the name of {same_as} in another Unicode form; rename one of them")
+            raise SkippedImage(BAD_NAME, f"has the name of {same_as} in another Unicode form; rename one of them")
         face, pixels = _find(raw / relative, task, image, settings, detector)
         points = _written(face.landmarks)
         score = "" if detector is None else f"{face.score:.4f}"
@@ -200,7 +192,7 @@ def _process_image(
         path = f"{CROPS_FOLDER}/{source.crops}/{crop_name}"
         _write_crop(out / path, encode(crop, settings), journal_path(out, source.folder).with_suffix(".partial"))
         status, detail = OK, ""
-    except Skip as reason:
+    except SkippedImage as reason:
         status, detail, path, view = reason.status, printable(reason.detail), "", ""
         points = points if reason.landmarks is None else _written(reason.landmarks)
     return [path, printable(source.person), printable(relative), status, detail, view, score, *points]
@@ -209,36 +201,36 @@ def _process_image(
 def _find(
     file: Path, task: FolderTask, image: str, settings: CropSettings, detector: Detector | None
 ) -> tuple[Face, Pixels]:
-    """The face to align, and the image; raises Skip."""
+    """The face to align, and the image; raises SkippedImage."""
     if not task.source.folder:
-        raise Skip("no_person", "lies in the root, outside every person's folder")
+        raise SkippedImage("no_person", "lies in the root, outside every person's folder")
     if not is_plain_name(f"{task.source.folder}/{image}"):
-        raise Skip(BAD_NAME, "the name holds control characters or is no UTF-8; rename it")
+        raise SkippedImage(BAD_NAME, "the name holds control characters or is no UTF-8; rename it")
     given = None
     if task.landmarks is not None:
         key = key_of(image, task.landmarks)
         if key is None:
-            raise Skip(NO_LANDMARKS, "the table of landmarks has no row for it")
+            raise SkippedImage(NO_LANDMARKS, "the table of landmarks has no row for it")
         given = task.landmarks[key]
         if not np.isfinite(given).all():
-            raise Skip(BAD_LANDMARKS, "the table of landmarks has no number in its row", given)
+            raise SkippedImage(BAD_LANDMARKS, "the table of landmarks has no number in its row", given)
     try:
         pixels = read_image(file)
     except UnreadableImage as error:
-        raise Skip(UNREADABLE, error.reason) from error
+        raise SkippedImage(UNREADABLE, error.reason) from error
     height, width = pixels.shape[:2]
     if min(height, width) < max(settings.min_side, SMALLEST_SIDE):
-        raise Skip("too_small", f"{width} x {height}")
+        raise SkippedImage("too_small", f"{width} x {height}")
     if given is not None:
         points = given.reshape(5, 2).astype(np.float64)
         if fault := landmark_fault(points, pixels.shape):
-            raise Skip(BAD_LANDMARKS, fault, given)
+            raise SkippedImage(BAD_LANDMARKS, fault, given)
         box = np.concatenate([points.min(0), points.max(0)])
         return Face(box=box, landmarks=points, score=1.0), pixels
     assert detector is not None
     faces = detector.detect(pixels)
     if not faces:
-        raise Skip("no_face")
+        raise SkippedImage("no_face")
     return pick_main_face(faces, pixels.shape), pixels
 
 
@@ -246,7 +238,7 @@ def _crop(pixels: Pixels, face: Face, settings: CropSettings) -> tuple[Pixels, s
     try:
         alignment = align(face.landmarks, settings.template, settings.size)
     except ValueError as error:
-        raise Skip(BAD_LANDMARKS, str(error)) from error
+        raise SkippedImage(BAD_LANDMARKS, str(error)) from error
     return warp(pixels, alignment.matrix, settings.size), str(alignment.view)
 
 
@@ -266,7 +258,7 @@ def _write_crop(file: Path, data: bytes, partial: Path) -> None:
         if error.errno != errno.ENAMETOOLONG:
             raise
         partial.unlink(missing_ok=True)
-        raise Skip(BAD_NAME, "its crop's name is too long for the disk of out; shorten it") from error
+        raise SkippedImage(BAD_NAME, "its crop's name is too long for the disk of out; shorten it") from error
 
 
 def write_atomically(file: Path, data: bytes, partial: Path) -> None:

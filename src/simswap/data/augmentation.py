@@ -1,12 +1,12 @@
 """Augmentation of a training pair that keeps who is shown, and keeps a same-person pair meaningful.
 
 Flip: target and source are mirrored independently, in same-person pairs too. A mirrored face is the same person to a
-recogniser, and the source reaches the swap only as an identity, so reconstruction is not disturbed. Mirroring moves a
+recognizer, and the source reaches the swap only as an identity, so reconstruction is not disturbed. Mirroring moves a
 crop of view v to view V - 1 - v (for `simswap`: left profile <-> right profile, left <-> right; one-view templates keep
 theirs). The templates are symmetric to within about a pixel at 112, so a mirrored crop stays on its template.
 
-Colour: brightness, contrast and gamma with albumentations, all three channels alike. Hue and saturation stay, because
-the colour of skin, eyes and hair is part of the identity. A same-person pair gets one set of parameters for both
+Color: brightness, contrast and gamma with albumentations, all three channels alike. Hue and saturation stay, because
+the color of skin, eyes and hair is part of the identity. A same-person pair gets one set of parameters for both
 images, so that both still show the same face in the same light; a different-person pair gets two.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from simswap.data.pairs import unit
 from simswap.errors import InputError
 
-MAX_COLOUR = 0.5
+MAX_COLOR = 0.5
 
 
 class PairAugmentation:
@@ -26,8 +26,8 @@ class PairAugmentation:
 
     Args:
         flip: probability in [0, 1] of mirroring, for target and source each.
-        colour: strength in [0, 0.5], 0 is off: brightness is shifted by up to +-colour of the full range, contrast and
-            gamma are multiplied by 1 +- colour.
+        color: strength in [0, 0.5], 0 is off: brightness is shifted by up to +-color of the full range, contrast and
+            gamma are multiplied by 1 +- color.
         view_count: views of the crops' template.
         sources: False leaves the sources as they are; the targets are augmented as they would be.
 
@@ -35,17 +35,17 @@ class PairAugmentation:
         InputError: a probability or strength out of its range.
     """
 
-    def __init__(self, flip: float = 0.0, colour: float = 0.0, view_count: int = 1, sources: bool = True) -> None:
+    def __init__(self, flip: float = 0.0, color: float = 0.0, view_count: int = 1, sources: bool = True) -> None:
         if not 0 <= flip <= 1:
             raise InputError(f"data.augmentation.flip: {flip} is not in [0, 1]")
-        if not 0 <= colour <= MAX_COLOUR:
-            raise InputError(f"data.augmentation.colour: {colour} is not in [0, {MAX_COLOUR}]")
-        self.flip, self.colour, self.view_count, self.sources = float(flip), float(colour), view_count, sources
-        self._relight = _Relighting(self.colour) if colour > 0 else None
+        if not 0 <= color <= MAX_COLOR:
+            raise InputError(f"data.augmentation.color: {color} is not in [0, {MAX_COLOR}]")
+        self.flip, self.color, self.view_count, self.sources = float(flip), float(color), view_count, sources
+        self._relight = _Relighting(self.color) if color > 0 else None
 
     @property
     def active(self) -> bool:
-        return self.flip > 0 or self.colour > 0
+        return self.flip > 0 or self.color > 0
 
     def __call__(
         self,
@@ -82,15 +82,15 @@ class PairAugmentation:
 class _Relighting:
     """Brightness, contrast and gamma of a pair, drawn by albumentations from a seed an image."""
 
-    def __init__(self, colour: float) -> None:
+    def __init__(self, color: float) -> None:
         # At import albumentations looks for a newer version on the network, which must neither delay nor fail a run.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         import albumentations
 
         self._compose: Any = albumentations.Compose(
             [
-                albumentations.RandomBrightnessContrast((-colour, colour), (-colour, colour), p=1.0),
-                albumentations.RandomGamma((100 * (1 - colour), 100 * (1 + colour)), p=1.0),
+                albumentations.RandomBrightnessContrast((-color, color), (-color, color), p=1.0),
+                albumentations.RandomGamma((100 * (1 - color), 100 * (1 + color)), p=1.0),
             ],
             additional_targets={"source": "image"},
         )

@@ -32,7 +32,7 @@ class PairBatches(Dataset):
 
     A pair with an unreadable crop is replaced by the pair that the sampler draws at position + batch_size of the same
     iteration, then at position + 2 * batch_size, ...: positions that no batch uses otherwise, so the replacement is the
-    same on any number of ranks and workers and leaves its neighbours as they were.
+    same on any number of ranks and workers and leaves its neighbors as they were.
 
     Further draws of one iteration come from positions that neither the batch nor its replacements use.
 

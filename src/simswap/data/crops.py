@@ -27,7 +27,7 @@ def read_crop(manifest: Manifest, row: int, size: int) -> np.ndarray:
         raise UnreadableImage(f"{image.shape[1]}x{image.shape[0]} px where prepare.json says {expected}x{expected}")
     if size == expected:
         return image
-    # Area averaging does not alias when shrinking; it is nearest neighbour when enlarging.
+    # Area averaging does not alias when shrinking; it is nearest neighbor when enlarging.
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < expected else cv2.INTER_CUBIC)
 
 

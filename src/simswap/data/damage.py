@@ -1,4 +1,4 @@
-"""Damage that decoders hide: they fill what they cannot read with grey and raise nothing.
+"""Damage that decoders hide: they fill what they cannot read with gray and raise nothing.
 
 libjpeg says so on standard error alone, and neither OpenCV nor Pillow hand it on; so its lines are held back while it
 decodes, and read. PNG carries checksums, which are compared. What is harmless (padding between the data and the next
@@ -14,9 +14,8 @@ import zlib
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from simswap.faces.detection import Pixels
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _FATAL = re.compile(rb"Corrupt JPEG data: (?!\d+ extraneous)[^\n]*|Inconsistent progression sequence[^\n]*")
@@ -80,7 +79,7 @@ def check_whole(data: bytes) -> None:
 
 
 def check_png(data: bytes) -> None:
-    """Raise Damaged where a chunk of a PNG that holds pixels or colours is cut off or has a wrong checksum."""
+    """Raise Damaged where a chunk of a PNG that holds pixels or colors is cut off or has a wrong checksum."""
     at, view = len(_PNG_START), memoryview(data)
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)

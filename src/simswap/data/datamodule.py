@@ -47,7 +47,7 @@ class SwapDataModule(lightning.LightningDataModule):
         workers: worker processes that decode; 0 decodes in the main process.
         seed: of pairs and augmentation.
         fractions: shares of persons by split name, summing to 1; one is called `train`.
-        augmentation: keys `flip` (probability), `colour` (strength) and `sources` (whether they are augmented too), see
+        augmentation: keys `flip` (probability), `color` (strength) and `sources` (whether they are augmented too), see
             `PairAugmentation`.
         cache_embeddings: sources come as the identities of a table (`data.identities`), which whoever trains makes.
         embeddings: folder of that table; None puts it beside the manifest.
@@ -93,12 +93,12 @@ class SwapDataModule(lightning.LightningDataModule):
         self.fractions = dict(fractions)
         self.augmentation = dict(augmentation or {})
         for key in self.augmentation:
-            if key not in ("flip", "colour", "sources"):
-                raise InputError(f"data.augmentation.{key}: unknown; there are flip, colour, sources")
+            if key not in ("flip", "color", "sources"):
+                raise InputError(f"data.augmentation.{key}: unknown; there are flip, color, sources")
         if cache_embeddings and self._sources_change():
             raise InputError(
                 "data.cache_embeddings: a source that is augmented has another identity each time; set "
-                "data.augmentation.sources=false, or flip and colour to 0"
+                "data.augmentation.sources=false, or flip and color to 0"
             )
         self.cache_embeddings, self.embeddings = cache_embeddings, Path(embeddings) if embeddings else None
         #: the table of source identities, set before training where `cache_embeddings` asks for one

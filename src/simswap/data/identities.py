@@ -1,6 +1,6 @@
 """The identities of all crops in one memory-mapped table, beside the manifest or elsewhere: written once, read by row.
 
-``<folder>/<recogniser's hash>_<view>_<size>px_<hash of the crops>.npy`` float32 [N, E], row i of it for row i of the
+``<folder>/<recognizer's hash>_<view>_<size>px_<hash of the crops>.npy`` float32 [N, E], row i of it for row i of the
 manifest, NaN where the crop could not be read. Which network fills it is no business of this file: it only keeps
 the rows, so that data and models stay apart.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from simswap.data.manifest import SETTINGS_FILE, Manifest
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 
 FOLDER = "identities"
 ELSEWHERE = Path("outputs", "identities")
@@ -26,10 +26,10 @@ SIZES, CONTENTS = 4096, 64
 Identities = npt.NDArray[np.float32]
 
 
-def table_path(manifest: Manifest, recogniser: str, view: str, size: int, folder: Path | None = None) -> Path:
-    """Where the table lies, by default beside the manifest; another recogniser (its SHA-256), view of the crops, size,
+def table_path(manifest: Manifest, recognizer: str, view: str, size: int, folder: Path | None = None) -> Path:
+    """Where the table lies, by default beside the manifest; another recognizer (its SHA-256), view of the crops, size,
     manifest or content is another file."""
-    name = f"{recogniser[:16]}_{view}_{size}px_{crops_digest(manifest)[:16]}.npy"
+    name = f"{recognizer[:16]}_{view}_{size}px_{crops_digest(manifest)[:16]}.npy"
     return (folder or manifest.root / FOLDER) / name
 
 
@@ -112,7 +112,7 @@ class TableParts:
 
     def write(self, number: int, identities: Identities) -> None:
         """One chunk, float32 [rows of it, E]; raises InputError where it cannot be written."""
-        with whole_file(self._file(number)) as part, part.open("wb") as stream:
+        with atomic_write(self._file(number)) as part, part.open("wb") as stream:
             np.save(stream, identities)
 
     def join(self) -> None:
@@ -126,7 +126,7 @@ class TableParts:
             raise InputError(f"{self.folder} lacks {len(gone)} of {self.count} parts: were they moved? start again")
         if not self.path.is_file():
             try:
-                with whole_file(self.path) as part:
+                with atomic_write(self.path) as part:
                     width = np.load(self._file(0), mmap_mode="r").shape[1]
                     table = np.lib.format.open_memmap(part, "w+", np.float32, (self.rows, width))
                     for number in range(self.count):

@@ -21,7 +21,7 @@ import pyarrow.csv as pacsv
 from simswap.data.tables import as_numbers, read_table
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES, apply, fit_similarity, template_points
-from simswap.settings.targets import with_current_names
+from simswap.settings.recorded_names import with_current_targets
 from simswap.stand_ins import refuse_stand_in
 
 MANIFEST_FILE, SETTINGS_FILE, ATTRIBUTES_FILE, CROPS_FOLDER = (
@@ -180,7 +180,7 @@ def read_settings(root: Path) -> dict[str, Any] | None:
         raise InputError(f"{file} cannot be read ({error}); prepare the data again into a new folder") from error
     if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
         raise InputError(f"{file} holds no settings; prepare the data again into a new folder")
-    return with_current_names(content)
+    return with_current_targets(content)
 
 
 def _read_settings(root: Path) -> tuple[str, int]:

@@ -19,7 +19,6 @@ from tqdm import tqdm
 from simswap.data.aligning import (
     WORK_FOLDER,
     CropSettings,
-    Detector,
     FolderResult,
     FolderTask,
     csv_line,
@@ -33,6 +32,7 @@ from simswap.data.manifest import COLUMNS, CROPS_FOLDER, MANIFEST_FILE, OK, SETT
 from simswap.data.preparing_pool import in_process, in_workers
 from simswap.data.sources import PersonFolder, find_person_folders
 from simswap.errors import InputError
+from simswap.faces.detection import Detector
 from simswap.launching.claims import claimed
 from simswap.launching.system_errors import explain_system
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import cv2
 
-from simswap.data.aligning import CropSettings, Detector, FolderResult, FolderTask, process_folder
+from simswap.data.aligning import CropSettings, FolderResult, FolderTask, process_folder
 from simswap.data.workers import leave_signals_to_the_run
+from simswap.faces.detection import Detector
 from simswap.launching.stops import taken
 
 Setup = tuple[Path, Path, CropSettings, Detector | None]

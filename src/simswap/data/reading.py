@@ -9,14 +9,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from simswap.data.damage import Damaged, check_whole, decode_jpeg, decode_png
+from simswap.faces.detection import Pixels
 from simswap.launching.system_errors import is_shortage
 from simswap.stand_ins import HEAD, what_it_is
-
-Pixels = npt.NDArray[np.uint8]
 
 # 12,000 x 12,000 still fits; a larger picture takes half a gigabyte in every worker and is no photo of a face.
 LIMIT_PIXELS = 160_000_000
@@ -52,7 +50,7 @@ def may_pass(reason: str) -> bool:
 def read_image(path: str | os.PathLike[str]) -> Pixels:
     """The picture in a file as uint8 [H, W, 3] RGB, upright (EXIF orientation applied).
 
-    Grey, palette, CMYK and 16-bit pictures are converted; transparent ones are laid on white; of an
+    Gray, palette, CMYK and 16-bit pictures are converted; transparent ones are laid on white; of an
     animation the first frame is taken. Errors of a disk or network that may pass are tried again. Raises
     UnreadableImage for a file that cannot be opened, is no image, is cut off or damaged, or holds more than
     ``LIMIT_PIXELS`` pixels.
@@ -149,12 +147,12 @@ def _convert(image: Image.Image) -> Pixels:
     if image.mode == "F":
         raise UnreadableImage("floating-point pixels, whose range is not known")
     if image.mode.startswith("I"):
-        # 16-bit grey: 65535 is white, and 65535 / 257 = 255.
+        # 16-bit gray: 65535 is white, and 65535 / 257 = 255.
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise UnreadableImage("32-bit pixels, whose range is not known")
-        grey = ((values + 128) // 257).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+        gray = ((values + 128) // 257).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
     if image.has_transparency_data:  # not by the bands' names: of Lab one is called A
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, _WHITE), opaque)

@@ -14,7 +14,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 
 from simswap.data.listing import list_images
-from simswap.data.reading import Pixels, UnreadableImage, read_image
+from simswap.data.reading import UnreadableImage, read_image
+from simswap.faces.detection import Pixels
 from simswap.stand_ins import HEAD, what_it_is
 
 MOST_FRAMES = 10_000_000  # a header that says more is broken

@@ -3,7 +3,7 @@
 What a trained network has to beat: the pose and the outline are the target's by construction, the identity comes as
 far as texture alone carries it. The face's five points and an ellipse around them are triangulated; each triangle of
 the target is filled by an affine map from the source's (piecewise-affine warp), and the patch is pasted by its
-gradients, so that the target's colour and light flow in from the rim (Perez, Gangnet, Blake: Poisson Image Editing,
+gradients, so that the target's color and light flow in from the rim (Perez, Gangnet, Blake: Poisson Image Editing,
 SIGGRAPH 2003). The equation is solved here: OpenCV 5.0's seamlessClone gave other pictures at each call.
 """
 
@@ -19,9 +19,9 @@ from scipy.spatial import Delaunay
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.faces.alignment import apply, fit_similarity
+from simswap.faces.detection import Pixels
 from simswap.measuring.swappers import Faces, Swapper
 
-Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
 
 # Points of the ellipse, and its half axes: in lengths from the eyes' middle to the mouth's, and between the eyes.
@@ -64,11 +64,11 @@ def poisson_blend(target: Pixels, patch: Pixels, mask: npt.NDArray[np.bool_]) ->
     right = np.zeros((count, 3))
     entries, at, to = [np.full(count, 4.0)], [np.arange(count)], [np.arange(count)]
     for down, across in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        neighbour = number[rows + down, columns + across]
-        inside = neighbour >= 0
+        neighbor = number[rows + down, columns + across]
+        inside = neighbor >= 0
         entries.append(np.full(inside.sum(), -1.0))
         at.append(np.flatnonzero(inside))
-        to.append(neighbour[inside])
+        to.append(neighbor[inside])
         right[~inside] += around[rows[~inside] + down, columns[~inside] + across]
     laplacian = csc_matrix((np.concatenate(entries), (np.concatenate(at), np.concatenate(to))))
     # Symmetric and diagonally dominant: no pivoting is needed, and the ordering may keep the symmetry.
@@ -82,7 +82,7 @@ def poisson_blend(target: Pixels, patch: Pixels, mask: npt.NDArray[np.bool_]) ->
 def face_region(landmarks: FloatArray, size: int) -> npt.NDArray[np.bool_]:
     """The part of a crop that is replaced, bool [size, size]: the hull of the ellipse and the five points.
 
-    It keeps two pixels away from the border, where the blending takes the target's colours from.
+    It keeps two pixels away from the border, where the blending takes the target's colors from.
     """
     mask = np.zeros((size, size), np.uint8)
     hull = cv2.convexHull(np.rint(np.vstack([landmarks, outline(landmarks)])).astype(np.int32))
@@ -103,9 +103,9 @@ def outline(landmarks: FloatArray, extent: float = 1.0) -> FloatArray:
     # The eyes of a profile are near each other, its head is as long as any.
     wide = max(float(np.linalg.norm(landmarks[1] - landmarks[0])), 0.8 * height)
     angle = 2 * np.pi * np.arange(OUTLINE)[:, None] / OUTLINE
-    centre = (eyes + mouth) / 2 + 0.12 * height * down
+    center = (eyes + mouth) / 2 + 0.12 * height * down
     high, broad = extent * HALF_HIGH * height, extent * HALF_WIDE * wide
-    return centre + high * np.cos(angle) * down + broad * np.sin(angle) * across
+    return center + high * np.cos(angle) * down + broad * np.sin(angle) * across
 
 
 def where_from(

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from simswap.described import digest
 from simswap.errors import InputError
-from simswap.files import whole_file
-from simswap.launching.evaluation_ranks import Ranks
-from simswap.measuring.measured import Readings
+from simswap.files import atomic_write
+from simswap.launching.evaluation_ranks import EvaluationRanks
+from simswap.measuring.measured import Predictions
 
 Arrays = dict[str, np.ndarray]
 FORMAT = 1  # counts up when what a stage computes changes, so that older chunks are not taken for its own
@@ -25,12 +25,12 @@ FORMAT = 1  # counts up when what a stage computes changes, so that older chunks
 class DiskWork:
     """`measuring.Work` in a folder. settings: plain values that say all that decides what the chunks give."""
 
-    def __init__(self, folder: Path, ranks: Ranks, settings: Any) -> None:
+    def __init__(self, folder: Path, ranks: EvaluationRanks, settings: Any) -> None:
         self.folder, self.ranks, self.settings = folder, ranks, settings
 
     def __call__(
-        self, name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Readings]
-    ) -> list[Readings]:
+        self, name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Predictions]
+    ) -> list[Predictions]:
         folder = self.folder / digest([FORMAT, self.settings, name])
 
         def make(place: int) -> Arrays:
@@ -41,7 +41,7 @@ class DiskWork:
         return [{key: torch.from_numpy(values) for key, values in load(file).items()} for file in files]
 
 
-def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: Ranks, what: str, unit: str) -> None:
+def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: EvaluationRanks, what: str, unit: str) -> None:
     """Make the files that are not there yet, each process its own part, and wait for the others.
 
     make: the number of a file → its arrays.
@@ -49,7 +49,7 @@ def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: Ranks, wh
     mine = [place for place in range(ranks.rank, len(files), ranks.size) if not files[place].is_file()]
     for place in tqdm(mine, desc=what, unit=unit, disable=None if ranks.rank == 0 else True, leave=False):
         arrays = make(place)
-        with whole_file(files[place]) as part, open(part, "wb") as stream:
+        with atomic_write(files[place]) as part, open(part, "wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
     ranks.wait()
 

@@ -21,7 +21,7 @@ from simswap.evaluation.faceforensics_layout import (
     split_pairs,
 )
 from simswap.evaluation.frames import (
-    FaceFinder,
+    FrameFaceFinder,
     VideoFaces,
     crops_at,
     evenly_spaced,
@@ -29,12 +29,12 @@ from simswap.evaluation.frames import (
     file_state,
     result_crops,
 )
-from simswap.evaluation.material import Material, Setting, Skipped, check_share
 from simswap.evaluation.pairs_file import PairNames, names_sha256, pairs_sha256
+from simswap.evaluation.protocol_data import ProtocolData, Setting, Skipped, check_share
 from simswap.measuring.evaluator import Work
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments, signature
-from simswap.measuring.swappers import Faces, Finished
+from simswap.measuring.swappers import Faces, PrecomputedSwaps
 
 FORMAT = 1  # counts up when crops are made otherwise
 
@@ -48,7 +48,7 @@ class FaceForensics:
     spaced over what it and its partners share. gallery: ``all`` originals or those of the ``pairs``. swaps: folders of
     manipulated videos ``<target>_<source>``. landmarks: tables with NAME_ID ``<video>/<frame>``, in place of detector=.
     missing: ``stop`` at pairs whose videos are not there, or ``skip`` them. max_skipped_share: of frames without a
-    usable face. jitter: also swap each frame's neighbours. template, size: of the crops; null: the checkpoint's. cache:
+    usable face. jitter: also swap each frame's neighbors. template, size: of the crops; null: the checkpoint's. cache:
     folder of crops and readings; null: evaluation_cache beside evaluation.json. batch_size: pictures at a time.
     """
 
@@ -81,9 +81,9 @@ class FaceForensics:
         self.landmarks, self.max_skipped_share, self.cache = landmarks, max_skipped_share, cache
         self.template, self.size, self.batch_size = template, size, batch_size
 
-    def prepare(self, setting: Setting) -> Material:
+    def prepare(self, setting: Setting) -> ProtocolData:
         template, size = setting.crops(self.template, self.size)
-        finder = FaceFinder.of(self.landmarks, setting.detector)
+        finder = FrameFaceFinder.of(self.landmarks, setting.detector)
         folder = Path(self.cache) if self.cache else setting.out / "evaluation_cache"
         videos = find_videos(self.root / self.originals)
         manipulated = {method_name(swaps): find_videos(swaps) for swaps in self.swaps}
@@ -162,7 +162,7 @@ class FaceForensics:
             settings = [frames, pairs_sha256(pair_names), self.batch_size, self.jitter, signature(instruments)]
             return DiskWork(folder / "readings", setting.ranks, settings)
 
-        return Material(faces, rows, pair_names, facts, self.batch_size, finished, skipped, {}, work, self.jitter)
+        return ProtocolData(faces, rows, pair_names, facts, self.batch_size, finished, skipped, {}, work, self.jitter)
 
     def _pairs(
         self, videos: dict[str, Path], manipulated: dict[str, dict[str, Path]]
@@ -214,7 +214,7 @@ class FaceForensics:
         video_of: dict[str, int],
         folder: Path,
         setting: Setting,
-    ) -> tuple[Finished, list[Skipped]]:
+    ) -> tuple[PrecomputedSwaps, list[Skipped]]:
         """The manipulated videos of a method, in the windows of their targets' faces."""
         names = ["_".join(pair) for pair in chosen]
         lost = [name for name in names if name not in results]
@@ -252,4 +252,4 @@ class FaceForensics:
             view = torch.from_numpy(faces.view[targets]).to(device)
             return Faces(images, view), torch.from_numpy(found[places]).to(device)
 
-        return Finished(method, read, key=digest(states)), skipped
+        return PrecomputedSwaps(method, read, key=digest(states)), skipped

@@ -12,17 +12,18 @@ from tqdm import tqdm
 
 from simswap import pixels
 from simswap.data.listing import walk_images
-from simswap.data.reading import Pixels, UnreadableImage, read_image
+from simswap.data.reading import UnreadableImage, read_image
 from simswap.data.sources import nfc
 from simswap.data.tables import read_table
 from simswap.described import Source, describe
 from simswap.errors import InputError
-from simswap.evaluation.frames import FaceFinder
-from simswap.evaluation.material import Material, Setting, Skipped, check_share
+from simswap.evaluation.frames import FrameFaceFinder
 from simswap.evaluation.pairs_file import PairNames, names_sha256
+from simswap.evaluation.protocol_data import ProtocolData, Setting, Skipped, check_share
 from simswap.faces.alignment import align, apply, template_points, warp
+from simswap.faces.detection import Pixels
 from simswap.measuring.gallery import ProtocolPairs
-from simswap.measuring.swappers import Faces, Finished
+from simswap.measuring.swappers import Faces, PrecomputedSwaps
 from simswap.precision import from_array
 
 NEEDED, OPTIONAL = ("result", "source", "target"), ("source_person", "target_person")
@@ -58,7 +59,7 @@ class Folder:
         self.landmarks, self.max_skipped_share = landmarks, max_skipped_share
         self.template, self.size, self.batch_size = template, size, batch_size
 
-    def prepare(self, setting: Setting) -> Material:
+    def prepare(self, setting: Setting) -> ProtocolData:
         if setting.ranks.size > 1:
             raise InputError("protocol=folder runs in one process; protocol=faceforensics is the one for several")
         template, size = setting.crops(self.template, self.size)
@@ -67,7 +68,7 @@ class Folder:
                 "protocol.aligned=true: which view of the simswap template a finished crop has is not "
                 "known; give the pictures as they are, with a detector"
             )
-        finder = None if self.aligned else FaceFinder.of(self.landmarks, setting.detector)
+        finder = None if self.aligned else FrameFaceFinder.of(self.landmarks, setting.detector)
         entries, persons = self._read_table()
         gallery = self._gallery_files()
         for name, person in persons.items():
@@ -124,7 +125,9 @@ class Folder:
             *([person_of[r] for r in rows] for rows in (target, source)),
         )
         rows = ProtocolPairs(np.arange(len(names)), target, source)
-        return Material(faces, rows, pair_names, facts, self.batch_size, [Finished(self.method, read)], skipped)
+        return ProtocolData(
+            faces, rows, pair_names, facts, self.batch_size, [PrecomputedSwaps(self.method, read)], skipped
+        )
 
     def _read_table(self) -> tuple[list[dict[str, str]], dict[str, str]]:
         """The entries, and the persons that the table names, by picture. Raises InputError for another table, and for
@@ -196,7 +199,7 @@ def inside(root: Path, name: str, where: str) -> str:
 class Windows:
     """Where each picture's face is (matrix [2, 3] and view), found once; a picture is read again when it is shown."""
 
-    def __init__(self, root: Path, finder: FaceFinder | None, template: str, size: int) -> None:
+    def __init__(self, root: Path, finder: FrameFaceFinder | None, template: str, size: int) -> None:
         self.root, self.finder, self.template, self.size = root, finder, template, size
         self.windows: dict[str, tuple[np.ndarray, int, np.ndarray]] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}

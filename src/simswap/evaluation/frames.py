@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from simswap import pixels
-from simswap.data.aligning import Detector
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.listing import list_images
-from simswap.data.reading import Pixels
 from simswap.data.video import read_frames, why_unreadable
 from simswap.described import Instrument, Source, digest
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import Arrays, load
 from simswap.faces.alignment import align, apply, warp
-from simswap.faces.detection import pick_main_face
+from simswap.faces.detection import Detector, Pixels, pick_main_face
 from simswap.faces.plausible import landmark_fault
 from simswap.files import sha256_of
 from simswap.measuring.swappers import Faces
@@ -30,7 +28,7 @@ CROPS = {-1: "before", 0: "crops", 1: "after"}
 
 
 @dataclass(frozen=True)
-class FaceFinder:
+class FrameFaceFinder:
     """Where faces are: a table of landmarks (``NAME_ID`` = ``<video>/<frame>``) or a detector, one of the two."""
 
     table: LandmarkTable | None
@@ -38,7 +36,7 @@ class FaceFinder:
     described: Instrument  # what tells it from others
 
     @classmethod
-    def of(cls, landmarks: str | list[str] | None, detector: Detector | None) -> "FaceFinder":
+    def of(cls, landmarks: str | list[str] | None, detector: Detector | None) -> "FrameFaceFinder":
         """Raises InputError for both, neither, or a table that cannot be read."""
         files = [Path(file) for file in ([landmarks] if isinstance(landmarks, str) else landmarks or [])]
         if bool(files) == (detector is not None):
@@ -76,13 +74,13 @@ def evenly_spaced(count: int, frames: int) -> list[int]:
 
 
 def face_crops(
-    path: Path, video: str, numbers: Sequence[int], finder: FaceFinder, template: str, size: int, jitter: bool
+    path: Path, video: str, numbers: Sequence[int], finder: FrameFaceFinder, template: str, size: int, jitter: bool
 ) -> Arrays:
     """The aligned faces of a video's frames, as arrays of n kept frames.
 
     ``slot`` (place in ``numbers``), ``number``, ``crops`` uint8 [n, 3, S, S], ``view``, ``matrix`` [n, 2, 3] (frame →
     crop), ``landmarks`` [n, 5, 2] in px of the crop, ``shape`` [n, 2] of the frame; with ``jitter`` ``before`` and
-    ``after``, the same window of the neighbouring frames; ``skipped``: "frame: reason" for each that is not kept.
+    ``after``, the same window of the neighboring frames; ``skipped``: "frame: reason" for each that is not kept.
     """
     wanted = [number + offset for number in numbers for offset in ((-1, 0, 1) if jitter else (0,))]
     frames = _window(read_frames(path, [number for number in wanted if number >= 0]))
@@ -108,7 +106,7 @@ def face_crops(
         for name, value in zip(kept, values, strict=True):
             kept[name].append(value)
         for offset, frame in nearby.items():
-            # A window without its neighbour (the video's very ends) repeats the frame: it does not move there.
+            # A window without its neighbor (the video's very ends) repeats the frame: it does not move there.
             shown = picture if frame is None else frame
             crops[CROPS[offset]].append(warp(shown, alignment.matrix, size).transpose(2, 0, 1))
     n = len(kept["slot"])
@@ -147,7 +145,7 @@ def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
 
 
 def _window(stream: Any) -> Any:
-    """A function (number, with neighbours) → {offset: frame or None} over an ascending stream; three are held."""
+    """A function (number, with neighbors) → {offset: frame or None} over an ascending stream; three are held."""
     held: dict[int, Pixels | None] = {}
 
     def frames(number: int, jitter: bool) -> dict[int, Pixels | None]:

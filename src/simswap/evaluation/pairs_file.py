@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simswap.files import whole_file
+from simswap.files import atomic_write
 
 
 class PairNames(NamedTuple):
@@ -64,5 +64,5 @@ def write_pairs(
         )
         for swapper, columns in samples.items()
     ]
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         pq.write_table(pa.concat_tables(tables), part)

@@ -10,8 +10,8 @@ from simswap.data.datamodule import SwapDataModule
 from simswap.data.manifest import read_settings
 from simswap.described import Source, describe
 from simswap.errors import InputError
-from simswap.evaluation.material import Material, Setting
 from simswap.evaluation.pairs_file import PairNames, names_sha256
+from simswap.evaluation.protocol_data import ProtocolData, Setting
 from simswap.measuring.gallery import ProtocolPairs, choose_pairs
 from simswap.measuring.swappers import PreparedFaces
 
@@ -38,7 +38,7 @@ class Persons:
         self.split, self.persons, self.images_per_person = split, persons, images_per_person
         self.pairs, self.seed, self.batch_size, self.slices = pairs, seed, batch_size, slices
 
-    def prepare(self, setting: Setting) -> Material:
+    def prepare(self, setting: Setting) -> ProtocolData:
         if setting.ranks.size > 1:
             raise InputError("protocol=persons runs in one process; protocol=faceforensics is the one for several")
         data = held_out(setting.config, setting.data_root)
@@ -54,7 +54,7 @@ class Persons:
             "faces": describe(prepared_crops(data, pairs)),
             "gallery_sha256": names_sha256([manifest.relative_path(row) for row in pairs.gallery]),
         }  # fmt: skip
-        return Material(
+        return ProtocolData(
             faces,
             pairs,
             named_pairs(data, pairs),
@@ -69,7 +69,7 @@ def held_out(config: Mapping[str, Any], root: str | None) -> SwapDataModule:
     settings = config.get("data") or {}
     if not (root or settings.get("root")):
         raise InputError(
-            "there is no checkpoint that names its data (imported ones do not): give prepared crops as data_root=…"
+            "there is no checkpoint that names its data (imported ones do not): give prepared crops as data.root=…"
         )
     return SwapDataModule(
         root or settings["root"],

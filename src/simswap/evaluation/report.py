@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.metrics.intervals import approximate
 from simswap.tracking.evaluation_format import FORMAT
 
@@ -25,7 +25,7 @@ PROTOCOL_KEYS = (
     "gallery_persons",
     "gallery_rule",
     "chance",
-    "recogniser",
+    "recognizer",
     "judge",
     "pose",
     "data",
@@ -81,17 +81,17 @@ def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[s
     check_evaluation(protocol, results)
     content = {"format": FORMAT, "protocol": protocol, "results": results}
     text = json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise ValueError, naming it, when something that a reader of the figures needs is missing or contradictory."""
     _need(protocol, PROTOCOL_KEYS, "protocol")
-    for network, keys in (("recogniser", ()), ("judge", ("same_network",)), ("pose", ("noise_floor_deg",))):
-        if network != "recogniser" or protocol[network] is not None:  # finished swaps come without one of ours
+    for network, keys in (("recognizer", ()), ("judge", ("same_network",)), ("pose", ("noise_floor_deg",))):
+        if network != "recognizer" or protocol[network] is not None:  # finished swaps come without one of ours
             _need(protocol[network], ("name", "sha256", *keys), f"protocol.{network}")
-    same = protocol["judge"]["sha256"] == (protocol["recogniser"] or {}).get("sha256")
+    same = protocol["judge"]["sha256"] == (protocol["recognizer"] or {}).get("sha256")
     if bool(protocol["judge"]["same_network"]) != same:
         raise ValueError(f"protocol.judge.same_network is {not same}, but the hashes say {same}")
     _need(results, CONTROLS, "results")
@@ -120,7 +120,7 @@ def write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
     """List what was left out and why, as CSV; no file where nothing was."""
     path.unlink(missing_ok=True)
     if skipped:
-        with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as stream:
+        with atomic_write(path) as part, open(part, "w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows([("what", "reason"), *skipped])
 
 
@@ -176,10 +176,10 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
 
 def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     """What must stand beside every figure, in words."""
-    recogniser, judge, pose = protocol["recogniser"], protocol["judge"], protocol["pose"]
+    recognizer, judge, pose = protocol["recognizer"], protocol["judge"], protocol["pose"]
     if judge["same_network"]:
         judged = f"same network as the one trained with ({_network(judge)}): identity figures are flattering"
-    elif recogniser is None:
+    elif recognizer is None:
         judged = f"{_network(judge)}; whether the swaps were trained with it is not known"
     else:
         judged = f"{_network(judge)}, another network than the one trained with"
@@ -212,7 +212,7 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
             if not _known(protocol["chance"])
             else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery",
         ),
-        *_wrapped("trained by", _network(recogniser) if recogniser else "not known: no checkpoint of ours"),
+        *_wrapped("trained by", _network(recognizer) if recognizer else "not known: no checkpoint of ours"),
         *_wrapped("judge", judged),
         *_wrapped("pose", f"{_network(pose)}; {noise}"),
         *more,

@@ -12,14 +12,14 @@ from simswap.config import nearest
 from simswap.described import describe
 from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL
-from simswap.evaluation.material import Material
 from simswap.evaluation.pairs_file import pairs_sha256
-from simswap.measuring.evaluator import Ruler
+from simswap.evaluation.protocol_data import ProtocolData
+from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.instruments import PRECISION, Instruments, descriptions
 from simswap.measuring.measured import Figure
-from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, Finished, Swapper, swap_faces
+from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, PrecomputedSwaps, Swapper, swap_faces
 from simswap.models.embedder import Embedder
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 
 CONTROLS = (DO_NOTHING, COPY_SOURCE)
 BASELINES = {"classical": CLASSICAL}
@@ -34,15 +34,15 @@ def checkpoint_swapper(
 
 
 def checkpoint_swappers(
-    rows: Sequence[tuple[str, SwapCheckpoint]], recogniser: Recogniser | None, faces: FaceSource, device: torch.device
+    rows: Sequence[tuple[str, SwapCheckpoint]], recognizer: Recognizer | None, faces: FaceSource, device: torch.device
 ) -> list[Swapper]:
-    """A swapper for each (kind, checkpoint). Raises InputError where recogniser or crops are not what it takes."""
+    """A swapper for each (kind, checkpoint). Raises InputError where recognizer or crops are not what it takes."""
     made = []
     for kind, content in rows:
-        assert recogniser is not None
-        content.check_recogniser(recogniser)
+        assert recognizer is not None
+        content.check_recognizer(recognizer)
         content.check_crops(faces.template, faces.size)
-        seen = Embedder(recogniser, faces.template, faces.size, content.recogniser_view)
+        seen = Embedder(recognizer, faces.template, faces.size, content.recognizer_view)
         made.append(checkpoint_swapper(content, seen, kind, kind, device))
     return made
 
@@ -63,7 +63,7 @@ class Evaluated(NamedTuple):
     chance: float
 
 
-def run_protocol(ruler: Ruler, swappers: Sequence[Swapper | Finished], material: Material) -> Evaluated:
+def run_protocol(ruler: Evaluator, swappers: Sequence[Swapper | PrecomputedSwaps], material: ProtocolData) -> Evaluated:
     """Each swapper's figures, the controls' beside them, all on the same pairs."""
     results: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, np.ndarray]] = {}
@@ -88,18 +88,18 @@ def run_protocol(ruler: Ruler, swappers: Sequence[Swapper | Finished], material:
 
 
 def describe_protocol(
-    material: Material, instruments: Instruments, recogniser: Recogniser | None, chance: float
+    material: ProtocolData, instruments: Instruments, recognizer: Recognizer | None, chance: float
 ) -> dict[str, Any]:
-    """What must stand beside every figure. recogniser: the one trained with, None without a checkpoint."""
+    """What must stand beside every figure. recognizer: the one trained with, None without a checkpoint."""
     found, gaze = descriptions(instruments), instruments.gaze
-    same = recogniser is not None and instruments.judge.recogniser.sha256 == recogniser.sha256
+    same = recognizer is not None and instruments.judge.recognizer.sha256 == recognizer.sha256
     return {
         "name": material.facts["name"],
         **_counts(material, np.ones(len(material.pairs.target), dtype=bool)),
         "pairs_sha256": pairs_sha256(material.names),
         "gallery_images": len(material.pairs.gallery),
         "chance": chance,
-        "recogniser": found["recogniser"] or (recogniser and describe(recogniser)),
+        "recognizer": found["recognizer"] or (recognizer and describe(recognizer)),
         "judge": {**(found["judge"] or {}), "same_network": same},
         "pose": {**(found["pose"] or {}), "noise_floor_deg": instruments.pose.noise_floor_deg},
         "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},
@@ -112,7 +112,7 @@ def describe_protocol(
     }
 
 
-def _counts(material: Material, chosen: np.ndarray) -> dict[str, int]:
+def _counts(material: ProtocolData, chosen: np.ndarray) -> dict[str, int]:
     """How many pairs these are (bool [n]), of how many pictures as targets, and of how many persons in either role."""
     target, source, person = material.pairs.target[chosen], material.pairs.source[chosen], material.faces.person
     return {

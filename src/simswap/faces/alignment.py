@@ -1,8 +1,8 @@
-"""Where a face lies in a crop: templates, similarity fits, and the way from a crop to the recogniser's crop.
+"""Where a face lies in a crop: templates, similarity fits, and the way from a crop to the recognizer's crop.
 
 A template names five points (left eye, right eye, nose, left and right mouth corner, as seen in the
 image) of a crop; ``simswap`` has five of them, one a view, and each face takes the one that fits best.
-Coordinates are OpenCV's: (x, y) with pixel centres at integers. A template scales with the crop by the
+Coordinates are OpenCV's: (x, y) with pixel centers at integers. A template scales with the crop by the
 plain factor size / base size, at every size (insightface's helper shifts x at multiples of 128; here
 one formula holds for all, so that crops of two sizes show the same face).
 """
@@ -136,7 +136,7 @@ def shrink_factor(matrix: FloatArray) -> int:
 def after_shrinking(matrix: FloatArray, factor: int) -> FloatArray:
     """The same warp for an image that was averaged over factor x factor blocks.
 
-    The centre of block i lies at input coordinate factor * i + (factor - 1) / 2.
+    The center of block i lies at input coordinate factor * i + (factor - 1) / 2.
     """
     linear = matrix[:, :2]
     shift = matrix[:, 2] + linear.sum(axis=1) * (factor - 1) / 2
@@ -146,7 +146,7 @@ def after_shrinking(matrix: FloatArray, factor: int) -> FloatArray:
 def warp(image: npt.NDArray[np.uint8], matrix: FloatArray, size: int) -> npt.NDArray[np.uint8]:
     """The crop uint8 [size, size, 3] of an image uint8 [H, W, 3] under ``matrix`` (image → crop).
 
-    Bilinear, black outside the image (as the recognisers were trained). Where the warp shrinks, the part
+    Bilinear, black outside the image (as the recognizers were trained). Where the warp shrinks, the part
     of the image that it reads is first averaged over whole blocks.
     """
     if image.ndim != 3 or image.dtype != np.uint8:
@@ -179,25 +179,25 @@ def _cut(
     return image[y0:y1, x0:x1], np.column_stack([matrix[:, :2], shift])
 
 
-def crop_to_recogniser(template: str, view: int, crop_size: int, recogniser_size: int) -> FloatArray:
-    """The fixed warp [2, 3] from a crop of this template and view to an ``arcface`` crop for the recogniser.
+def crop_to_recognizer(template: str, view: int, crop_size: int, recognizer_size: int) -> FloatArray:
+    """The fixed warp [2, 3] from a crop of this template and view to an ``arcface`` crop for the recognizer.
 
     It is the similarity between the two templates' points: where a face fits its template perfectly, the
-    recogniser sees exactly what aligning the photo for it would have given, up to resolution.
+    recognizer sees exactly what aligning the photo for it would have given, up to resolution.
     """
-    target = template_points("arcface", recogniser_size)
+    target = template_points("arcface", recognizer_size)
     if template == "arcface":
-        scale = recogniser_size / crop_size
+        scale = recognizer_size / crop_size
         return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]])
     return fit_similarity(template_points(template, crop_size, view), target)
 
 
-def recogniser_matrices(template: str, crop_size: int, recogniser_size: int) -> "torch.Tensor":
-    """`crop_to_recogniser` of every view of a template: float32 [V, 2, 3]."""
+def recognizer_matrices(template: str, crop_size: int, recognizer_size: int) -> "torch.Tensor":
+    """`crop_to_recognizer` of every view of a template: float32 [V, 2, 3]."""
     import torch  # here, so that prepare's worker processes start without it
 
     if template not in TEMPLATES:
         raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
     views = range(len(TEMPLATES[template]))
-    matrices = [crop_to_recogniser(template, view, crop_size, recogniser_size) for view in views]
+    matrices = [crop_to_recognizer(template, view, crop_size, recognizer_size) for view in views]
     return torch.from_numpy(np.stack(matrices)).float()

@@ -4,7 +4,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.stand_ins import refuse_stand_in
+
+Pixels = npt.NDArray[np.uint8]
+"""An image as uint8 [H, W, 3] RGB."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,13 @@ class Face:
     box: npt.NDArray[np.float64]
     landmarks: npt.NDArray[np.float64]
     score: float
+
+
+class Detector(Protocol):
+    """Finds faces in an image."""
+
+    def detect(self, image: Pixels) -> list[Face]:
+        """The faces of an RGB image, in any order."""
 
 
 class InsightFaceDetector:
@@ -70,7 +80,7 @@ class InsightFaceDetector:
 
 
 def pick_main_face(faces: list[Face], image_shape: tuple[int, ...]) -> Face:
-    """The largest, most central face: area minus twice the squared distance of its centre from the image's
+    """The largest, most central face: area minus twice the squared distance of its center from the image's
     (insightface's rule for one face). Raises ValueError for an empty list."""
     if not faces:
         raise ValueError("there is no face to pick from")

@@ -20,7 +20,7 @@ from simswap.faces.alignment import (
 )
 from simswap.faces.warping import warp_batch
 
-# Centre x, y, width and height, px of an `arcface` crop of 112: the median of the boxes that insightface's SCRFD
+# Center x, y, width and height, px of an `arcface` crop of 112: the median of the boxes that insightface's SCRFD
 # (2.5 GFLOP, at 256 px) draws around 300 LFW faces drawn by lot, brought into that crop (standard deviations 7.7, 3.6,
 # 3.5 and 5.1 px). Only the longer side counts: the windows are squares.
 ARCFACE_BOX = (56.4, 64.5, 81.7, 111.3)
@@ -34,9 +34,9 @@ def box_matrix(template: str, view: int, crop_size: int, size: int, margin: floa
     Raises ValueError or IndexError for a template or a view that does not exist.
     """
     fit = fit_similarity(template_points("arcface", 112), template_points(template, crop_size, view))
-    centre = apply(fit, ARCFACE_BOX[:2])
+    center = apply(fit, ARCFACE_BOX[:2])
     scale = size / (margin * max(ARCFACE_BOX[2:]) * scale_of(fit))
-    shift = size / 2 - scale * centre
+    shift = size / 2 - scale * center
     return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
 
 
@@ -54,7 +54,7 @@ class FaceBoxView(nn.Module):
             raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
         warps = [box_matrix(template, view, crop_size, size, margin) for view in range(len(TEMPLATES[template]))]
         self.size = size
-        # The mildest of the views, as in `RecogniserView`.
+        # The mildest of the views, as in `RecognizerView`.
         self.factor = min(shrink_factor(matrix) for matrix in warps)
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
         self.register_buffer("matrices", torch.from_numpy(stacked).float(), persistent=False)

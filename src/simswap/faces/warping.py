@@ -1,17 +1,17 @@
-"""Affine warps of image batches that gradients pass through: how a crop reaches the recogniser."""
+"""Affine warps of image batches that gradients pass through: how a crop reaches the recognizer."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from simswap.faces.alignment import TEMPLATES, after_shrinking, crop_to_recogniser, shrink_factor
+from simswap.faces.alignment import TEMPLATES, after_shrinking, crop_to_recognizer, shrink_factor
 
 
 def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "border") -> Tensor:
     """Warp images [B, C, H, W] by matrices [B, 2, 3] to [B, C, size, size].
 
-    A matrix maps input pixels to output pixels, (x, y) with pixel centres at integers (OpenCV's
+    A matrix maps input pixels to output pixels, (x, y) with pixel centers at integers (OpenCV's
     convention, as in `faces.alignment`). Bilinear; beyond the border the nearest pixel counts, or 0
     with padding ``zeros``.
     Differentiable with respect to the images; computed in float32 at least, whatever autocast says
@@ -36,29 +36,29 @@ def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "bord
         y, x = torch.meshgrid(steps, steps, indexing="ij")
         out = torch.stack([x, y], -1).view(1, -1, 2) - torch.stack([tx, ty], -1).view(-1, 1, 2)  # [B, size*size, 2]
         source = torch.bmm(out, inverse.transpose(1, 2))
-        # Pixel centres at integers → grid_sample's [-1, 1] between the outer borders (align_corners=False).
+        # Pixel centers at integers → grid_sample's [-1, 1] between the outer borders (align_corners=False).
         extent = torch.tensor([width, height], device=images.device, dtype=dtype)
         grid = ((2 * source + 1) / extent - 1).view(-1, size, size, 2)
         warped = F.grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode=padding, align_corners=False)
     return warped.to(images.dtype)
 
 
-# How crops reach the recogniser: by the warp between the templates, or plainly resized as the public trainers did.
+# How crops reach the recognizer: by the warp between the templates, or plainly resized as the public trainers did.
 VIEWS = ("warp", "nearest", "bicubic")
 
 
-class RecogniserView(nn.Module):
-    """What the recogniser sees of a crop: the fixed, differentiable warp from its template to ``arcface``.
+class RecognizerView(nn.Module):
+    """What the recognizer sees of a crop: the fixed, differentiable warp from its template to ``arcface``.
 
-    Where the recogniser's crop is much smaller, the crop is averaged over whole blocks first: a bilinear
+    Where the recognizer's crop is much smaller, the crop is averaged over whole blocks first: a bilinear
     warp alone would read one pixel in four at half size, and the identity loss would reach no other.
-    A crop that already is the recogniser's own is passed on as it is, bit for bit. Plain resizing (``nearest``,
+    A crop that already is the recognizer's own is passed on as it is, bit for bit. Plain resizing (``nearest``,
     ``bicubic``) is there for the public weights alone: it costs accuracy.
     """
 
     matrices: Tensor
 
-    def __init__(self, template: str, crop_size: int, recogniser_size: int, how: str = "warp") -> None:
+    def __init__(self, template: str, crop_size: int, recognizer_size: int, how: str = "warp") -> None:
         """how: one of `VIEWS`. Raises ValueError for a template or a way that does not exist, or a size below 1."""
         super().__init__()
         if how not in VIEWS:
@@ -66,12 +66,12 @@ class RecogniserView(nn.Module):
         self.how = how
         if template not in TEMPLATES:
             raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
-        if crop_size < 1 or recogniser_size < 1:
-            raise ValueError(f"sizes must be at least 1, got {crop_size} and {recogniser_size}")
-        self.template, self.crop_size, self.recogniser_size = template, crop_size, recogniser_size
+        if crop_size < 1 or recognizer_size < 1:
+            raise ValueError(f"sizes must be at least 1, got {crop_size} and {recognizer_size}")
+        self.template, self.crop_size, self.recognizer_size = template, crop_size, recognizer_size
         views = range(len(TEMPLATES[template]))
-        warps = [crop_to_recogniser(template, view, crop_size, recogniser_size) for view in views]
-        self.is_identity = template == "arcface" and crop_size == recogniser_size
+        warps = [crop_to_recognizer(template, view, crop_size, recognizer_size) for view in views]
+        self.is_identity = template == "arcface" and crop_size == recognizer_size
         # One factor for a batch of mixed views: the mildest, so that no view is blurred.
         self.factor = min(shrink_factor(matrix) for matrix in warps)
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
@@ -83,9 +83,9 @@ class RecogniserView(nn.Module):
         if images.shape[-2:] != (self.crop_size, self.crop_size):
             raise ValueError(f"expected crops of {self.crop_size} px, got {tuple(images.shape)}")
         if self.how != "warp":
-            return F.interpolate(images, (self.recogniser_size, self.recogniser_size), mode=self.how)
+            return F.interpolate(images, (self.recognizer_size, self.recognizer_size), mode=self.how)
         if self.is_identity:
             return images
         if self.factor > 1:
             images = F.avg_pool2d(images, self.factor, ceil_mode=True)
-        return warp_batch(images, self.matrices[view], self.recogniser_size)
+        return warp_batch(images, self.matrices[view], self.recognizer_size)

@@ -1,27 +1,15 @@
 """Where the faces of a photo are: a detector's word, or a table's."""
 
-from typing import Protocol
-
 import numpy as np
-import numpy.typing as npt
 
 from simswap.data.landmarks import LandmarkTable
 from simswap.errors import InputError
-from simswap.faces.detection import Face
+from simswap.faces.detection import Detector, Face, Pixels
 from simswap.faces.plausible import guess_mistake, landmark_fault
 from simswap.inference.photos import Photo
 
-Pixels = npt.NDArray[np.uint8]
 
-
-class Detector(Protocol):
-    """What finds faces in pixels, as `faces.detection.InsightFaceDetector` does."""
-
-    def detect(self, image: Pixels) -> list[Face]:
-        """Faces of uint8 [H, W, 3] RGB."""
-
-
-class FaceFinder:
+class PhotoFaceFinder:
     """A detector that also finds faces that fill the photo: where it sees none, it looks again with a margin."""
 
     MARGIN = 0.5  # of each side; detectors know faces with something around them
@@ -50,7 +38,7 @@ class TableFinder:
         self.table = table
 
     def __call__(self, photo: Photo, seen: Pixels) -> list[Face]:
-        """As `FaceFinder`, but one face.
+        """As `PhotoFaceFinder`, but one face.
 
         Raises InputError where the table has no such photo, or points that cannot be a face in it (`faces.plausible`).
         """

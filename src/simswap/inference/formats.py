@@ -17,7 +17,7 @@ from torch import nn
 
 from simswap.checkpoint import KEY, SwapCheckpoint
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.models.generator import Generator
 from simswap.stand_ins import refuse_stand_in
 
@@ -36,7 +36,7 @@ def write_onnx(out: Path, checkpoint: SwapCheckpoint) -> float:
     identity_size = checkpoint.description["generator"]["identity_size"]
     example = (torch.rand(2, 3, size, size), nn.functional.normalize(torch.randn(2, identity_size)))
     names = ["target", "identity", "result"]
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         torch.onnx.export(
             generator,
             example,
@@ -73,7 +73,7 @@ def _largest_difference(path: Path, generator: Generator, size: int, identity_si
 def write_safetensors(out: Path, checkpoint: SwapCheckpoint) -> None:
     """The generator's weights under our own names."""
     weights = {name: value.contiguous() for name, value in checkpoint.generator.cpu().state_dict().items()}
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         save_file(weights, part, metadata={"purpose": PURPOSE, KEY: json.dumps(checkpoint.description)})
 
 

@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from simswap.errors import InputError
 from simswap.faces.alignment import apply, scale_of
+from simswap.faces.detection import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
-COLOURS = ("none", "match")
+COLORS = ("none", "match")
 
 
 def face_mask(landmarks: FloatArray, size: int, extent: float, feather: float) -> npt.NDArray[np.float32]:
@@ -26,10 +26,10 @@ def face_mask(landmarks: FloatArray, size: int, extent: float, feather: float) -
     wide = max(float(np.linalg.norm(landmarks[1] - landmarks[0])), 0.8 * height)  # the eyes of a profile are near
     down = down / height
     # Measured on rendered heads: brows 0.5 above the eyes, chin 0.8 below the mouth, in lengths from eyes to mouth.
-    centre = (eyes + mouth) / 2 + 0.12 * height * down
+    center = (eyes + mouth) / 2 + 0.12 * height * down
     half_high, half_wide = 1.25 * height * extent, 1.05 * wide * extent
     y, x = np.mgrid[:size, :size]
-    offset = np.stack([x, y], -1) - centre
+    offset = np.stack([x, y], -1) - center
     along, across = offset @ down, offset @ np.array([-down[1], down[0]])
     radius = np.hypot(along / half_high, across / half_wide)
     border = np.minimum(np.minimum(x, size - 1 - x), np.minimum(y, size - 1 - y)) / (0.13 * size)
@@ -42,7 +42,7 @@ def _smooth(t: npt.NDArray) -> npt.NDArray:
     return t * t * (3 - 2 * t)
 
 
-def transfer_colour(
+def transfer_color(
     result: Pixels, target: Pixels, mask: npt.NDArray[np.float32], how: str, scale: float = 1.0
 ) -> Pixels:
     """The result with the target's mean and deviation of each Lab channel inside the mask (Reinhard et al. 2001).
@@ -51,8 +51,8 @@ def transfer_colour(
     for one of the photo; where that is more than one, both are measured as the photo shows them, since fine detail that
     is averaged away would count as spread.
     """
-    if how not in COLOURS:
-        raise InputError(f"paste.colour={how}: choose one of {', '.join(COLOURS)}")
+    if how not in COLORS:
+        raise InputError(f"paste.color={how}: choose one of {', '.join(COLORS)}")
     if how == "none" or not mask.any():
         return result
     made = cv2.cvtColor(result.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)

@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps
 
 from simswap.data.damage import check_whole
 from simswap.data.reading import LIMIT_PIXELS
 from simswap.errors import InputError
+from simswap.faces.detection import Pixels
 from simswap.inference.exif import clean_exif
 from simswap.inference.iptc import read_iptc
 from simswap.pictures import on_white
 from simswap.stand_ins import HEAD, what_it_is
 
-Pixels = npt.NDArray[np.uint8]
 # PNG's texts that have another place here, or tell of the file that the photo came from
 _NO_TEXTS = ("XML:com.adobe.xmp", "Raw profile type", "Thumb::", "Software")
 

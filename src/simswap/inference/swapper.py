@@ -12,29 +12,26 @@ from simswap import pixels
 from simswap.checkpoint import SwapCheckpoint
 from simswap.errors import InputError
 from simswap.faces.alignment import Alignment, align, apply, scale_of, warp
-from simswap.faces.detection import Face, pick_main_face
-from simswap.inference.paste import COLOURS, face_mask, paste, region, transfer_colour
+from simswap.faces.detection import Face, Pixels, pick_main_face
+from simswap.inference.paste import COLORS, face_mask, paste, region, transfer_color
 from simswap.inference.photos import Photo
 from simswap.measuring.swappers import Faces, swap_faces
 from simswap.measuring.usable import is_picture
 from simswap.models.embedder import Embedder
-
-Pixels = npt.NDArray[np.uint8]
-
 
 Finder = Callable[[Photo, Pixels], list[Face]]
 
 
 @dataclass(frozen=True)
 class PasteSettings:
-    """`extent`, `feather`: of the mask (`paste.face_mask`); `colour`: `paste.transfer_colour`; `detail`: `paste.paste`.
+    """`extent`, `feather`: of the mask (`paste.face_mask`); `color`: `paste.transfer_color`; `detail`: `paste.paste`.
 
     Raises InputError for values out of range.
     """
 
     extent: float = 1.0
     feather: float = 0.35
-    colour: str = "none"
+    color: str = "none"
     detail: float = 1.0
 
     def __post_init__(self) -> None:
@@ -43,8 +40,8 @@ class PasteSettings:
                 f"paste.extent={self.extent} lies in 0.3 to 2, paste.feather={self.feather} above 0 and "
                 f"up to 1, paste.detail={self.detail} in 0 to 1"
             )
-        if self.colour not in COLOURS:
-            raise InputError(f"paste.colour={self.colour}: choose one of {', '.join(COLOURS)}")
+        if self.color not in COLORS:
+            raise InputError(f"paste.color={self.color}: choose one of {', '.join(COLORS)}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,8 @@ class Aligned:
 class PhotoSwapper:
     """A checkpoint at work on photos.
 
-    embedder: the recogniser that it was trained with and its view of the crops. find_faces: as `finding.FaceFinder`.
+    embedder: the recognizer that it was trained with and its view of the crops. find_faces: see
+    `finding.PhotoFaceFinder`.
     min_face: px, the shorter side of the smallest face that is swapped. batch_size: crops at a time.
     """
 
@@ -133,7 +131,7 @@ class PhotoSwapper:
         for target, result in zip(targets, results, strict=True):
             matrix = target.alignment.matrix
             mask = face_mask(apply(matrix, target.face.landmarks), self.size, chosen.extent, chosen.feather)
-            result = transfer_colour(result, target.crop, mask, chosen.colour, scale_of(matrix))
+            result = transfer_color(result, target.crop, mask, chosen.color, scale_of(matrix))
             rows, columns = region(matrix, self.size, done.shape)
             own = done[rows, columns]
             before = photo.to_srgb(own)

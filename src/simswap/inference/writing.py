@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.faces.detection import Pixels
+from simswap.files import atomic_write
 from simswap.inference import iptc, xmp
 from simswap.inference.exif import shortened_exif
 from simswap.inference.photos import Photo
 from simswap.pictures import mark_synthetic, on_white, png_texts
 
-Pixels = npt.NDArray[np.uint8]
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 JPEG_QUALITY = 95
 # Pixels along one side: libjpeg's limit is below the format's own (65,535); PNG's is beyond what is read.
@@ -67,7 +66,7 @@ def write_photo(path: Path, pixels: Pixels, like: Photo, words: Mapping[str, str
     """Write a changed photo with what `like` says of itself and the word on where it comes from (`provenance`).
 
     mark: with the visible mark (`pictures.mark_synthetic`). JPEG, which has no transparency, shows the photo on white.
-    Returns what of the photo's metadata could not be kept, in words. Raises InputError as `whole_file` does.
+    Returns what of the photo's metadata could not be kept, in words. Raises InputError as `atomic_write` does.
     """
     kind = FORMATS[path.suffix.lower()]
     alpha = like.alpha
@@ -77,7 +76,7 @@ def write_photo(path: Path, pixels: Pixels, like: Photo, words: Mapping[str, str
     layers = mark_synthetic(pixels, alpha) if mark else plain
     settings, left_out = _metadata(kind, like, words)
     given = {name: value for name, value in settings.items() if value}
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(layers).save(part, format=kind, **given)
     return [*like.left_out, *left_out]
 

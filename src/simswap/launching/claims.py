@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLock, Timeout
 
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.launching import ranks
 
 log = logging.getLogger(__name__)
@@ -107,5 +107,5 @@ def _say_whose(holder: Path, folder: Path) -> None:
             "%s was last used %s, which did not end in order: make sure that it is gone", folder, _who_holds(holder)
         )
     words = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    with whole_file(holder) as part:
+    with atomic_write(holder) as part:
         part.write_text(json.dumps(words), encoding="utf-8")

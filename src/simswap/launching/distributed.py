@@ -33,7 +33,7 @@ class Processes:
 
     ddp: DDP also with one device. find_unused_parameters: of DDP; the two phases each leave the other's networks out,
     so it must be true unless every parameter is reached in both. sync_batchnorm: batch statistics over all ranks.
-    timeout_minutes: so long a rank waits for another. own_process: a single-device run too gets its own process.
+    timeout_minutes: so long a rank waits for another. subprocess: a single-device run too gets its own process.
     gpu_pool: None, or ids of GPUs, of which the run borrows as many as it has devices.
     Raises InputError for values out of range.
     """
@@ -44,7 +44,7 @@ class Processes:
         find_unused_parameters: bool = True,
         sync_batchnorm: bool = False,
         timeout_minutes: float = 30.0,
-        own_process: bool = False,
+        subprocess: bool = False,
         gpu_pool: list | None = None,
     ) -> None:
         if timeout_minutes <= 0:
@@ -52,7 +52,7 @@ class Processes:
         if gpu_pool is not None and not gpu_pool:
             raise InputError("strategy.gpu_pool is empty: no GPU was found; list some as [0,1], or use launcher=local")
         self.ddp, self.find_unused_parameters, self.sync_batchnorm = ddp, find_unused_parameters, sync_batchnorm
-        self.timeout, self.own_process, self.gpu_pool = timedelta(minutes=timeout_minutes), own_process, gpu_pool
+        self.timeout, self.subprocess, self.gpu_pool = timedelta(minutes=timeout_minutes), subprocess, gpu_pool
 
     def must_start(self, trainer: DictConfig) -> bool:
         """Whether this process has to start the run's processes, rather than be one of them."""
@@ -72,7 +72,7 @@ class Processes:
                 f"trainer.num_nodes={nodes}: nothing started the processes of the other nodes; start with srun, "
                 "torchrun or launcher=slurm (docs/sweeps.md)"
             )
-        return local > 1 or self.own_process or self.gpu_pool is not None
+        return local > 1 or self.subprocess or self.gpu_pool is not None
 
     def run(self, module: str, cfg: DictConfig) -> Any:
         """Start the run's processes on this machine and give rank 0's value; see `run_in_processes`."""

@@ -14,14 +14,14 @@ PATIENCE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
-class Ranks:
+class EvaluationRanks:
     """``torchrun --nproc-per-node 2``, srun, mpirun, or RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set by hand."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def from_environment(cls) -> "Ranks":
+    def from_environment(cls) -> "EvaluationRanks":
         """This process's place. Raises InputError for one that cannot be."""
         started = ranks.from_environment()
         return cls() if started is None else cls(started.rank, started.world_size)

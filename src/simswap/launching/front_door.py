@@ -30,6 +30,7 @@ from simswap.launching.system_errors import allow_open_files, explain_system
 from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
 from simswap.settings.check import check
 from simswap.settings.paths import read_arguments, with_home
+from simswap.settings.recorded_names import KEYS, current_override, move_earlier_keys, renamed
 from simswap.settings.records import check_folder
 from simswap.settings.targets import check_targets
 from simswap.settings.words import CONF_DIR, explain_hydra
@@ -91,6 +92,7 @@ def _checked(
 
         def checked(cfg: DictConfig) -> Any:
             search = search_override(search_folders(HydraConfig.get().overrides.hydra)[0])
+            move_earlier_keys(cfg)
             check_all(cfg, reference_for(config_name, search))
             with_home(cfg)
             return job(cfg)
@@ -112,7 +114,10 @@ def _checked(
 def _prepare_process(config_name: str) -> None:
     """Read the command line's own forms into Hydra's, and refuse what no process of this command can be."""
     arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
-    sys.argv[1:] = read_arguments(arguments)
+    sys.argv[1:] = read_arguments([current_override(argument) for argument in arguments])
+    for old in [argument.lstrip("+~").partition("=")[0] for argument in arguments]:
+        if old in KEYS and ranks.is_first():
+            print(renamed(old), file=sys.stderr)
     allow_open_files()
     if NO_HOME is not None and ranks.is_first():
         print(NO_HOME, file=sys.stderr)
@@ -200,6 +205,9 @@ def _check_before_start(
         except (HydraException, OmegaConfBaseException):
             return  # Hydra will say what is wrong
         check_targets({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
+        given = [one.key_or_group for one in OverridesParser.create().parse_overrides(overrides)]
+        for line in move_earlier_keys(cfg, given):
+            print(line, file=sys.stderr)
         refuse_gaps(cfg, [*swept, *(OmegaConf.select(cfg, "hydra.sweeper.params") or {})])
         sys.argv[1:] = [*sys.argv[1:], *home_of_folders(cfg)]
         if arguments.multirun or cfg.hydra.mode == RunMode.MULTIRUN:

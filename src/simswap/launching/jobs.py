@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from simswap.errors import InputError, JobFailed
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.launching import ranks
 from simswap.launching.folders import hold
 from simswap.launching.processes import one_line
@@ -33,7 +33,7 @@ def note_failure(folder: Path, error: Exception) -> None:
     refused = explain_system(error)
     line = str(error) if ours else refused or one_line(error)
     trace = "" if isinstance(error, InputError) or refused else getattr(error, "trace", "") or traceback.format_exc()
-    with whole_file(folder / ERROR_FILE) as part:
+    with atomic_write(folder / ERROR_FILE) as part:
         part.write_text(f"{line}\n\n{trace}" if trace else f"{line}\n", encoding="utf-8")
     noted.append(folder)
     where = f" (stack trace: {folder / ERROR_FILE})" if trace else ""
@@ -51,7 +51,7 @@ def failure_of(folder: Path, since: float = 0.0) -> str | None:
 def write_values(folder: Path, value: Any) -> None:
     """Keep a finished job's objectives in ``<folder>/objectives.json``: its sweep may be killed before it hears."""
     if value is not None and ranks.is_first():
-        with whole_file(folder / VALUES_FILE) as part:
+        with atomic_write(folder / VALUES_FILE) as part:
             part.write_text(json.dumps(list(value) if isinstance(value, tuple) else [value]), encoding="utf-8")
 
 

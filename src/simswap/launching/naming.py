@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from simswap.errors import InputError
+from simswap.settings.recorded_names import current_override
 from simswap.settings.records import read_plain
 
 ASIDE = ("hydra.", "sweep.", "hydra/", "launcher=", "sweep=", "resume=")
@@ -53,7 +54,7 @@ def _job() -> _Job:
         return _Job(
             folder,
             str(hydra["mode"]).endswith("MULTIRUN"),
-            [str(o) for o in hydra["overrides"]["task"]],
+            [current_override(str(o)) for o in hydra["overrides"]["task"]],
             hydra["job"].get("num"),
             Path(hydra["runtime"]["output_dir"]).parent.name,
         )
@@ -67,7 +68,7 @@ def same_in_all_jobs(sweep: Path) -> set[str]:
     """Keys that a sweep's command line (in its multirun.yaml) gives one value: what else a job has, it changes."""
     file = sweep / "multirun.yaml"
     given = read_plain(file)["hydra"]["overrides"]["task"] if file.is_file() else []
-    parsed = OverridesParser.create().parse_overrides(list(given))
+    parsed = OverridesParser.create().parse_overrides([current_override(o) for o in given])
     return {override.get_key_element() for override in parsed if not override.is_sweep_override()}
 
 

@@ -27,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from simswap.errors import InputError, JobFailed
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.launching import stops
 from simswap.launching.ranks import HANDOFF
 from simswap.launching.system import end_with
@@ -193,7 +193,7 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
     outcome: dict[str, Any]
 
     def tell(outcome: dict[str, Any]) -> None:
-        with whole_file(folder / f"{rank}.json") as part:
+        with atomic_write(folder / f"{rank}.json") as part:
             part.write_text(json.dumps(outcome | {"time": time.time()}), encoding="utf-8")
 
     try:

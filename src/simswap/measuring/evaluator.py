@@ -15,8 +15,8 @@ from torch import Tensor
 
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments
-from simswap.measuring.measured import Measured, Readings
-from simswap.measuring.swappers import Faces, FaceSource, Finished, Swapper
+from simswap.measuring.measured import Measured, Predictions
+from simswap.measuring.swappers import Faces, FaceSource, PrecomputedSwaps, Swapper
 from simswap.measuring.usable import is_direction, is_picture, true_gaze, usable_pairs
 from simswap.metrics.reconstruction import SelfReconstruction
 from simswap.precision import figures_device, full_precision
@@ -24,15 +24,15 @@ from simswap.precision import figures_device, full_precision
 log = logging.getLogger(__name__)
 
 # (name of the stage, its chunks, what to do with one) → what it gave for each chunk
-Work = Callable[[str, Sequence[np.ndarray], Callable[[np.ndarray], Readings]], list[Readings]]
+Work = Callable[[str, Sequence[np.ndarray], Callable[[np.ndarray], Predictions]], list[Predictions]]
 
 
-def at_once(name: str, chunks: Iterable[np.ndarray], compute: Callable[[np.ndarray], Readings]) -> list[Readings]:
+def at_once(name: str, chunks: Iterable[np.ndarray], compute: Callable[[np.ndarray], Predictions]) -> list[Predictions]:
     """All chunks, one after the other, in this process."""
     return [compute(chunk) for chunk in chunks]
 
 
-class Ruler:
+class Evaluator:
     """The fixed side of a measurement: pairs, and the instruments' readings of every gallery image.
 
     batch_size: pictures at a time. work: who does the chunks of a stage. jitter: whether the frames before and after
@@ -56,15 +56,15 @@ class Ruler:
         self.person = torch.from_numpy(faces.person).to(self.figures_device)
         self.gaze = None if instruments.gaze is None else true_gaze(faces.attribute, self.figures_device)
         self.gallery = self._joined(work("gallery", self._chunks(pairs.gallery), self._read))
-        self.usable = usable_pairs(self.gallery["embedding"], pairs, instruments.judge.recogniser.name)
+        self.usable = usable_pairs(self.gallery["embedding"], pairs, instruments.judge.recognizer.name)
 
-    def _read(self, rows: np.ndarray) -> Readings:
+    def _read(self, rows: np.ndarray) -> Predictions:
         return self.instruments.read(self.faces.load(rows, self.device), self.faces.template)
 
     def _chunks(self, rows: np.ndarray) -> list[np.ndarray]:
         return np.array_split(rows, max(1, -(-len(rows) // self.batch_size)))
 
-    def _joined(self, parts: Sequence[Readings]) -> Readings:
+    def _joined(self, parts: Sequence[Predictions]) -> Predictions:
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: torch.cat([part[name] for part in parts]).to(self.figures_device) for name in names}
 
@@ -72,7 +72,7 @@ class Ruler:
         """Nothing measured yet."""
         return Measured(self.pairs, self.person, self.gallery, self.gaze)
 
-    def measure(self, swapper: Swapper | Finished) -> Measured:
+    def measure(self, swapper: Swapper | PrecomputedSwaps) -> Measured:
         """Swap every pair, and every target with itself."""
         measured = self.new_measurement()
         chunks = self._chunks(np.arange(len(self.pairs.target)))
@@ -97,7 +97,7 @@ class Ruler:
             measured.add(results)
 
     @torch.no_grad()
-    def _results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
+    def _results(self, swapper: Swapper | PrecomputedSwaps, places: np.ndarray) -> Predictions:
         """What is measured of the results of some pairs, as `Measured.add` takes it.
 
         The swaps are made in full precision too, so that a validation in bf16-mixed and an evaluation of its
@@ -106,7 +106,7 @@ class Ruler:
         with full_precision():
             return self._measured_results(swapper, places)
 
-    def _measured_results(self, swapper: Swapper | Finished, places: np.ndarray) -> Readings:
+    def _measured_results(self, swapper: Swapper | PrecomputedSwaps, places: np.ndarray) -> Predictions:
         source, place = None, torch.from_numpy(places).to(self.figures_device)
         if isinstance(swapper, Swapper):
             target, source = (
@@ -139,11 +139,11 @@ class Ruler:
         return torch.ones(len(places), dtype=torch.bool, device=self.device)
 
     def _in_motion(
-        self, swapper: Swapper | Finished, places: np.ndarray, source: Faces | None, offset: int
-    ) -> Readings:
+        self, swapper: Swapper | PrecomputedSwaps, places: np.ndarray, source: Faces | None, offset: int
+    ) -> Predictions:
         """Pose [B, 3] and the judge's embedding [B, E] with the targets ``offset`` frames later, NaN where it is not
         there. source: of a swapper; None of finished swaps."""
-        if isinstance(swapper, Finished):
+        if isinstance(swapper, PrecomputedSwaps):
             faces, there = swapper.load(places, offset, self.device)
         else:
             assert source is not None

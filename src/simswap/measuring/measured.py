@@ -21,8 +21,8 @@ from simswap.metrics.similarity import IdentitySimilarity
 from simswap.metrics.temporal_jitter import TemporalJitter
 
 # What the instruments say of B pictures, by name: embedding [B, E] (judge), pose [B, 3] degrees; and where they are at
-# hand identity [B, E'] (recogniser trained with), points [B, P, 2], gaze [B, 2] degrees, features [B, F].
-Readings = dict[str, Tensor]
+# hand identity [B, E'] (recognizer trained with), points [B, P, 2], gaze [B, 2] degrees, features [B, F].
+Predictions = dict[str, Tensor]
 
 
 class Figure(NamedTuple):
@@ -42,7 +42,7 @@ class Measured:
     pictures. gaze: float [rows, 2], the true gaze in degrees where it is known.
     """
 
-    def __init__(self, pairs: ProtocolPairs, person: Tensor, gallery: Readings, gaze: Tensor | None = None) -> None:
+    def __init__(self, pairs: ProtocolPairs, person: Tensor, gallery: Predictions, gaze: Tensor | None = None) -> None:
         self._pairs, self._person, self._gallery, self._gaze = pairs, person, gallery, gaze
         device = gallery["embedding"].device
         self.retrieval = IdentityRetrieval().to(device)
@@ -58,7 +58,7 @@ class Measured:
         #: of the pairs that were measured here, how many had no usable result; for those who measure a share
         self.unusable = 0
 
-    def add(self, results: Readings) -> None:
+    def add(self, results: Predictions) -> None:
         """Add some results: their readings; ``place`` int64 [B], which pair each is of; and where they were made,
         ``l1``, ``psnr``, ``ssim`` of the self-swaps, ``poses`` [B, 3, 3] and ``embeddings`` [B, 3, E] of three frames.
         """

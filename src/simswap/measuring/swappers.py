@@ -59,7 +59,7 @@ class Swapper:
 
 
 @dataclass(frozen=True)
-class Finished:
+class PrecomputedSwaps:
     """Swaps that somebody made: ``load(places, offset, device)`` gives those of the pairs at these places, and which
     of them are there (bool [B]); the others' pictures count for nothing."""
 

@@ -11,7 +11,7 @@ EYES = {5: ((0,), (1,)), 68: (tuple(range(36, 42)), tuple(range(42, 48)))}
 
 class LandmarkError(PerSampleMetric):
     """Mean distance between the points of result and target on the same crop, in distances between the target's eyes
-    (the "inter-ocular" normalised mean error of face alignment).
+    (the "inter-ocular" normalized mean error of face alignment).
 
     A sample with a point that is NaN on either side (no face found) stays out. ``values("error")`` gives every sample.
     """

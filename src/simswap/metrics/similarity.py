@@ -1,4 +1,4 @@
-"""How alike two faces are to a recogniser: the mean cosine of their embeddings."""
+"""How alike two faces are to a recognizer: the mean cosine of their embeddings."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -20,7 +20,7 @@ class IdentitySimilarity(PerSampleMetric):
     def update(self, results: Tensor, references: Tensor) -> None:
         """Add B pairs: embeddings float [B, E] of the results and of what they are compared with.
 
-        They need not be normalised. Raises ValueError for other shapes.
+        They need not be normalized. Raises ValueError for other shapes.
         """
         if results.ndim != 2 or results.shape != references.shape:
             raise ValueError(

@@ -1,1 +1,1 @@
-"""The networks: generator and discriminators that train, recognisers and pose estimators that are frozen."""
+"""The networks: generator and discriminators that train, recognizers and pose estimators that are frozen."""

@@ -1,4 +1,4 @@
-"""The public SimSwap code's ArcFace network: an IR-SE ResNet for ImageNet-normalised 112-px crops, 512 values.
+"""The public SimSwap code's ArcFace network: an IR-SE ResNet for ImageNet-normalized 112-px crops, 512 values.
 
 Its form is FACTS' description; how many blocks each layer has is counted in the file.
 """
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.models.pickled import read_pickled_module
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 from simswap.models.state_dicts import count_blocks, fitted, network_in
 
 INPUT_SIZE = 112
@@ -81,8 +81,8 @@ def _layer(before: int, after: int, stride: int, count: int) -> nn.Sequential:
     return nn.Sequential(IRBlock(before, after, stride), *(IRBlock(after, after, 1) for _ in range(count - 1)))
 
 
-def arcface_recogniser(path: str) -> Recogniser:
-    """The recogniser in a public ArcFace file (a pickled module, or its state dict).
+def arcface_recognizer(path: str) -> Recognizer:
+    """The recognizer in a public ArcFace file (a pickled module, or its state dict).
 
     Raises InputError for a file that is missing, hostile or of another form; its keys are named.
     """
@@ -92,4 +92,4 @@ def arcface_recogniser(path: str) -> Recogniser:
     if 0 in blocks:
         raise InputError(f"{file}: is no ArcFace network of the public form: layer1 to layer4 have {blocks} blocks")
     network = fitted(lambda: ArcFace(blocks), state, str(file))
-    return Recogniser(network, f"ArcFace ({file.stem})", sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "imagenet")
+    return Recognizer(network, f"ArcFace ({file.stem})", sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "imagenet")

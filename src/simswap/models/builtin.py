@@ -1,4 +1,4 @@
-"""The small networks of rendered faces: recogniser, judge and pose estimator, with weights in the package.
+"""The small networks of rendered faces: recognizer, judge and pose estimator, with weights in the package.
 
 They make the whole path run on a fresh machine without a download, and are of no use on photographs.
 ``python -m simswap.rendered.builtin`` makes their weights again.
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from simswap.errors import InputError
-from simswap.faces.warping import RecogniserView
+from simswap.faces.warping import RecognizerView
 from simswap.models.pose import PoseEstimator
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 from simswap.models.torch_files import load_data
 from simswap.stand_ins import refuse_stand_in
 
@@ -45,7 +45,7 @@ class Residual(nn.Module):
 
 
 def residual_network(outputs: int) -> nn.Sequential:
-    """The recogniser's and the pose estimator's network: [B, 3, 64, 64] → [B, outputs]."""
+    """The recognizer's and the pose estimator's network: [B, 3, 64, 64] → [B, outputs]."""
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, 2, 1, bias=False),
         nn.BatchNorm2d(16),
@@ -97,27 +97,27 @@ class RenderedPose(PoseEstimator):
     def __init__(self, network: nn.Module, sha256: str) -> None:
         super().__init__("built-in pose estimator of rendered faces", sha256, NOISE_FLOOR_DEG, kind="rendered pose")
         self.network = network
-        self._views: dict[tuple[str, int], RecogniserView] = {}
+        self._views: dict[tuple[str, int], RecognizerView] = {}
         self.freeze()
 
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
         key = (template, images.shape[-1])
         if key not in self._views:
-            self._views[key] = RecogniserView(template, images.shape[-1], INPUT_SIZE)
+            self._views[key] = RecognizerView(template, images.shape[-1], INPUT_SIZE)
         seen = self._views[key].to(images.device)(images, view)
         return self.network(seen * 2 - 1) * POSE_SCALE
 
 
-def recogniser() -> Recogniser:
-    """The built-in recogniser: trained with, in the demo."""
-    network, digest = load_weights("recogniser", residual_network(EMBEDDING_SIZE))
-    return Recogniser(Mirrored(network), "built-in recogniser", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
+def recognizer() -> Recognizer:
+    """The built-in recognizer: trained with, in the demo."""
+    network, digest = load_weights("recognizer", residual_network(EMBEDDING_SIZE))
+    return Recognizer(Mirrored(network), "built-in recognizer", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
 
 
-def judge() -> Recogniser:
+def judge() -> Recognizer:
     """The built-in judge: another network, trained on other people."""
     network, digest = load_weights("judge", plain_network(EMBEDDING_SIZE))
-    return Recogniser(Mirrored(network), "built-in judge", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
+    return Recognizer(Mirrored(network), "built-in judge", digest, INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
 
 
 def pose_estimator() -> PoseEstimator:

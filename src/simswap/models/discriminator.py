@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from simswap.errors import InputError
 from simswap.losses.objective import ScaleOutput
-from simswap.models.statistics import batch_norms, statistics_held
+from simswap.models.statistics import batch_norms, frozen_batch_norm_statistics
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")
@@ -114,13 +114,13 @@ class Discriminators(nn.Module):
         """No gradient to the weights and no change of running statistics, while gradients pass to the input."""
         self.requires_grad_(False)
         try:
-            with statistics_held(self):
+            with frozen_batch_norm_statistics(self):
                 yield
         finally:
             self.requires_grad_(True)
 
     @contextmanager
-    def uncoupled(self) -> Iterator[None]:
+    def eval_mode_batch_norm(self) -> Iterator[None]:
         """Batch norm in eval mode: a per-sample gradient penalty is not defined while it couples samples."""
         norms = [m for m in batch_norms(self) if m.training]
         for m in norms:

@@ -7,7 +7,7 @@ Of rendered faces the true gaze is known, so the network's own error is measured
 import torch
 from torch import Tensor, nn
 
-from simswap.faces.warping import RecogniserView
+from simswap.faces.warping import RecognizerView
 from simswap.models.builtin import Residual, load_weights
 
 FACE_SIZE = 112  # of the arcface crop that the strip is cut from
@@ -40,7 +40,7 @@ class GazeEstimator(nn.Module):
         self.noise_floor_deg = NOISE_FLOOR_DEG
         self.settings = {"kind": "rendered gaze"}
         self.network = network
-        self._views: dict[tuple[str, int], RecogniserView] = {}
+        self._views: dict[tuple[str, int], RecognizerView] = {}
         self.requires_grad_(False)
         self.train()
 
@@ -53,7 +53,7 @@ class GazeEstimator(nn.Module):
         """Float [B, 2] in degrees of crops float [B, 3, S, S] in unit range, of a template and its views int64 [B]."""
         key = (template, images.shape[-1])
         if key not in self._views:
-            self._views[key] = RecogniserView(template, images.shape[-1], FACE_SIZE)
+            self._views[key] = RecognizerView(template, images.shape[-1], FACE_SIZE)
         return self.network(eye_strip(self._views[key].to(images.device)(images, view)) * 2 - 1) * SCALE
 
 

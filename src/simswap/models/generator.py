@@ -20,7 +20,7 @@ NORMS = ("batch", "instance", "none")
 
 
 class AdaIN(nn.Module):
-    """``x * (scale + 1) + shift`` on the instance-normalised x; scale and shift are linear in the identity.
+    """``x * (scale + 1) + shift`` on the instance-normalized x; scale and shift are linear in the identity.
 
     x: [B, C, H, W]; identity: [B, identity_size]. Mean and (biased) variance per sample and channel, eps 1e-8.
     """
@@ -36,7 +36,7 @@ class AdaIN(nn.Module):
 
 
 class IDBlock(nn.Module):
-    """Residual block whose two normalisations are AdaIN; the sum has no activation."""
+    """Residual block whose two normalizations are AdaIN; the sum has no activation."""
 
     def __init__(self, channels: int, identity_size: int) -> None:
         super().__init__()
@@ -98,16 +98,16 @@ class Generator(nn.Module):
         self.stride = 2**stages
         self._tanh = get_range(pixel_range).tanh
         channels = [min(width * 2**stage, max_width) for stage in range(stages + 1)]
-        self.first = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), *_normalised(width, norm))
+        self.first = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), *_normalized(width, norm))
         self.encoder = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, d, 3, stride=2, padding=1), *_normalised(d, norm)) for c, d in pairwise(channels)
+            nn.Sequential(nn.Conv2d(c, d, 3, stride=2, padding=1), *_normalized(d, norm)) for c, d in pairwise(channels)
         )
         self.id_blocks = nn.ModuleList(IDBlock(channels[-1], identity_size) for _ in range(blocks))
         self.decoder = nn.ModuleList(
             nn.Sequential(
                 nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
                 nn.Conv2d(d, c, 3, padding=1),
-                *_normalised(c, norm),
+                *_normalized(c, norm),
             )
             for c, d in zip(reversed(channels[:-1]), reversed(channels[1:]), strict=True)
         )
@@ -123,7 +123,7 @@ class Generator(nn.Module):
             )
 
     def forward(self, target: Tensor, identity: Tensor) -> Tensor:
-        """target: [B, 3, S, S] in `pixel_range`; identity: [B, identity_size], L2-normalised. Returns [B, 3, S, S]."""
+        """target: [B, 3, S, S] in `pixel_range`; identity: [B, identity_size], L2-normalized. Returns [B, 3, S, S]."""
         if target.ndim != 4 or target.shape[1] != 3 or identity.shape != (len(target), self.settings["identity_size"]):
             raise ValueError(
                 f"target must be [B, 3, S, S] and identity [B, {self.settings['identity_size']}]: "
@@ -154,7 +154,7 @@ class Generator(nn.Module):
         return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
-def _normalised(channels: int, norm: str) -> list[nn.Module]:
+def _normalized(channels: int, norm: str) -> list[nn.Module]:
     """The chosen norm and the ReLU that follow each convolution of encoder and decoder."""
     if norm == "none":
         return [nn.ReLU()]

@@ -53,7 +53,7 @@ class Bottleneck(nn.Module):
 
 
 class HopenetNetwork(nn.Module):
-    """ImageNet-normalised images [B, 3, 224, 224] → logits [B, 3, 66] of (yaw, pitch, roll)."""
+    """ImageNet-normalized images [B, 3, 224, 224] → logits [B, 3, 66] of (yaw, pitch, roll)."""
 
     def __init__(self) -> None:
         super().__init__()

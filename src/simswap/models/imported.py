@@ -16,7 +16,7 @@ from simswap.models.state_dicts import check_fit, without_prefix
 
 
 @dataclass(frozen=True)
-class Variant:
+class ImportedLayout:
     """A public net: `width` after the first convolution, `stages`, the number of its `first` stage, and the picture
     sizes that each generation's trainer makes it for. The net itself goes with any size that its stages can halve."""
 
@@ -29,9 +29,9 @@ class Variant:
 
 # The trainer of 2022 takes its size and Gdeep as two settings, so all four pairs of these are made.
 VARIANTS = (
-    Variant("224 net", 64, 3, 1, {2021: (224,), 2022: (224, 512)}),
-    Variant("512 net", 32, 4, 0, {2021: (512,), 2022: (512,)}),
-    Variant("Gdeep", 64, 4, 1, {2022: (224, 512)}),
+    ImportedLayout("224 net", 64, 3, 1, {2021: (224,), 2022: (224, 512)}),
+    ImportedLayout("512 net", 32, 4, 0, {2021: (512,), 2022: (512,)}),
+    ImportedLayout("Gdeep", 64, 4, 1, {2022: (224, 512)}),
 )
 
 
@@ -40,10 +40,10 @@ BLOCKS = 9
 
 @dataclass(frozen=True)
 class Generation:
-    """What the weights of a year take and give: pixel range, and how the trainer showed crops to its recogniser."""
+    """What the weights of a year take and give: pixel range, and how the trainer showed crops to its recognizer."""
 
     pixel_range: str
-    recogniser_view: str
+    recognizer_view: str
 
 
 GENERATIONS = {2021: Generation("unit", "nearest"), 2022: Generation("imagenet", "bicubic")}
@@ -83,7 +83,7 @@ def read_generator(state: Mapping[str, Tensor], generation: int, size: int, wher
     return generator.eval()
 
 
-def public_name(name: str, variant: Variant) -> str:
+def public_name(name: str, variant: ImportedLayout) -> str:
     """What one of our generator's keys is called in a public file."""
     head, _, rest = name.partition(".")
     if head in ("first", "last"):
@@ -99,7 +99,7 @@ def public_name(name: str, variant: Variant) -> str:
     return f"BottleNeck.{number}.{layer.replace('adain', 'style')}.{kind.replace('style', 'linear')}"
 
 
-def _variant(state: Mapping[str, Tensor], where: str) -> Variant:
+def _variant(state: Mapping[str, Tensor], where: str) -> ImportedLayout:
     """Which net it is, from the width of its first convolution and the numbers of its stages."""
     first = state.get("first_layer.1.weight")
     if first is None:

@@ -1,7 +1,7 @@
-"""insightface's ``iresnet`` recognisers as arcface_torch trains them: state dicts of 18 to 200 layers.
+"""insightface's ``iresnet`` recognizers as arcface_torch trains them: state dicts of 18 to 200 layers.
 
 Input: symmetric range, RGB, 112 px `arcface` crops; 512 values. (The same networks as ONNX files go through
-`recognition.onnx_recogniser`.)
+`recognition.onnx_recognizer`.)
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.models.pickled import read_pickled_module
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 from simswap.models.state_dicts import count_blocks, fitted, network_in
 
 INPUT_SIZE = 112
@@ -70,8 +70,8 @@ def _layer(before: int, after: int, count: int) -> nn.Sequential:
     return nn.Sequential(Block(before, after, 2), *(Block(after, after, 1) for _ in range(count - 1)))
 
 
-def iresnet_recogniser(path: str) -> Recogniser:
-    """The recogniser in an arcface_torch file (``backbone.pt``); its depth is counted in the file.
+def iresnet_recognizer(path: str) -> Recognizer:
+    """The recognizer in an arcface_torch file (``backbone.pt``); its depth is counted in the file.
 
     Raises InputError for a file that is missing, hostile or of another form; its keys are named.
     """
@@ -83,4 +83,4 @@ def iresnet_recogniser(path: str) -> Recogniser:
         raise InputError(f"{file}: layer1 to layer4 have {blocks} blocks, which is none of {depths}")
     network = fitted(lambda: IResNet(blocks), state, str(file))
     name = f"iresnet{DEPTHS[blocks]} ({file.stem})"
-    return Recogniser(network, name, sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "symmetric")
+    return Recognizer(network, name, sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "symmetric")

@@ -1,7 +1,7 @@
 """Head pose from 68 landmarks in 3-D: insightface's network ``1k3d68`` (pack buffalo_l) and its own pose computation.
 
 The network takes a square of 192 px, 1.5 times as wide as the face's longer side, and gives 1,103 points (x, y, z); the
-last 68 are the landmarks, in units of half the square from its centre. An affine map from insightface's mean shape to
+last 68 are the landmarks, in units of half the square from its center. An affine map from insightface's mean shape to
 the points (least squares) is made a rotation from its first two rows, and that into angles.
 """
 
@@ -49,7 +49,7 @@ class Landmarks68Pose(PoseEstimator):
         self.network = OnnxGraph(file)
         self.boxes = FaceBoxes(SIZE, MARGIN)
         self.fit = AffinePose(read_mean_shape(mean_shape_file()))
-        # Files that normalise inside take 8-bit values as they are, the others (x - 127.5) / 128.
+        # Files that normalize inside take 8-bit values as they are, the others (x - 127.5) / 128.
         self.offset, self.scale = (0.0, 1.0) if scales_itself(file) else (127.5, 128.0)
         self._check(file)
         self.freeze()
@@ -125,7 +125,7 @@ def _has_its_form(file: Path) -> bool:
 
 
 def scales_itself(file: Path) -> bool:
-    """Whether the file normalises its input: by insightface's rule, from the names of its first nodes."""
+    """Whether the file normalizes its input: by insightface's rule, from the names of its first nodes."""
     names = [node.name for node in read_onnx(file, weights=False).graph.node[:8]]
     subtracts = any(name.startswith(("Sub", "_minus")) for name in names)
     multiplies = any(name.startswith(("Mul", "_mul")) for name in names)

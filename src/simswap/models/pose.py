@@ -123,7 +123,7 @@ class PnPPose(PoseEstimator):
     def landmarks(self, crop: npt.NDArray[np.uint8]) -> FloatArray | None:
         """Five points [5,2] in px of the crop (uint8 [S,S,3]), or None where no face was found."""
         border = int(crop.shape[0] * BORDER)
-        # An aligned crop cuts hair and chin; detectors know faces with something around them. Grey leaves fewer
+        # An aligned crop cuts hair and chin; detectors know faces with something around them. Gray leaves fewer
         # outliers among the landmarks than replicated or mirrored edges do.
         padded = np.asarray(
             cv2.copyMakeBorder(crop, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127)),
@@ -138,7 +138,7 @@ class PnPPose(PoseEstimator):
 def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float, float]:
     """(yaw, pitch, roll) in degrees of a head with these five points in a square image.
 
-    Least reprojection error of `HEAD` through a pinhole camera at the image's centre (`FOCAL`): the global solution of
+    Least reprojection error of `HEAD` through a pinhole camera at the image's center (`FOCAL`): the global solution of
     SQPnP (Terzakis and Lourakis, ECCV 2020) and a frontal start, each refined by Levenberg-Marquardt; the better one
     that looks at the camera counts.
 
@@ -174,17 +174,17 @@ def _starts(points: FloatArray, camera: FloatArray) -> Sequence[tuple[FloatArray
     """Rotation vectors and translations [3,1] from which to refine."""
     spread = np.linalg.norm(points - points.mean(0)) / np.linalg.norm(HEAD[:, :2] - HEAD[:, :2].mean(0))
     distance = camera[0, 0] / max(spread, 1e-6)
-    centre = (points.mean(0) - camera[:2, 2]) / camera[0, 0] * distance - HEAD[:, :2].mean(0)
-    frontal = (np.zeros((3, 1)), np.array([[centre[0]], [centre[1]], [distance]]))
+    center = (points.mean(0) - camera[:2, 2]) / camera[0, 0] * distance - HEAD[:, :2].mean(0)
+    frontal = (np.zeros((3, 1)), np.array([[center[0]], [center[1]], [distance]]))
     found, turn, shift = cv2.solvePnP(_HEAD_IN_CAMERA, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
     start = (np.asarray(turn, dtype=np.float64), np.asarray(shift, dtype=np.float64))
     return [start, frontal] if found else [frontal]
 
 
 def camera_matrix(image_size: int) -> FloatArray:
-    """[3,3] pinhole camera for square images of that size, principal point at the centre."""
-    centre = (image_size - 1) / 2
-    return np.array([[FOCAL * image_size, 0, centre], [0, FOCAL * image_size, centre], [0, 0, 1]], dtype=np.float64)
+    """[3,3] pinhole camera for square images of that size, principal point at the center."""
+    center = (image_size - 1) / 2
+    return np.array([[FOCAL * image_size, 0, center], [0, FOCAL * image_size, center], [0, 0, 1]], dtype=np.float64)
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> FloatArray:

@@ -12,11 +12,11 @@ from simswap.files import sha256_of
 from simswap.models.onnx_reader.graph import OnnxGraph, image_input, read_onnx
 from simswap.models.packs import file_of_pack
 
-# What every insightface recogniser takes: the arcface template is defined at this size.
+# What every insightface recognizer takes: the arcface template is defined at this size.
 ONNX_INPUT_SIZE = 112
 
 
-class Recogniser(nn.Module):
+class Recognizer(nn.Module):
     """A frozen network that turns an aligned face into an identity vector of length one.
 
     Frozen here, at construction: no parameter takes a gradient, and `train()` leaves it in eval mode. Gradient passes
@@ -46,7 +46,7 @@ class Recogniser(nn.Module):
         self.requires_grad_(False)
         self.train()
 
-    def train(self, mode: bool = True) -> "Recogniser":
+    def train(self, mode: bool = True) -> "Recognizer":
         """Stays in eval mode whatever is asked: a frozen network's statistics must not move."""
         return super().train(False)
 
@@ -57,44 +57,44 @@ class Recogniser(nn.Module):
         """
         if images.dim() != 4 or images.shape[1:] != (3, self.input_size, self.input_size):
             raise ValueError(
-                f"recogniser {self.name} takes [B, 3, {self.input_size}, {self.input_size}], got {list(images.shape)}"
+                f"recognizer {self.name} takes [B, 3, {self.input_size}, {self.input_size}], got {list(images.shape)}"
             )
         vectors = self.network(pixels.to_range(images, self.pixel_range))  # [B, E]
         # Under autocast they come in half precision; a unit vector and its cosines want more.
         return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
-def onnx_recogniser(path: str) -> Recogniser:
-    """A recogniser in insightface's form: an ONNX file, or the folder of a model pack that holds one.
+def onnx_recognizer(path: str) -> Recognizer:
+    """A recognizer in insightface's form: an ONNX file, or the folder of a model pack that holds one.
 
     Its input is (x - 127.5) / 127.5 of 8-bit RGB `arcface` crops at 112, which is the symmetric range.
 
     Raises:
-        InputError: nothing there; no or several recognisers in the folder; another input size, channels last or one
+        InputError: nothing there; no or several recognizers in the folder; another input size, channels last or one
             channel; an operator that is not supported; a file that scales its input itself; images of a batch that
             influence each other.
     """
-    file = _recogniser_file(Path(path).expanduser())
+    file = _recognizer_file(Path(path).expanduser())
     network = OnnxGraph(file)
     _check_input(file, network.input_shape)
     _check_scaling(file)
     size = _embedding_size(file, network)
     digest = sha256_of(file)
-    return Recogniser(network, file.stem, digest, ONNX_INPUT_SIZE, size, "symmetric")
+    return Recognizer(network, file.stem, digest, ONNX_INPUT_SIZE, size, "symmetric")
 
 
-def _recogniser_file(path: Path) -> Path:
+def _recognizer_file(path: Path) -> Path:
     """The file itself, or the only file of a pack with an image input of 112x112 and vectors as output."""
     return file_of_pack(
         path,
-        _looks_like_recogniser,
-        missing="no such recogniser; give an ONNX file or the folder of a model pack",
-        several="several recognisers",
-        none="no recogniser (input 3x112x112, one output of vectors)",
+        _looks_like_recognizer,
+        missing="no such recognizer; give an ONNX file or the folder of a model pack",
+        several="several recognizers",
+        none="no recognizer (input 3x112x112, one output of vectors)",
     )
 
 
-def _looks_like_recogniser(file: Path) -> bool:
+def _looks_like_recognizer(file: Path) -> bool:
     model = read_onnx(file, weights=False)
     found = image_input(model)
     outputs = model.graph.output
@@ -111,7 +111,7 @@ def _check_input(file: Path, shape: list[int | None]) -> None:
     wanted = (3, ONNX_INPUT_SIZE, ONNX_INPUT_SIZE)
     if len(shape) != 4 or any(size not in (None, want) for size, want in zip(shape[1:], wanted, strict=True)):
         sizes = "x".join("?" if size is None else str(size) for size in shape)
-        raise InputError(f"{file}: takes input {sizes}; a recogniser must take batches of 3x112x112 (arcface crops)")
+        raise InputError(f"{file}: takes input {sizes}; a recognizer must take batches of 3x112x112 (arcface crops)")
 
 
 def _check_scaling(file: Path) -> None:
@@ -137,7 +137,7 @@ def _embedding_size(file: Path, network: OnnxGraph) -> int:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file}: does not run on two images of 3x112x112 ({reason})") from error
     if together.dim() != 2 or together.shape[0] != 2:
-        raise InputError(f"{file}: gives {list(together.shape)} for two images; a recogniser must give [2, E]")
+        raise InputError(f"{file}: gives {list(together.shape)} for two images; a recognizer must give [2, E]")
     if not torch.allclose(together, alone, rtol=1e-3, atol=1e-3 * float(alone.abs().max())):
         raise InputError(f"{file}: gives other vectors in a batch than alone; export it with a dynamic batch")
     return int(together.shape[1])

@@ -8,17 +8,17 @@ from typing import Any
 
 from simswap.errors import InputError
 from simswap.models import builtin
-from simswap.models.arcface import arcface_recogniser
+from simswap.models.arcface import arcface_recognizer
 from simswap.models.hopenet import HopenetPose
-from simswap.models.iresnet import iresnet_recogniser
+from simswap.models.iresnet import iresnet_recognizer
 from simswap.models.landmark_pose import Landmarks68Pose
 from simswap.models.pose import PnPPose, PoseEstimator
-from simswap.models.recognition import Recogniser, onnx_recogniser
+from simswap.models.recognition import Recognizer, onnx_recognizer
 
 READERS = {
-    "simswap.models.recognition.onnx_recogniser": onnx_recogniser,
-    "simswap.models.arcface.arcface_recogniser": arcface_recogniser,
-    "simswap.models.iresnet.iresnet_recogniser": iresnet_recogniser,
+    "simswap.models.recognition.onnx_recognizer": onnx_recognizer,
+    "simswap.models.arcface.arcface_recognizer": arcface_recognizer,
+    "simswap.models.iresnet.iresnet_recognizer": iresnet_recognizer,
 }
 
 ESTIMATORS: dict[str, type[PoseEstimator]] = {
@@ -28,19 +28,19 @@ ESTIMATORS: dict[str, type[PoseEstimator]] = {
 }
 
 
-def recogniser_of(config: Mapping[str, Any], path: str | None) -> Recogniser:
-    """The recogniser that a checkpoint was trained with; ``path`` where its file has moved."""
+def recognizer_of(config: Mapping[str, Any], path: str | None) -> Recognizer:
+    """The recognizer that a checkpoint was trained with; ``path`` where its file has moved."""
     if path:
-        return READERS.get(str((config.get("recognition") or {}).get("_target_")), onnx_recogniser)(path)
-    return _recogniser(config.get("recognition") or {}, "recogniser_path=<file>") or builtin.recogniser()
+        return READERS.get(str((config.get("recognition") or {}).get("_target_")), onnx_recognizer)(path)
+    return _recognizer(config.get("recognition") or {}, "recognition.path=<file>") or builtin.recognizer()
 
 
-def judge_of(config: Mapping[str, Any]) -> Recogniser | None:
+def judge_of(config: Mapping[str, Any]) -> Recognizer | None:
     """The judge of its validation, or None where it had none."""
     judge = config.get("judge") or {}
     if judge.get("_target_") == "simswap.models.builtin.judge":
         return builtin.judge()
-    return _recogniser(judge, "judge=onnx judge.path=<file>")
+    return _recognizer(judge, "judge=onnx judge.path=<file>")
 
 
 def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
@@ -63,10 +63,10 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
     raise InputError(f"the checkpoint names the pose estimator {pose.get('_target_')!r}; give pose=…")
 
 
-def _recogniser(settings: Mapping[str, Any], how: str) -> Recogniser | None:
+def _recognizer(settings: Mapping[str, Any], how: str) -> Recognizer | None:
     target = settings.get("_target_")
-    if target in (None, "simswap.models.builtin.recogniser"):
-        return builtin.recogniser() if target else None
+    if target in (None, "simswap.models.builtin.recognizer"):
+        return builtin.recognizer() if target else None
     if target in READERS:
         return READERS[target](str(settings.get("path")))
-    raise InputError(f"the checkpoint names the recogniser {target!r}, which is not one of this project's; give {how}")
+    raise InputError(f"the checkpoint names the recognizer {target!r}, which is not one of this project's; give {how}")

@@ -14,13 +14,13 @@ TEXTURE_COLUMNS, TEXTURE_ROWS = 384, 256
 FINE = 16  # OpenCV takes corners in sixteenths of a pixel
 _MIDDLE = FINE * np.array([TEXTURE_COLUMNS / 2 - 0.5, TEXTURE_ROWS / 2 - 0.5])
 Box = tuple[slice, slice]  # rows, columns
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
-def blend(planes: np.ndarray, colour: np.ndarray | Colour, share: np.ndarray) -> None:
-    """Lay a colour, [3] or planes [3, H, W], over planes [3, H, W] in place; share: how much of it, 0..1 [H, W]."""
-    colour = np.asarray(colour, np.float32)
-    change = np.subtract(colour if colour.ndim == 3 else colour[:, None, None], planes)
+def blend(planes: np.ndarray, color: np.ndarray | Color, share: np.ndarray) -> None:
+    """Lay a color, [3] or planes [3, H, W], over planes [3, H, W] in place; share: how much of it, 0..1 [H, W]."""
+    color = np.asarray(color, np.float32)
+    change = np.subtract(color if color.ndim == 3 else color[:, None, None], planes)
     change *= share
     planes += change
 
@@ -61,7 +61,7 @@ def stencil(polygons: np.ndarray, box: Box) -> np.ndarray:
 def fill(
     texture: np.ndarray,
     polygons: np.ndarray,
-    colour: np.ndarray | Colour,
+    color: np.ndarray | Color,
     share: float = 1.0,
     blur: float = 0.0,
     width: float = 0.0,
@@ -81,16 +81,16 @@ def fill(
         cv2.fillPoly(mask, outlines, 255, cv2.LINE_AA, shift=4)
     if blur:
         mask = cv2.GaussianBlur(mask, (0, 0), blur / CELL)  # type: ignore[assignment]
-    blend(patch, colour, mask * np.float32(share / 255.0))
+    blend(patch, color, mask * np.float32(share / 255.0))
 
 
-def dots(texture: np.ndarray, spots: np.ndarray, shares: np.ndarray, colour: np.ndarray) -> None:
-    """Fill many small polygons [K, N, 2] of one colour, each with its share 0..1 [K]; of two that overlap the later
+def dots(texture: np.ndarray, spots: np.ndarray, shares: np.ndarray, color: np.ndarray) -> None:
+    """Fill many small polygons [K, N, 2] of one color, each with its share 0..1 [K]; of two that overlap the later
     shows."""
     mask = np.zeros(texture.shape[1:], np.uint8)
     for corners, share in zip(_corners(spots), shares.tolist(), strict=True):
         cv2.fillPoly(mask, [corners], round(255 * share), cv2.LINE_AA, shift=4)
-    blend(texture, colour, mask * np.float32(1 / 255))
+    blend(texture, color, mask * np.float32(1 / 255))
 
 
 @lru_cache(maxsize=8)

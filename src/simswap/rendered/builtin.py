@@ -1,12 +1,12 @@
-"""Trains the built-in networks of rendered faces: ``python -m simswap.rendered.builtin --which recogniser``.
+"""Trains the built-in networks of rendered faces: ``python -m simswap.rendered.builtin --which recognizer``.
 
-Recogniser and judge regress the true parameters of the person, which rendered faces have and photographs do not: what
+Recognizer and judge regress the true parameters of the person, which rendered faces have and photographs do not: what
 they embed changes little where the face changes little, so that a generator can follow their gradient. (Trained to
 tell 3,000 people apart by CosFace instead, they verify as well, but their embedding scatters look-alikes: a generator
 trained for nothing but their identity loss had brought it from 1 to 0.93 after 1,000 iterations, and to 0.5 with this.)
-Each has people of its own data set seed; the pose estimator learns the true angles of the recogniser's. People of other
+Each has people of its own data set seed; the pose estimator learns the true angles of the recognizer's. People of other
 data set seeds are never the same, so the demo's and the tests' are unseen. ``--go-on`` starts from the weights that are
-there. Crops are `arcface` at 64 px, with blur, noise, colour and small misalignment, so that they do not stumble over a
+there. Crops are `arcface` at 64 px, with blur, noise, color and small misalignment, so that they do not stumble over a
 generator's flaws. Figures are in docs/evaluation.md.
 """
 
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simswap.faces.alignment import align, warp
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.models.builtin import EMBEDDING_SIZE, INPUT_SIZE, POSE_SCALE, WEIGHTS, plain_network, residual_network
 from simswap.models.torch_files import load_data
 from simswap.rendered.dataset import each_person, person_seed, photo
@@ -29,7 +29,7 @@ from simswap.rendered.head import BEARDS, PARAMETERS, STYLES
 from simswap.rendered.regression import light_and_noise, regress, save_weights, uniform
 from simswap.rendered.rendering import render_person
 
-DATA_SEEDS = {"recogniser": 1001, "judge": 1002, "pose": 1001}
+DATA_SEEDS = {"recognizer": 1001, "judge": 1002, "pose": 1001}
 PHOTO_SIZE = 128
 CHOICE_SHARE = 0.5  # of hair style and beard beside a measured parameter: they are easy to tell and would drown it
 
@@ -59,7 +59,7 @@ def render_crops(seed: int, persons: int, images: int, workers: int = 1) -> tupl
 
 
 def augment(crops: Tensor, generator: torch.Generator, misalign: bool) -> Tensor:
-    """uint8 [B, 3, 64, 64] → symmetric range, with colour, blur, noise and (for identity) small misalignment."""
+    """uint8 [B, 3, 64, 64] → symmetric range, with color, blur, noise and (for identity) small misalignment."""
     x = crops.float() / 127.5 - 1
 
     def each(low: float, high: float) -> Tensor:
@@ -81,7 +81,7 @@ def augment(crops: Tensor, generator: torch.Generator, misalign: bool) -> Tensor
 
 
 def true_identities(seed: int, persons: int) -> np.ndarray:
-    """What a recogniser regresses: float32 [persons, EMBEDDING_SIZE], each column of mean 0 and deviation 1.
+    """What a recognizer regresses: float32 [persons, EMBEDDING_SIZE], each column of mean 0 and deviation 1.
 
     The parameters of the head, then hair style and beard as one-hot columns (of deviation CHOICE_SHARE). Marks and
     texture seeds are left out: they do not show at 64 px, or cannot be regressed.
@@ -105,7 +105,7 @@ def train(
 
     def make() -> nn.Module:
         network = {
-            "recogniser": lambda: residual_network(EMBEDDING_SIZE),
+            "recognizer": lambda: residual_network(EMBEDDING_SIZE),
             "judge": lambda: plain_network(EMBEDDING_SIZE),
             "pose": lambda: residual_network(3),
         }[which]()
@@ -160,7 +160,7 @@ def cached_crops(folder: Path, seed: int, persons: int, images: int, workers: in
     file = folder / f"builtin_{seed}_{persons}x{images}.npz"
     if not file.is_file():
         crops, poses = render_crops(seed, persons, images, workers)
-        with whole_file(file) as part, open(part, "wb") as stream:
+        with atomic_write(file) as part, open(part, "wb") as stream:
             np.savez(stream, crops=crops, poses=poses)
     stored = np.load(file)
     return stored["crops"], stored["poses"]

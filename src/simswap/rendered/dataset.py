@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.rendered.head import NAMES
 from simswap.rendered.rendering import (
     Attributes,
@@ -98,7 +98,7 @@ def _check_settings(folder: Path, settings: str) -> None:
         held = file.read_text().strip()
         raise InputError(f"{folder} holds rendered faces of other settings ({held}); choose another raw= folder")
     if not file.is_file():
-        with whole_file(file) as part:
+        with atomic_write(file) as part:
             part.write_text(settings + "\n")
 
 
@@ -117,7 +117,7 @@ def _write_person(task: tuple[Path, int, int, int, int]) -> list[tuple[Sequence[
             landmarks = rendering.landmarks
             done, data = cv2.imencode(".jpg", rendering.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             assert done
-            with whole_file(path) as part:
+            with atomic_write(path) as part:
                 part.write_bytes(data.tobytes())
         if landmarks is None:
             landmarks = landmarks_of(identity, attributes, size)
@@ -131,7 +131,7 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[obje
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text.getvalue())
 
 
@@ -149,7 +149,7 @@ def main() -> None:
     sheet = contact_sheet(seed=arguments.seed)
     done, data = cv2.imencode(".png", sheet[..., ::-1])
     assert done
-    with whole_file(arguments.sheet) as part:
+    with atomic_write(arguments.sheet) as part:
         part.write_bytes(data.tobytes())
 
 

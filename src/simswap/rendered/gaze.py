@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from simswap.faces.alignment import align, warp
-from simswap.faces.warping import RecogniserView
+from simswap.faces.warping import RecognizerView
 from simswap.models.builtin import WEIGHTS
 from simswap.models.gaze import FACE_SIZE, SCALE, STRIP, eye_strip, gaze_network
 from simswap.pixels import to_uint8
@@ -37,7 +37,7 @@ def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
             size = int(np.random.default_rng([seed, person, image, 1]).integers(SMALLEST, FACE_SIZE + 1))
             crop = warp(rendering.image, align(rendering.landmarks, "arcface", size).matrix, size)
             shown = torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()).float() / 255
-            view = RecogniserView("arcface", size, FACE_SIZE)(shown, torch.zeros(1, dtype=torch.int64))
+            view = RecognizerView("arcface", size, FACE_SIZE)(shown, torch.zeros(1, dtype=torch.int64))
             strips.append(to_uint8(eye_strip(view))[0].numpy())
             gazes.append((attributes.gaze_x, attributes.gaze_y))
     return np.array(strips, dtype=np.uint8).reshape(-1, 3, *STRIP), np.array(gazes).reshape(-1, 2)

@@ -1,6 +1,6 @@
 """The parametric head: what makes a person (identity parameters), its frame, and where hair grows.
 
-The head is a star-shaped surface ``r(longitude, latitude)`` around its centre, kept as a map (`rendered_shape`). Frame
+The head is a star-shaped surface ``r(longitude, latitude)`` around its center, kept as a map (`rendered_shape`). Frame
 of the head: x to the image's right when it looks at the camera, y down, z out of the face; one unit is about 100 mm.
 Longitude 0 is the middle of the face and grows to the image's right, latitude grows downwards (chin about +52, eyes
 about -12 degrees).
@@ -40,7 +40,7 @@ PARAMETERS: dict[str, tuple[float, float, float, float]] = {
     "eye_depth": (0.045, 0.02, 0.0, 0.09),
     "lid_crease": (0.55, 0.25, 0.0, 1.0),
     "iris_size": (4.3, 0.25, 3.7, 4.9),
-    "iris_colour": (0.5, 0.33, 0.0, 1.0),
+    "iris_color": (0.5, 0.33, 0.0, 1.0),
     "iris_light": (0.5, 0.25, 0.0, 1.0),
     "brow_gap": (10.0, 1.2, 7.6, 13.0),
     "brow_thickness": (2.9, 0.8, 1.2, 5.0),
@@ -53,7 +53,7 @@ PARAMETERS: dict[str, tuple[float, float, float, float]] = {
     "upper_lip": (3.7, 0.9, 1.8, 6.0),
     "lower_lip": (5.0, 1.0, 2.6, 7.6),
     "cupid_bow": (0.8, 0.5, 0.0, 2.0),
-    "lip_colour": (0.45, 0.25, 0.0, 1.0),
+    "lip_color": (0.45, 0.25, 0.0, 1.0),
     "lip_strength": (0.5, 0.22, 0.1, 1.0),
     "skin_tone": (0.45, 0.3, 0.0, 1.0),
     "skin_hue": (0.0, 0.5, -1.0, 1.0),
@@ -99,7 +99,7 @@ def render_person(seed: int) -> Identity:
     values: dict[str, float] = {}
     for name, (mean, deviation, low, high) in PARAMETERS.items():
         values[name] = round(min(max(float(rng.normal(mean, SPREAD * deviation)), low), high), 5)
-    for name in ("skin_tone", "iris_colour", "hair_tone"):  # colours spread evenly: a normal would leave few extremes
+    for name in ("skin_tone", "iris_color", "hair_tone"):  # colors spread evenly: a normal would leave few extremes
         values[name] = round(float(rng.uniform()), 5)
     style = int(rng.choice(len(STYLES), p=[0.07, 0.15, 0.25, 0.18, 0.15, 0.20]))
     beard_odds = [0.50, 0.16, 0.10, 0.10, 0.14] if style < 3 else [0.86, 0.06, 0.03, 0.03, 0.02]

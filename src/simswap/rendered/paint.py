@@ -8,7 +8,7 @@ import numpy as np
 
 from simswap.rendered.brush import blend, box_of, ellipse, fill, line, stencil, strip
 from simswap.rendered.head import Identity
-from simswap.rendered.skin import MIRRORED, pick, skin_colour, skin_of
+from simswap.rendered.skin import MIRRORED, pick, skin_color, skin_of
 
 IRIS = np.array([(88, 136, 190), (124, 146, 156), (104, 138, 92), (142, 108, 60), (98, 60, 34), (50, 32, 24)], float)
 SIDES = np.array([[-1.0], [1.0]])  # [2, 1]: the eye on the image's left, the one on its right
@@ -26,7 +26,7 @@ def _paint_eyes(
 ) -> None:
     """Both eyes at once. `gaze` in degrees (to the image's right, up)."""
     x, y, wide = p["eye_distance"], p["eye_height"], p["eye_width"]
-    tone = skin_colour(identity)
+    tone = skin_color(identity)
     lift = 1 - np.abs(LIDS) ** p["eye_roundness"]
     corners = y - SIDES * LIDS * p["eye_tilt"]  # [2, N], as is all that has a side
     follow = gaze[1] * 0.03  # the upper lid follows the gaze
@@ -45,7 +45,7 @@ def _paint_eyes(
         middle = np.array([gaze[0] * 0.13, y + 0.1 - gaze[1] * 0.13]) + SIDES[..., None] * (x, 0.0)  # [2, 1, 2]
         size = p["iris_size"]
         disc = ellipse(0.0, 0.0, size, size)
-        iris = _iris_colour(identity)
+        iris = _iris_color(identity)
         fill(texture, disc + middle, iris * 0.42)
         fill(texture, disc * 0.82 + middle, iris, blur=0.2)
         fill(texture, disc * 0.43 + middle, (14, 11, 11))
@@ -63,8 +63,8 @@ def _paint_mouth(texture: np.ndarray, identity: Identity, p: dict[str, float], m
     arc = 1 - LIPS * LIPS
     across, rest = corner_x * LIPS, corner_y + (p["mouth_height"] - corner_y) * arc
     gap = 12.5 * mouth_open
-    tone = skin_colour(identity)
-    red = np.array([0.82, 0.44, 0.42]) + p["lip_colour"] * np.array([0.04, 0.10, 0.16])
+    tone = skin_color(identity)
+    red = np.array([0.82, 0.44, 0.42]) + p["lip_color"] * np.array([0.04, 0.10, 0.16])
     lip = tone + (tone * red - tone) * (0.45 + 0.55 * p["lip_strength"])
     full = 1 - 0.25 * smile
     bow = p["cupid_bow"] * (np.exp(-((LIPS / 0.13) ** 2)) - 0.6 * np.exp(-(((np.abs(LIPS) - 0.28) / 0.2) ** 2)))
@@ -159,5 +159,5 @@ def _soften(sharp: np.ndarray, sigma: float, soft: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _iris_colour(identity: Identity) -> np.ndarray:
-    return pick(IRIS, identity["iris_colour"]) * (0.75 + 0.5 * identity["iris_light"])
+def _iris_color(identity: Identity) -> np.ndarray:
+    return pick(IRIS, identity["iris_color"]) * (0.75 + 0.5 * identity["iris_light"])

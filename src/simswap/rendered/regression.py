@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from simswap.files import whole_file
+from simswap.files import atomic_write
 
 SEED = 7  # of first weights, batches and augmentation
 
@@ -59,5 +59,5 @@ def regress(
 def save_weights(network: nn.Module, file: Path) -> None:
     """Write the weights in half precision, as `models.builtin.load_weights` reads them."""
     state = {k: value.half() if value.is_floating_point() else value for k, value in network.state_dict().items()}
-    with whole_file(file) as part:
+    with atomic_write(file) as part:
         torch.save(state, part)

@@ -64,7 +64,7 @@ class Attributes:
 @dataclass(frozen=True)
 class Rendering:
     """`image` uint8 RGB [S, S, 3] and `landmarks` float64 [5, 2]: left eye, right eye, nose tip, left and right mouth
-    corner (as seen in the image) in pixels, pixel centres at integers."""
+    corner (as seen in the image) in pixels, pixel centers at integers."""
 
     image: np.ndarray
     landmarks: np.ndarray
@@ -119,32 +119,32 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
         raise ValueError(f"size must be between 32 and 1024 pixels, not {size}")
     a, p = attributes, identity.as_dict()
     rng = np.random.default_rng([a.scene, 77])
-    turn, centre, scale = _placing(a, size)
+    turn, center, scale = _placing(a, size)
     shape = shape_of(identity)
     maps = shape.maps(a.mouth_open, a.smile)
-    view = rendered_view.project(maps, turn, centre, scale, size)
+    view = rendered_view.project(maps, turn, center, scale, size)
     tint = np.array([a.light_red, 1.0, a.light_blue])
     head = _lit(view, _texture(identity, a, size), a, turn, tint)
 
     canvas = rendered_scene.background(rng, size)
     cloth = rng.uniform(15, 225, 3)
     gain = EXPOSURE * tint * (a.light_fill + 0.6 * a.light_strength)
-    skin = rendered_skin.skin_colour(identity)
+    skin = rendered_skin.skin_color(identity)
     neck = 0.40 + 0.35 * (p["face_width"] - 0.62) + 0.3 * (p["skull_width"] - 0.745)
     if rendered_skin.hangs(identity):
-        rendered_scene.hanging_hair(canvas, p, centre, scale, turn, rendered_skin.hair_colour(identity) * gain, rng)
-    body = rendered_scene.body(size, centre, scale, turn, skin, cloth, gain, neck)
+        rendered_scene.hanging_hair(canvas, p, center, scale, turn, rendered_skin.hair_color(identity) * gain, rng)
+    body = rendered_scene.body(size, center, scale, turn, skin, cloth, gain, neck)
     rendered_scene.cover(canvas, body)
     blend(canvas[:, view.box[0], view.box[1]], head, view.coverage)
     rendered_scene.cover_head(canvas, body, view)
     if a.glasses:
         frame = rng.uniform(10, 120, 3) * (1.15 - a.glasses_dark)
-        rendered_scene.glasses(canvas, view, shape, p, turn, centre, scale, a.glasses_form, frame)
+        rendered_scene.glasses(canvas, view, shape, p, turn, center, scale, a.glasses_form, frame)
     canvas += rendered_scene.grain(rng, size)
     shoulder = canvas * np.float32(0.45) + np.float32(110.0)  # above 200 the film's answer is flatter: no hard clip
     np.clip(canvas, 0.0, shoulder, out=canvas)
     image = cv2.merge([cv2.convertScaleAbs(plane) for plane in canvas])
-    return Rendering(image, _landmarks(p, maps, a, turn, centre, scale))
+    return Rendering(image, _landmarks(p, maps, a, turn, center, scale))
 
 
 def _texture(identity: Identity, a: Attributes, size: int) -> np.ndarray:
@@ -172,7 +172,7 @@ def _lit(view: View, texture: np.ndarray, a: Attributes, turn: np.ndarray, tint:
 
 
 def _placing(a: Attributes, size: int) -> tuple[np.ndarray, tuple[float, float], float]:
-    """Where the head is: its rotation [3, 3], its centre in pixels, and the pixels for a head unit."""
+    """Where the head is: its rotation [3, 3], its center in pixels, and the pixels for a head unit."""
     turn = rendered_view.rotation(a.yaw, a.pitch, a.roll)
     scale = SCALE * size * a.zoom
     pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn about the neck
@@ -186,11 +186,11 @@ def landmarks_of(identity: Identity, attributes: Attributes, size: int) -> np.nd
 
 
 def _landmarks(
-    p: dict[str, float], maps: np.ndarray, a: Attributes, turn: np.ndarray, centre: tuple[float, float], scale: float
+    p: dict[str, float], maps: np.ndarray, a: Attributes, turn: np.ndarray, center: tuple[float, float], scale: float
 ) -> np.ndarray:
     corner_x, corner_y = rendered_paint.mouth_corner(p, a.mouth_open, a.smile)
     eye, tip = p["eye_height"], p["eye_height"] + p["nose_length"] + 11.0
     eye_x = p["eye_distance"]
     places = np.array([(-eye_x, eye), (eye_x, eye), (0.0, tip), (-corner_x, corner_y), (corner_x, corner_y)])
     points = directions(places[:, 0], places[:, 1]) * [[radius(maps[0], x, y)] for x, y in places.tolist()]
-    return (points @ turn.T)[:, :2] * scale + np.array(centre)
+    return (points @ turn.T)[:, :2] * scale + np.array(center)

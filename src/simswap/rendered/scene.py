@@ -13,21 +13,21 @@ from simswap.rendered.view import View
 
 SLOPE = np.linspace(0, 1, 24)  # of the background's ramp
 ACROSS = np.linspace(-1, 1, 25)  # places along the shoulders
-GRAIN = 2.0  # deviation of the noise, grey levels
+GRAIN = 2.0  # deviation of the noise, gray levels
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A blurred surrounding: a gradient of two colours and blobs, planes float32 RGB 0..255 [3, S, S]."""
+    """A blurred surrounding: a gradient of two colors and blobs, planes float32 RGB 0..255 [3, S, S]."""
     first, second = rng.uniform(20, 235, (2, 3)) * 0.3 + rng.uniform(20, 235, (2, 1)) * 0.7  # seldom gaudy
     ramp = np.clip(SLOPE[:, None] * rng.uniform(-1, 1) + SLOPE[None] * rng.uniform(-1, 1) + rng.uniform(0, 1), 0, 1)
     small = (first + (second - first) * ramp[..., None]).astype(np.float32)
     for _ in range(int(rng.integers(0, 7))):
-        colour = tuple(float(c) for c in rng.uniform(20, 235, 3) * 0.45 + rng.uniform(20, 235) * 0.55)
+        color = tuple(float(c) for c in rng.uniform(20, 235, 3) * 0.45 + rng.uniform(20, 235) * 0.55)
         x, y, r = (int(v) for v in rng.integers((0, 0, 1), (24, 24, 7)))
         if rng.uniform() < 0.5:
-            cv2.circle(small, (x, y), r, colour, -1)
+            cv2.circle(small, (x, y), r, color, -1)
         else:
-            cv2.rectangle(small, (x, y), (x + r, y + 3 * r), colour, -1)
+            cv2.rectangle(small, (x, y), (x + r, y + 3 * r), color, -1)
     small = cv2.GaussianBlur(small, (0, 0), float(rng.uniform(0.8, 2.5)))
     canvas = np.empty((3, size, size), np.float32)
     for plane, target in zip(cv2.split(small), canvas, strict=True):
@@ -37,11 +37,11 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Layer:
-    """Something flat in the picture's rows from `top` on: `share` 0..1 [h, S], `colour` planes that fit [3, h, S]."""
+    """Something flat in the picture's rows from `top` on: `share` 0..1 [h, S], `color` planes that fit [3, h, S]."""
 
     top: int
     share: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
 
 
 def _polygon(corners: np.ndarray, size: int) -> tuple[int, np.ndarray]:
@@ -54,7 +54,7 @@ def _polygon(corners: np.ndarray, size: int) -> tuple[int, np.ndarray]:
 
 def body(
     size: int,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     scale: float,
     turn: np.ndarray,
     skin: np.ndarray,
@@ -67,15 +67,15 @@ def body(
     `light` [3] RGB gain of the scene on a surface that faces the camera; `width` the neck's half width in head units.
     """
     root = turn @ np.array([0.0, 0.55, -0.12])
-    top = np.array(centre) + scale * root[:2]
-    base = np.array(centre) + scale * np.array([0.25 * root[0], 1.42])
+    top = np.array(center) + scale * root[:2]
+    base = np.array(center) + scale * np.array([0.25 * root[0], 1.42])
     side = scale * width
     right = np.array([top, base, base]) + side * np.array([[1, 0], [1.12, 0], [2.0, 0.5]])
     left = np.array([base, base, top]) - side * np.array([[2.0, -0.5], [1.12, 0], [1, 0]])
     neck = np.concatenate([right, left])
     x = (np.arange(size) - base[0]) / scale
     round_off = np.clip(1.0 - 0.5 * (x / (width * 1.25)) ** 2, 0.45, 1.0)  # a cylinder darkens to its sides
-    below = np.clip((np.arange(size) - (centre[1] + scale * 0.85)) / (0.75 * scale), 0.0, 1.0)
+    below = np.clip((np.arange(size) - (center[1] + scale * 0.85)) / (0.75 * scale), 0.0, 1.0)
     shadow = 0.64 + 0.3 * below  # the chin's shadow
     gain = (skin * light * np.array([1.0, 0.95, 0.92])).astype(np.float32)  # shaded skin is redder
     top_row, share = _polygon(neck, size)
@@ -93,7 +93,7 @@ def cover(canvas: np.ndarray, layers: list[Layer]) -> None:
     """Put layers on the canvas in place, each twice, so that its edge is a full one."""
     for layer in layers:
         rows = slice(layer.top, layer.top + len(layer.share))
-        blend(canvas[:, rows], layer.colour, layer.share * (2 - layer.share))
+        blend(canvas[:, rows], layer.color, layer.share * (2 - layer.share))
 
 
 def cover_head(canvas: np.ndarray, layers: list[Layer], view: View) -> None:
@@ -105,22 +105,22 @@ def cover_head(canvas: np.ndarray, layers: list[Layer], view: View) -> None:
         if top < bottom:
             part, own = slice(top, bottom), slice(top - layer.top, bottom - layer.top)
             share = layer.share[own, columns] * hidden[top - rows.start : bottom - rows.start]
-            colour = layer.colour[:, own if layer.colour.shape[1] > 1 else slice(None), columns]
-            blend(canvas[:, part, columns], colour, share)
+            color = layer.color[:, own if layer.color.shape[1] > 1 else slice(None), columns]
+            blend(canvas[:, part, columns], color, share)
 
 
 def hanging_hair(
     canvas: np.ndarray,
     values: dict[str, float],
-    centre: tuple[float, float],
+    center: tuple[float, float],
     scale: float,
     turn: np.ndarray,
-    colour: np.ndarray,
+    color: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
     """Draw the hair that hangs behind the head, in place: down to the jaw for a bob, to the shoulders for long hair.
 
-    `colour` [3] RGB as lit. The outline is fixed to the head and turns with it.
+    `color` [3] RGB as lit. The outline is fixed to the head and turns with it.
     """
     size = canvas.shape[1]
     long = STYLES[int(values["hair_style"])] == "long"
@@ -133,9 +133,9 @@ def hanging_hair(
     top = np.stack([half * t[::-1], np.full(15, -0.3)], axis=1)
     outline = np.concatenate([bottom, top])
     points = np.column_stack([outline, np.full(len(outline), -0.25)]) @ turn.T
-    top_row, share = _polygon(points[:, :2] * scale + centre, size)
+    top_row, share = _polygon(points[:, :2] * scale + center, size)
     strands = cv2.resize(rng.standard_normal((1, 40)).astype(np.float32), (size, 1), interpolation=cv2.INTER_CUBIC)[0]
-    tone = np.outer(colour * 0.72, 1 + 0.14 * strands).astype(np.float32)[:, None]
+    tone = np.outer(color * 0.72, 1 + 0.14 * strands).astype(np.float32)[:, None]
     blend(canvas[:, top_row : top_row + len(share)], tone, share)
 
 
@@ -145,10 +145,10 @@ def glasses(
     shape: Shape,
     values: dict[str, float],
     turn: np.ndarray,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     scale: float,
     form: float,
-    colour: np.ndarray,
+    color: np.ndarray,
 ) -> None:
     """Draw spectacles in place: two rims before the eyes, a bridge, and arms back to the ears.
 
@@ -184,14 +184,14 @@ def glasses(
     thick = max(1, round(scale * (0.015 + 0.014 * form)))
     for line in lines:
         seen = line @ turn.T
-        pixel = seen[:, :2] * scale + centre
+        pixel = seen[:, :2] * scale + center
         shown = seen[:, 2] > _depth_at(view, pixel) - 0.05
         fixed = np.round(pixel * 16).astype(np.int32)
         for i in np.flatnonzero(shown[1:] & shown[:-1]):
             cv2.line(mask, fixed[i].tolist(), fixed[i + 1].tolist(), 255, thick, cv2.LINE_AA, 4)
     x, y, across, down = cv2.boundingRect(mask)
     part = (slice(y, y + down), slice(x, x + across))
-    blend(canvas[:, part[0], part[1]], colour, mask[part] * np.float32(0.92 / 255))
+    blend(canvas[:, part[0], part[1]], color, mask[part] * np.float32(0.92 / 255))
 
 
 def _depth_at(view: View, pixels: np.ndarray) -> np.ndarray:

@@ -87,13 +87,13 @@ def _quadrics() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return unit * unit, np.ascontiguousarray(unit[:, 1:]), np.sin(np.deg2rad(SOUTH))
 
 
-def _ellipsoid(centre: tuple[float, float], axes: tuple[float, float, float]) -> np.ndarray:
-    """Distance from the origin, in all directions, to an ellipsoid about (0, *centre) that holds the origin."""
+def _ellipsoid(center: tuple[float, float], axes: tuple[float, float, float]) -> np.ndarray:
+    """Distance from the origin, in all directions, to an ellipsoid about (0, *center) that holds the origin."""
     squares, down_and_forth, _ = _quadrics()
     inverse = 1 / np.square(axes)
     a = squares @ inverse
-    b = down_and_forth @ (inverse[1:] * centre)
-    c = float(inverse[1:] @ np.square(centre)) - 1.0
+    b = down_and_forth @ (inverse[1:] * center)
+    c = float(inverse[1:] @ np.square(center)) - 1.0
     return ((b + np.sqrt(b * b - a * c)) / a).reshape(ROWS, COLUMNS)
 
 

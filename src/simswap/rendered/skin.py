@@ -23,21 +23,21 @@ MIRRORED = np.array([[[-1.0, 1.0]], [[1.0, 1.0]]])  # a shape [N, 2] times this 
 
 
 def pick(palette: np.ndarray, position: float) -> np.ndarray:
-    """Colour [3] at 0..1 along a palette [N, 3], linear between its entries."""
+    """Color [3] at 0..1 along a palette [N, 3], linear between its entries."""
     stops = np.linspace(0.0, 1.0, len(palette))
     return np.array([np.interp(position, stops, palette[:, k]) for k in range(3)])
 
 
 @lru_cache(maxsize=64)
-def skin_colour(identity: Identity) -> np.ndarray:
-    """Mean colour of the person's skin, RGB 0..255 [3]."""
+def skin_color(identity: Identity) -> np.ndarray:
+    """Mean color of the person's skin, RGB 0..255 [3]."""
     warm = identity["skin_hue"] * np.array([3.0, -1.0, -8.0])
     return np.clip(pick(SKIN, identity["skin_tone"]) + warm, 20, 252)
 
 
 @lru_cache(maxsize=64)
-def hair_colour(identity: Identity) -> np.ndarray:
-    """Mean colour of the person's hair, RGB 0..255 [3]."""
+def hair_color(identity: Identity) -> np.ndarray:
+    """Mean color of the person's hair, RGB 0..255 [3]."""
     base = pick(HAIR, identity["hair_tone"])
     red = max(0.0, identity["hair_hue"]) * 0.35 * (1 - abs(identity["hair_tone"] - 0.5) * 1.6)
     return base * np.array([1 + red, 1 - 0.5 * red, 1 - red])
@@ -53,11 +53,11 @@ def skin_of(identity: Identity) -> np.ndarray:
     """The person's texture without eyes and mouth."""
     p = identity.as_dict()
     rng = np.random.default_rng(int(p["texture_seed"]))
-    tone = skin_colour(identity)
+    tone = skin_color(identity)
     uneven = 1 + np.float32(0.018) * _noise(rng, 9, 9) + np.float32(0.012) * _noise(rng, 1.2, 1.2)
     texture = uneven * tone.astype(np.float32)[:, None, None]
     _tint(texture, p)
-    dark = np.clip(hair_colour(identity) * 0.82, 12, 235)
+    dark = np.clip(hair_color(identity) * 0.82, 12, 235)
     _draw_features(texture, p, tone)
     if BEARDS[int(p["beard"])] != "none":
         _grow_beard(texture, p, tone, dark, rng)
@@ -80,13 +80,13 @@ def _noise(rng: np.random.Generator, wide: float, high: float) -> np.ndarray:
 
 
 def _stain(texture: np.ndarray, x: float, y: float, wide: float, high: float, change: np.ndarray | float) -> None:
-    """Multiply a soft spot's colours, on either side, by 1 + change; beyond 2.6 widths nothing shows."""
+    """Multiply a soft spot's colors, on either side, by 1 + change; beyond 2.6 widths nothing shows."""
     rows = slice(*np.searchsorted(SOUTH[:, 0], (y - 2.6 * high, y + 2.6 * high)))
     columns = slice(*np.searchsorted(EAST[0], (-x - 2.6 * wide, x + 2.6 * wide)))
     down = np.exp(-(((SOUTH[rows] - y) / high) ** 2))
     across = np.exp(-(((np.abs(EAST[:, columns]) - x) / wide) ** 2))
-    colours = np.broadcast_to(np.asarray(change, np.float32), 3)[:, None, None]
-    texture[:, rows, columns] *= 1 + down * (across * colours)
+    colors = np.broadcast_to(np.asarray(change, np.float32), 3)[:, None, None]
+    texture[:, rows, columns] *= 1 + down * (across * colors)
 
 
 def _tint(texture: np.ndarray, p: dict[str, float]) -> None:
@@ -165,7 +165,7 @@ def _grow_hair(texture: np.ndarray, identity: Identity, rng: np.random.Generator
     strands = np.float32(0.15) * _noise(rng, 0.9, 9 - 6.5 * curl) + np.float32(0.08) * _noise(rng, 3.5, 12 - 7 * curl)
     strands *= np.clip((SOUTH + 82) / 30, 0.15, 1.0)  # all meridians meet at the crown: no spokes there
     strands += 1 + 0.20 * np.exp(-(((SOUTH + 52) / 9) ** 2))  # and the gloss
-    hair = strands * hair_colour(identity).astype(np.float32)[:, None, None]
+    hair = strands * hair_color(identity).astype(np.float32)[:, None, None]
     mask = hair_mask(identity, EAST, SOUTH, 2.6)
     if STYLES[int(identity["hair_style"])] == "cropped":
         mask *= np.float32(0.8)

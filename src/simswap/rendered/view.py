@@ -15,7 +15,7 @@ import numpy as np
 from simswap.rendered.brush import Box
 from simswap.rendered.shape import COLUMNS, ROWS
 
-ANGLES = 192  # directions around the image's centre
+ANGLES = 192  # directions around the image's center
 STEPS = 88  # steps of alpha, 0..135 degrees
 FURTHEST = np.deg2rad(135.0)
 REACH = 2.3  # no head reaches further off the axis, in head units
@@ -112,34 +112,34 @@ def _visible(maps: np.ndarray, turn: np.ndarray, samples: int) -> tuple[np.ndarr
     return seen, outline[:, 0]
 
 
-def _box(outline: np.ndarray, centre: tuple[float, float], scale: float, size: int) -> Box:
+def _box(outline: np.ndarray, center: tuple[float, float], scale: float, size: int) -> Box:
     """The part of the picture that holds the outline; one pixel at least."""
     around = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     ranges = []
-    for along, middle in ((np.sin(around), centre[1]), (np.cos(around), centre[0])):
+    for along, middle in ((np.sin(around), center[1]), (np.cos(around), center[0])):
         reach = middle + scale * outline * along
         low = min(max(int(reach.min()) - 2, 0), size - 1)
         ranges.append(slice(low, max(min(int(reach.max()) + 3, size), low + 1)))
     return ranges[0], ranges[1]
 
 
-def project(maps: np.ndarray, turn: np.ndarray, centre: tuple[float, float], scale: float, size: int) -> View:
+def project(maps: np.ndarray, turn: np.ndarray, center: tuple[float, float], scale: float, size: int) -> View:
     """Look at a head.
 
     Args:
         maps: float32 [3, ROWS, COLUMNS + 2], radius and slopes.
         turn: head → camera rotation [3, 3].
-        centre: pixel (x, y) of the head's centre.
+        center: pixel (x, y) of the head's center.
         scale: pixels for one head unit.
         size: side of the square image in pixels.
     """
     turn32, samples = turn.astype(np.float32), max(96, size)
     seen, outline = _visible(maps, turn32, samples)
-    rows, columns = box = _box(outline, centre, scale, size)
+    rows, columns = box = _box(outline, center, scale, size)
     steps = np.arange(size, dtype=np.float32)
     x, y = np.meshgrid(
-        (steps[columns] - np.float32(centre[0])) / np.float32(scale),
-        (steps[rows] - np.float32(centre[1])) / np.float32(scale),
+        (steps[columns] - np.float32(center[0])) / np.float32(scale),
+        (steps[rows] - np.float32(center[1])) / np.float32(scale),
     )
     away, around = cv2.cartToPolar(x, y)
     angle, inside = sample(seen, away * np.float32((samples - 1) / REACH), around * np.float32(ANGLES / (2 * np.pi)))

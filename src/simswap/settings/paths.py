@@ -19,8 +19,6 @@ PATHS = frozenset(
         "attributes",
         "checkpoint",
         "shipped",
-        "data_root",
-        "recogniser_path",
         "source",
         "target",
         "only",

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from simswap.errors import InputError
-from simswap.settings.targets import check_any_targets, check_targets, with_current_names
+from simswap.settings.recorded_names import with_current_names, with_current_targets
+from simswap.settings.targets import check_any_targets, check_targets
 from simswap.stand_ins import refuse_stand_in
 
 OF_RECORDS = ("visible_gpus", "jobs_on_gpus")
@@ -70,7 +71,7 @@ def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False
         if resolvers is None:
             return with_current_names(content)
         _check_texts(content, "", resolvers, 0)
-        content = with_current_names(content)
+        content = with_current_targets(content) if of_group else with_current_names(content)
         if of_group:
             check_any_targets(content)
         else:

@@ -5,20 +5,21 @@ from collections.abc import Callable
 from typing import Any
 
 from simswap.errors import InputError
+from simswap.settings.recorded_names import current_target
 from simswap.settings.words import nearest
 
-_RECOGNISERS = (
-    "simswap.models.builtin.recogniser",
-    "simswap.models.recognition.onnx_recogniser",
-    "simswap.models.arcface.arcface_recogniser",
-    "simswap.models.iresnet.iresnet_recogniser",
+_RECOGNIZERS = (
+    "simswap.models.builtin.recognizer",
+    "simswap.models.recognition.onnx_recognizer",
+    "simswap.models.arcface.arcface_recognizer",
+    "simswap.models.iresnet.iresnet_recognizer",
 )
 TARGETS: dict[str, tuple[str, ...]] = {
     "data": ("simswap.data.datamodule.SwapDataModule",),
     "generator": ("simswap.models.generator.Generator",),
     "discriminator": ("simswap.models.discriminator.Discriminators",),
-    "recognition": _RECOGNISERS,
-    "judge": ("simswap.models.builtin.judge", *_RECOGNISERS),
+    "recognition": _RECOGNIZERS,
+    "judge": ("simswap.models.builtin.judge", *_RECOGNIZERS),
     "pose": (
         "simswap.models.builtin.pose_estimator",
         "simswap.models.pose.PnPPose",
@@ -64,28 +65,6 @@ COMMANDS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
 """Keys with which a config asks for a call: Hydra's, and that of Python's logging."""
 
 
-MOVED_MODULES = {
-    "simswap.faces.rendered_dataset": "simswap.rendered.dataset",
-    "simswap.jobs": "simswap.launching.jobs",
-    "simswap.training.distributed": "simswap.launching.distributed",
-}
-"""Modules that targets of earlier versions name → where they are now."""
-
-
-def with_current_names(tree: Any) -> Any:
-    """A copy of a tree of plain values in which each ``_target_`` of an earlier version has its present name."""
-    if isinstance(tree, list):
-        return [with_current_names(value) for value in tree]
-    if not isinstance(tree, dict):
-        return tree
-    return {key: _current(value) if key == "_target_" else with_current_names(value) for key, value in tree.items()}
-
-
-def _current(target: Any) -> Any:
-    module, dot, name = target.rpartition(".") if isinstance(target, str) else ("", "", "")
-    return MOVED_MODULES[module] + dot + name if module in MOVED_MODULES else target
-
-
 def check_targets(tree: Any, path: str = "") -> None:
     """Raise InputError where a tree of plain values asks for a call that is not on the lists, at any depth."""
     if isinstance(tree, list):
@@ -114,7 +93,7 @@ def check_any_targets(tree: Any, path: str = "") -> None:
         return
     for key, value in tree.items():
         where = f"{path}.{key}".lstrip(".")
-        if key == "_target_" and value is not None and _current(value) not in (*_ALL, *HYDRA_TARGETS):
+        if key == "_target_" and value is not None and current_target(value) not in (*_ALL, *HYDRA_TARGETS):
             raise InputError(f"{where} is {value!r}: it is not on the list of what may be called")
         if key in COMMANDS[1:]:
             raise InputError(f"{where}: a configuration calls nothing in this way; remove it")
@@ -129,7 +108,7 @@ def check_target(target: Any, node: str) -> None:
     allowed = HYDRA_TARGETS if in_hydra else TARGETS.get(node, ())
     if target is None and (node in TARGETS or in_hydra):
         return
-    if not isinstance(target, str) or _current(target) not in allowed:
+    if not isinstance(target, str) or current_target(target) not in allowed:
         raise InputError(
             f"{node}._target_ is {target!r}: it is not on the list of what may be called there"
             f"{nearest(str(target), allowed)}"
@@ -138,7 +117,7 @@ def check_target(target: Any, node: str) -> None:
 
 def import_target(target: Any) -> Callable[..., Any]:
     """The class or function of that name. Raises InputError for a name that is on no node's list."""
-    target = _current(target)
+    target = current_target(target)
     if target not in _ALL:
         raise InputError(f"_target_ is {target!r}: it is not on the list of what may be called")
     module, _, name = target.rpartition(".")

@@ -10,7 +10,7 @@ KEPT = ("deterministic", "benchmark", "detect_anomaly")
 INSTEAD = {
     "gradient_clip_val": "optimizer.generator_clip and optimizer.discriminator_clip",
     "gradient_clip_algorithm": "optimizer.generator_clip and optimizer.discriminator_clip",
-    "accumulate_grad_batches": "optimizer.accumulate",
+    "accumulate_grad_batches": "optimizer.micro_batches",
     "limit_train_batches": "trainer.max_steps",
     "limit_val_batches": "validation.pairs",
     "limit_test_batches": "simswap-evaluate's protocol.pairs",

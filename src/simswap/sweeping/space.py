@@ -1,7 +1,7 @@
 """The settings that a sweep tries: from YAML (``sweep.params``) or from the command line's own sweep syntax."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ from hydra.core.override_parser.types import IntervalSweep, Override, Quote, Quo
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from simswap.errors import InputError
+from simswap.settings.recorded_names import KEYS, current_key
 
 Point = dict[str, Any]
-KEYS = {"categorical": {"choices"}, "float": {"low", "high", "log", "step"}, "int": {"low", "high", "log", "step"}}
+SPEC_KEYS = {"categorical": {"choices"}, "float": {"low", "high", "log", "step"}, "int": {"low", "high", "log", "step"}}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class Space:
 
     def overrides(self, point: Point) -> list[str]:
         """A point as the overrides of its job."""
-        return [f"{key}={self.texts.get(key, {}).get(value, as_override(value))}" for key, value in point.items()]
+        return [
+            f"{current_key(key)}={self.texts.get(key, {}).get(value, as_override(value))}"
+            for key, value in point.items()
+        ]
 
     def points(self) -> list[Point] | None:
         """Every point, the last key fastest; None where there are too many to count (a float without a step)."""
@@ -32,6 +36,14 @@ class Space:
         if any(v is None for v in values):
             return None
         return [dict(zip(self.distributions, found, strict=True)) for found in itertools.product(*values)]  # type: ignore[arg-type]
+
+    def as_recorded(self, keys: Collection[str]) -> "Space":
+        """The space under the keys of a study that an earlier version began, since Optuna finds trials by them."""
+        before = {new: old for old, new in KEYS.items() if old in keys}
+        return Space(
+            {before.get(key, key): value for key, value in self.distributions.items()},
+            {before.get(key, key): value for key, value in self.texts.items()},
+        )
 
     def describe(self) -> dict[str, str]:
         """A text a key, to compare a resumed sweep's space with the one that it began with."""
@@ -44,11 +56,11 @@ def make_space(params: Mapping[str, Any] | None, overrides: Sequence[Override]) 
     params: ``sweep.params``. overrides: the command line's, parsed; one that sweeps replaces or adds a key of params.
     Raises InputError where something is no space.
     """
-    found = {key: from_yaml(key, spec) for key, spec in (params or {}).items()}
+    found = {current_key(key): from_yaml(key, spec) for key, spec in (params or {}).items()}
     texts: dict[str, dict[Any, str]] = {}
     fixed: list[str] = []
     for override in overrides:
-        key = override.get_key_element()
+        key = current_key(override.get_key_element())
         if override.is_sweep_override():
             found[key], texts[key] = from_override(override)
         else:
@@ -64,15 +76,15 @@ def make_space(params: Mapping[str, Any] | None, overrides: Sequence[Override]) 
 def from_yaml(key: str, spec: Any) -> BaseDistribution:
     """A distribution from a mapping: ``type`` (float, int or categorical) and its keys. Raises InputError."""
     where = f"sweep.params.{key}"
-    if not isinstance(spec, Mapping) or spec.get("type") not in KEYS:
+    if not isinstance(spec, Mapping) or spec.get("type") not in SPEC_KEYS:
         raise InputError(
             f"{where}: give it as {{type: float, low: …, high: …, log: true}}, {{type: int, …}} or "
             "{type: categorical, choices: […]}"
         )
     kind, rest = spec["type"], {name: value for name, value in spec.items() if name != "type"}
-    unknown = set(rest) - KEYS[kind]
+    unknown = set(rest) - SPEC_KEYS[kind]
     if unknown:
-        raise InputError(f"{where}.{min(unknown)} is unknown; {kind} takes {', '.join(sorted(KEYS[kind]))}")
+        raise InputError(f"{where}.{min(unknown)} is unknown; {kind} takes {', '.join(sorted(SPEC_KEYS[kind]))}")
     try:
         if kind == "categorical":
             return CategoricalDistribution(list(rest["choices"]))

@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.launching.jobs import failure_of, values_of
 from simswap.settings.ranges import short_seed
 from simswap.sweeping.space import Point, Space
@@ -39,7 +39,7 @@ MOST_TRIES = 30
 
 @dataclass(frozen=True)
 class Settings:
-    """The config's ``sweep`` node and ``sweep_metrics``; see conf/train.yaml. Raises InputError where they clash."""
+    """The config's ``sweep`` node; see conf/train.yaml. Raises InputError where they clash."""
 
     metrics: Sequence[str]
     directions: Sequence[str]
@@ -55,12 +55,12 @@ class Settings:
                 raise InputError(f"sweep.{key} is {value!r}: choose one of {', '.join(valid)}")
         if set(self.directions) - {"maximize", "minimize"} or len(self.directions) != len(self.metrics):
             raise InputError(
-                f"sweep.directions={list(self.directions)}: give maximize or minimize for each of sweep_metrics="
+                f"sweep.directions={list(self.directions)}: give maximize or minimize for each of sweep.metrics="
                 f"{list(self.metrics)}"
             )
         if self.pruning != "none" and len(self.metrics) > 1:
             raise InputError(
-                f"sweep.pruning={self.pruning}: Optuna prunes studies of one objective only, and sweep_metrics has "
+                f"sweep.pruning={self.pruning}: Optuna prunes studies of one objective only, and sweep.metrics has "
                 f"{len(self.metrics)}; set sweep.pruning=none, or one metric"
             )
         if self.trials < 1:
@@ -86,7 +86,7 @@ class SweepStudy:
     """
 
     def __init__(self, folder: Path, space: Space, settings: Settings) -> None:
-        self.folder, self.space, self.settings = folder, space, settings
+        self.folder, self.settings = folder, settings
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _hold(folder)
         mend(folder / JOURNAL)
@@ -97,8 +97,9 @@ class SweepStudy:
         trials = self.study.get_trials(deepcopy=False)
         self.study.sampler = settings.make_sampler(len(trials))
         self.resumed = bool(trials)
+        self.space = space.as_recorded(self.study.user_attrs.get("begun", {}).get("space", ()))
         self._check(
-            {"metrics": list(settings.metrics), "directions": list(settings.directions), "space": space.describe()}
+            {"metrics": list(settings.metrics), "directions": list(settings.directions), "space": self.space.describe()}
         )
         for trial in trials:
             if trial.state == TrialState.RUNNING:
@@ -229,7 +230,7 @@ class SweepStudy:
                     trial.user_attrs.get("reason", ""),
                 ]
             )
-        with whole_file(self.folder / "trials.csv") as part:
+        with atomic_write(self.folder / "trials.csv") as part:
             part.write_text(buffer.getvalue(), encoding="utf-8")
         return self.folder / "trials.csv"
 

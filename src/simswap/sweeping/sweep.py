@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from simswap.errors import InputError
 from simswap.launching.jobs import note_failure, values_of
 from simswap.launching.system_errors import explain_system
+from simswap.settings.recorded_names import current_key, move_earlier_keys
 from simswap.sweeping.space import make_space
 from simswap.sweeping.study import Settings, SweepStudy
 
@@ -25,10 +26,10 @@ MAY_CHANGE = ("sweep.trials", "sweep.resume", "sweep.parallel", "launcher")
 
 
 def settings_of(config: DictConfig) -> Settings:
-    """The study's settings out of a composed config: its ``sweep`` node and ``sweep_metrics``."""
+    """The study's settings out of a composed config: its ``sweep`` node."""
     node = config.sweep
     return Settings(
-        list(config.sweep_metrics),
+        list(node.metrics),
         list(node.directions),
         node.sampler,
         node.trials,
@@ -44,6 +45,7 @@ def run_sweep(config: DictConfig, overrides: Sequence[Override], launch: Launch)
     config: the sweep's whole config. overrides: the command line's. launch: (batch of overrides, first job's number).
     Raises InputError for a sweep that cannot be run, or goes on otherwise than it began.
     """
+    move_earlier_keys(config)
     folder = Path(config.hydra.sweep.dir)
     if config.sweep.resume and not (folder / "study.journal").is_file():
         raise InputError(f"sweep.resume={folder}: there is no study.journal; give a sweep's folder")
@@ -69,7 +71,7 @@ def run_sweep(config: DictConfig, overrides: Sequence[Override], launch: Launch)
             log.info(
                 "best: job %s, %s = %s, with %s",
                 trial.user_attrs.get("job"),
-                config.sweep_metrics,
+                config.sweep.metrics,
                 trial.values,
                 " ".join(space.overrides(trial.params)),
             )
@@ -130,7 +132,7 @@ def _meaning(command: Sequence[str]) -> dict[str, str]:
     """What the overrides of a command line come to, whatever their order, quoting and blanks: of a key, the last."""
     meant: dict[str, str] = {}
     for override in OverridesParser.create().parse_overrides(list(command)):
-        key = override.key_or_group.replace("/", ".")
+        key = current_key(override.key_or_group.replace("/", "."))
         if key in MAY_CHANGE or key.startswith("hydra."):
             continue
         value = None if override.is_delete() else override.value()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simswap.errors import InputError
+from simswap.settings.recorded_names import described
 
 FORMAT = 2
 """1: files without a number; their intervals saw persons as sources alone and are too narrow. 2: intervals over
@@ -28,7 +29,7 @@ def as_current(content: Mapping[str, Any], where: object) -> dict[str, Any]:
             f"{where} has format {number!r}, and this version reads 1 to {FORMAT}: install a newer "
             "SimSwap Lab, or run simswap-evaluate again"
         )
-    kept = dict(content) | {"format": int(number)}
+    kept = dict(content) | {"format": int(number), "protocol": described(content["protocol"])}
     if number < FORMAT:
         kept["results"] = _without_intervals(content["results"])
     return kept

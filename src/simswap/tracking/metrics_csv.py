@@ -12,7 +12,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.tracking.metrics_rows import STEP, read_rows
 
 
@@ -94,7 +94,7 @@ class MetricsCsvLogger(Logger):
         lines = [_line(self._columns)]
         for step in sorted(by_step):
             lines.append(_line([by_step[step].get(column, "") for column in self._columns]))
-        with whole_file(self.path) as part:
+        with atomic_write(self.path) as part:
             part.write_bytes(b"".join(lines))
         self._row = by_step[max(by_step)]
         self._row_start = sum(len(line) for line in lines[:-1])

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from simswap import __version__
-from simswap.files import is_running, whole_file
+from simswap.files import atomic_write, is_running
 from simswap.launching import ranks
 
 RUNNING, FINISHED, INTERRUPTED, FAILED, DIVERGED = STATES = (
@@ -45,7 +45,7 @@ def write_status(run: Path, state: str, iteration: int, message: str = "") -> No
     now = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
     one_line = " ".join(message.split())
     status = Status(state, iteration, one_line, socket.gethostname(), os.getpid(), __version__, now)
-    with whole_file(run / "status.json") as part:
+    with atomic_write(run / "status.json") as part:
         part.write_text(json.dumps(asdict(status), indent=1) + "\n", encoding="utf-8")
 
 

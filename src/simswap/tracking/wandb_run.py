@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.tracking.wandb_environment import (
     folder_for,
     given,
@@ -60,7 +60,7 @@ def known_as(run: Path) -> KnownAs | None:
 
 def remember(run: Path, called: KnownAs) -> None:
     """Write it down for the next start."""
-    with whole_file(run / "wandb" / "run.json") as part:
+    with atomic_write(run / "wandb" / "run.json") as part:
         part.write_text(json.dumps(called._asdict(), indent=1), encoding="utf-8")
 
 

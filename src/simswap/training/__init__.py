@@ -1,1 +1,1 @@
-"""Phases of training, callbacks, optimisation: no maths of losses or networks."""
+"""Phases of training, callbacks, optimization: no math of losses or networks."""

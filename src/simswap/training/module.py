@@ -17,9 +17,10 @@ from simswap.measuring.swappers import Faces, swap_faces
 from simswap.models.discriminator import Discriminators
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
-from simswap.models.statistics import copy_of_buffers, statistics_held
-from simswap.training.optimization import OptimizerSettings, averaged_copy, update_average
-from simswap.training.phase import Part, Phase
+from simswap.models.statistics import copy_of_buffers, frozen_batch_norm_statistics
+from simswap.settings.recorded_names import CALLBACKS
+from simswap.training.optimization import OptimizerSettings, averaged_copy, update_ema
+from simswap.training.phase import MicroBatch, Phase
 from simswap.training.stepping import SteppingModule
 from simswap.training.validation import Validation
 
@@ -28,10 +29,10 @@ PART_KEYS = ("target", "source", "source_identity", "same_identity", "target_vie
 
 
 class SimSwapModule(SteppingModule):
-    """Generator and discriminators with their optimisers, the frozen embedder beside them.
+    """Generator and discriminators with their optimizers, the frozen embedder beside them.
 
-    embedder: crops → identity of the recogniser trained with; frozen, no part of the state dict.
-    validation: measures the averaged generator on unseen persons. average_decay: of the generator's moving average.
+    embedder: crops → identity of the recognizer trained with; frozen, no micro_batch of the state dict.
+    validation: measures the averaged generator on unseen persons. ema_decay: of the generator's moving average.
     seed: of the gradient penalty's mixing. config: the whole composed config, plain values, kept in the checkpoint.
     Raises InputError where picture size, networks and objective do not fit each other.
     """
@@ -44,7 +45,7 @@ class SimSwapModule(SteppingModule):
         objective: Objective,
         optimizer: OptimizerSettings,
         validation: Validation,
-        average_decay: float,
+        ema_decay: float,
         seed: int,
         config: dict[str, Any],
     ) -> None:
@@ -64,12 +65,12 @@ class SimSwapModule(SteppingModule):
         objective.check_layers(discriminators.layer_count)
         self.generator, self.discriminators = generator, discriminators
         self.ema = averaged_copy(generator)
-        # In a tuple, so that torch does not register it: frozen networks are in no state dict, optimiser or average.
+        # In a tuple, so that torch does not register it: frozen networks are in no state dict, optimizer or average.
         self._frozen = (embedder,)
         self.objective, self.optimizer_settings, self.validation = objective, optimizer, validation
-        self.average_decay, self.seed = average_decay, seed
+        self.ema_decay, self.seed = ema_decay, seed
         self.description = describe(
-            generator, embedder.view.template, embedder.view.crop_size, embedder.recogniser, config
+            generator, embedder.view.template, embedder.view.crop_size, embedder.recognizer, config
         )
 
     @property
@@ -104,87 +105,87 @@ class SimSwapModule(SteppingModule):
         draws = self._draws(batch)
         statistics = copy_of_buffers(self.generator)
         if len(draws[0]) == 1:  # the whole batch at once: one forward pass, kept, serves both phases
-            part = draws[0][0]
-            part.result = self.generator(self._target(part), part.identity)
-        for parts in reversed(draws):
-            self.discriminator_phase(optimizer_d, parts)
+            micro_batch = draws[0][0]
+            micro_batch.result = self.generator(self._target(micro_batch), micro_batch.identity)
+        for micro_batches in reversed(draws):
+            self.discriminator_phase(optimizer_d, micro_batches)
         if self.generator_phase(optimizer_g, draws[0], statistics):
-            update_average(self.ema, self.generator, self.average_decay, self.global_step)
+            update_ema(self.ema, self.generator, self.ema_decay, self.global_step)
         self.skips.count()
         self.log_means({"generator_lr": optimizer_g, "discriminator_lr": optimizer_d})
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]
             schedule.step()  # type: ignore[call-arg]
 
-    def discriminator_phase(self, optimizer: Optimizer, parts: list[Part]) -> bool:
+    def discriminator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch]) -> bool:
         """D: tell real targets from swaps. True where the step was made."""
         statistics = copy_of_buffers(self.discriminators)
-        return self.step(self.phases["discriminator"], optimizer, parts, self._discriminator_loss, statistics)
+        return self.step(self.phases["discriminator"], optimizer, micro_batches, self._discriminator_loss, statistics)
 
-    def _discriminator_loss(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
-        target = self._target(part)
-        result = self._detached_result(part, target)
+    def _discriminator_loss(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        target = self._target(micro_batch)
+        result = self._detached_result(micro_batch, target)
         real, fake = self.discriminators(target), self.discriminators(result)
-        with self.discriminators.uncoupled():
+        with self.discriminators.eval_mode_batch_norm():
             penalty = self.objective.penalty(
                 self.discriminators.patch_functions(),
                 self.discriminators.pyramid(target),
                 self.discriminators.pyramid(result),
-                part.mix,
+                micro_batch.mix,
             )
         return self.objective.discriminator(real, fake, penalty)
 
-    def generator_phase(self, optimizer: Optimizer, parts: list[Part], statistics: list[Tensor]) -> bool:
+    def generator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch], statistics: list[Tensor]) -> bool:
         """G: bring the source's identity in, keep the target's attributes, look real; D is read-only.
 
         statistics: the generator's before this iteration. True where the step was made.
         """
         with self.discriminators.read_only():
-            return self.step(self.phases["generator"], optimizer, parts, self._generator_loss, statistics)
+            return self.step(self.phases["generator"], optimizer, micro_batches, self._generator_loss, statistics)
 
-    def _generator_loss(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
-        target = self._target(part)
-        result = self.generator(target, part.identity) if part.result is None else part.result
+    def _generator_loss(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        target = self._target(micro_batch)
+        result = self.generator(target, micro_batch.identity) if micro_batch.result is None else micro_batch.result
         unit_result = pixels.to_unit(result, self.generator.pixel_range)
-        result_identity = self.embedder(unit_result, part.batch["target_view"])
+        result_identity = self.embedder(unit_result, micro_batch.batch["target_view"])
         with torch.no_grad():
             real = self.discriminators(target)
         fake = self.discriminators(result)
-        same = part.batch["same_identity"]
-        return self.objective.generator(result, target, same, result_identity, part.identity, fake, real)
+        same = micro_batch.batch["same_identity"]
+        return self.objective.generator(result, target, same, result_identity, micro_batch.identity, fake, real)
 
-    def _draws(self, batch: dict[str, Tensor]) -> list[list[Part]]:
-        """The batch by discriminator steps and parts."""
+    def _draws(self, batch: dict[str, Tensor]) -> list[list[MicroBatch]]:
+        """The batch by discriminator steps and micro_batches."""
         settings, dtype = self.optimizer_settings, next(self.generator.parameters()).dtype
         size = len(batch["target"]) // settings.discriminator_steps
-        step = size // settings.accumulate
+        step = size // settings.micro_batches
         draws = []
         for draw in range(settings.discriminator_steps):
-            parts = []
+            micro_batches = []
             mix = self._mix(draw, size).to(self.device, dtype)
             for start in range(0, size, step):
                 rows = slice(draw * size + start, draw * size + start + step)
                 share = {name: batch[name][rows] for name in PART_KEYS if name in batch}
-                parts.append(Part(share, mix[start : start + step], self._identity(share)))
-            draws.append(parts)
+                micro_batches.append(MicroBatch(share, mix[start : start + step], self._identity(share)))
+            draws.append(micro_batches)
         return draws
 
     def _identity(self, batch: dict[str, Tensor]) -> Tensor:
-        """The sources' identities [b, E]: from the table where the batch brings them, else from the recogniser."""
+        """The sources' identities [b, E]: from the table where the batch brings them, else from the recognizer."""
         dtype = next(self.generator.parameters()).dtype
         if "source_identity" in batch:
             return batch["source_identity"].to(dtype)
         return self.embedder.identity(pixels.from_uint8(batch["source"], "unit", dtype), batch["source_view"])
 
-    def _target(self, part: Part) -> Tensor:
+    def _target(self, micro_batch: MicroBatch) -> Tensor:
         dtype = next(self.generator.parameters()).dtype
-        return pixels.from_uint8(part.batch["target"], self.generator.pixel_range, dtype)
+        return pixels.from_uint8(micro_batch.batch["target"], self.generator.pixel_range, dtype)
 
-    def _detached_result(self, part: Part, target: Tensor) -> Tensor:
+    def _detached_result(self, micro_batch: MicroBatch, target: Tensor) -> Tensor:
         """The swaps for the discriminators; the generator's own phase makes them again and counts their statistics."""
-        if part.result is not None:
-            return part.result.detach()
-        with torch.no_grad(), statistics_held(self.generator):
-            return self.generator(target, part.identity)
+        if micro_batch.result is not None:
+            return micro_batch.result.detach()
+        with torch.no_grad(), frozen_batch_norm_statistics(self.generator):
+            return self.generator(target, micro_batch.identity)
 
     def swap(self, target: Faces, source: Faces) -> Faces:
         """The averaged generator on pictures in unit range: what is validated, sampled and saved."""
@@ -212,6 +213,9 @@ class SimSwapModule(SteppingModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
+        states = checkpoint.get("callbacks", {})
+        for old in [name for name in states if name in CALLBACKS]:
+            states[CALLBACKS[old]] = states.pop(old)
         if "started_from" in checkpoint[KEY]:  # of a resumed run: where its first weights came from
             self.description["started_from"] = checkpoint[KEY]["started_from"]
 

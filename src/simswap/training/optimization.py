@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules and the moving average of the generator."""
+"""Optimizers, learning-rate schedules and the moving average of the generator."""
 
 import copy
 import math
@@ -47,7 +47,7 @@ class OptimizerSettings:
     generator_lr, discriminator_lr: learning rates. betas, eps: Adam's; discriminator_betas: others for the
     discriminators, null takes the same. schedule, warmup, final_ratio: see `Schedule`; of the discriminators' rate
     where the key has ``discriminator_`` before it, null takes the generator's. total_iterations: of both schedules.
-    generator_clip, discriminator_clip: largest norm of a network's whole gradient, null leaves it. accumulate: parts
+    generator_clip, discriminator_clip: largest norm of a network's whole gradient, null leaves it. micro_batches: parts
     that each rank's batch is worked through in, for the memory of one part; the result is the whole batch's, but batch
     norm sees a part. discriminator_steps: steps of the discriminators for one of the generator, each on its own batch.
     Raises InputError for values out of range or that make no schedule.
@@ -69,7 +69,7 @@ class OptimizerSettings:
         discriminator_final_ratio: float | None = None,
         generator_clip: float | None = None,
         discriminator_clip: float | None = None,
-        accumulate: int = 1,
+        micro_batches: int = 1,
         discriminator_steps: int = 1,
     ) -> None:
         self.generator_lr = _positive("generator_lr", generator_lr)
@@ -90,7 +90,7 @@ class OptimizerSettings:
         self.discriminator_clip = (
             None if discriminator_clip is None else _positive("discriminator_clip", discriminator_clip)
         )
-        self.accumulate = int(_positive("accumulate", accumulate))
+        self.micro_batches = int(_positive("micro_batches", micro_batches))
         self.discriminator_steps = int(_positive("discriminator_steps", discriminator_steps))
 
     def generator_adam(self, network: nn.Module) -> Adam:
@@ -100,10 +100,11 @@ class OptimizerSettings:
         return Adam(network.parameters(), lr=self.discriminator_lr, betas=self.discriminator_betas, eps=self.eps)
 
     def check_batch(self, batch_size: int, ranks: int) -> None:
-        """Raise InputError where a rank's batch does not divide into ``accumulate`` equal parts."""
-        if batch_size // ranks % self.accumulate:
+        """Raise InputError where a rank's batch does not divide into ``micro_batches`` equal parts."""
+        if batch_size // ranks % self.micro_batches:
             raise InputError(
-                f"optimizer.accumulate={self.accumulate} does not divide the {batch_size // ranks} pairs of a rank "
+                f"optimizer.micro_batches={self.micro_batches} does not divide the "
+                f"{batch_size // ranks} pairs of a rank "
                 f"(data.batch_size={batch_size} over {ranks} rank(s)); choose another of the two"
             )
 
@@ -132,12 +133,12 @@ def _check_schedule(prefix: str, schedule: Schedule) -> None:
 
 
 def averaged_copy(network: nn.Module) -> nn.Module:
-    """A frozen copy in eval mode, to be moved by `update_average`."""
+    """A frozen copy in eval mode, to be moved by `update_ema`."""
     return copy.deepcopy(network).eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, iteration: int) -> None:
+def update_ema(average: nn.Module, network: nn.Module, decay: float, iteration: int) -> None:
     """``average = d * average + (1 - d) * network`` with ``d = min(decay, (1 + iteration) / (10 + iteration))``.
 
     The ramp lets the average follow a young network; buffers (running statistics) are averaged alike, counters copied.

@@ -1,4 +1,4 @@
-"""One phase of an iteration: what its step needs to know and how it went; the parts that it is worked through in."""
+"""One phase of an iteration, its micro-batches, and the outcome of its step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ SMALLEST_SEARCHED_SCALE = 1.0
 
 
 @dataclass
-class Part:
+class MicroBatch:
     """A share of a rank's batch that is worked through at once.
 
     batch: these positions of the SwapBatch. mix: of the gradient penalty, [b]. identity: of the sources, [b, E].
@@ -28,7 +28,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Skip:
+class SkippedStep:
     """A step that was left out: whose, and its loss and the norm of its gradient on this rank."""
 
     phase: str
@@ -42,7 +42,7 @@ class Skips:
 
     total: int = 0
     in_a_row: int = 0
-    now: list[Skip] = field(default_factory=list)
+    now: list[SkippedStep] = field(default_factory=list)
 
     def count(self) -> None:
         """At the end of an iteration."""
@@ -100,5 +100,5 @@ def like(scaler: Any, device: torch.device) -> Any:
 
 
 def mean_of(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The batch's terms from those of its parts, which are of one size."""
-    return {name: torch.stack([part[name] for part in terms]).mean() for name in terms[0]}
+    """The batch's terms from those of its micro_batches, which are of one size."""
+    return {name: torch.stack([micro_batch[name] for micro_batch in terms]).mean() for name in terms[0]}

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from simswap import checkpoint
 from simswap.errors import InputError
-from simswap.files import remove_leftovers, whole_file
+from simswap.files import atomic_write, remove_leftovers
 from simswap.launching import ranks
 from simswap.settings.check import check, fill
 from simswap.settings.paths import escape_tree, with_home
@@ -26,13 +26,13 @@ HARMLESS = (
     # paths that moved; what lies there is compared with the checkpoint's word
     "data.root", "data.embeddings", "recognition.path", "judge.path", "pose.path", "pose.pack",
     # how fast, and what is told on the way
-    "data.workers", "data.prefetch", "data.cache_mb", "threads", "strategy.timeout_minutes", "strategy.own_process",
+    "data.workers", "data.prefetch", "data.cache_mb", "threads", "strategy.timeout_minutes", "strategy.subprocess",
     "strategy.gpu_pool", "logger", "progress_every", "trainer.log_every_n_steps", "checkpoints.every",
-    "samples.every", "sweep_metrics",
+    "samples.every", "sweep.metrics",
 )  # fmt: skip
 """Keys, and groups of keys, that may be changed when a run goes on: the networks become what they would have been."""
 
-ASIDE = ("resume", "resume_changes", "if_begun", "sweep", "launcher", "experiment", "ablation", "hydra")
+ASIDE = ("resume", "resume_overrides", "on_existing_run", "sweep", "launcher", "experiment", "ablation", "hydra")
 ABSENT = "(none)"
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
     """The run's own settings: of a resumed run the recorded ones, with the changes that are asked for and allowed.
 
     Must be called inside a Hydra job. Raises InputError for a folder without a run, and for changes that would make
-    another experiment of it, with each key's old and new value, unless ``resume_changes=allow``.
+    another experiment of it, with each key's old and new value, unless ``resume_overrides=allow``.
     """
-    if cfg.resume_changes not in ("stop", "allow"):
-        raise InputError(f"resume_changes={cfg.resume_changes}: choose stop or allow")
+    if cfg.resume_overrides not in ("stop", "allow"):
+        raise InputError(f"resume_overrides={cfg.resume_overrides}: choose stop or allow")
     if not cfg.resume:
         return cfg
     if Path(cfg.resume).suffix == ".ckpt" and Path(cfg.resume).name not in NEWEST_FIRST:
@@ -75,10 +75,10 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
             changed[key] = old, new
     words = {key: f"{key}: {old} → {new}" for key, (old, new) in changed.items()}
     refused = [words[key] for key in changed if not _below(key, HARMLESS)]
-    if refused and cfg.resume_changes != "allow":
+    if refused and cfg.resume_overrides != "allow":
         raise InputError(
             f"resume={run}: the run was started with other settings ({'; '.join(refused)}); leave them out to go on "
-            "with its own, or say resume_changes=allow"
+            "with its own, or say resume_overrides=allow"
         )
     for key, (_, new) in changed.items():
         if new == ABSENT:
@@ -91,9 +91,9 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
     if changed:
         log.info("the run goes on with changed settings: %s", "; ".join(words.values()))
         if ranks.is_first():
-            with whole_file(run / ".hydra" / "config.yaml") as part:
+            with atomic_write(run / ".hydra" / "config.yaml") as part:
                 OmegaConf.save(stored, part)
-    stored.resume, stored.resume_changes = cfg.resume, cfg.resume_changes
+    stored.resume, stored.resume_overrides = cfg.resume, cfg.resume_overrides
     return stored
 
 

@@ -13,7 +13,7 @@ COMPILERS = ("g++", "clang++", "c++")
 
 
 def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None:
-    """Lay the trained networks' memory out by pixel, and compile generator and recogniser, as asked.
+    """Lay the trained networks' memory out by pixel, and compile generator and recognizer, as asked.
 
     The names in the state dict stay, and so do checkpoints. The discriminators are never compiled: torch.compile has
     no second derivative, and the gradient penalty needs one. The averaged generator neither: validation has other
@@ -35,7 +35,7 @@ def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None
             )
         # In place: torch.compile(network) would wrap it, and "_orig_mod." would come into all names.
         module.generator.compile()
-        module.embedder.recogniser.compile()
+        module.embedder.recognizer.compile()
 
 
 def check_precision(trainer: L.Trainer, asked: str | int | None) -> None:

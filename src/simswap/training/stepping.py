@@ -1,4 +1,4 @@
-"""How steps are made, whatever they are made for: parts, loss scales, guards, what is logged and kept for a resume."""
+"""Optimizer steps of any phase: micro-batches, loss scales, guards, logging, and what a resumed run needs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,19 +10,19 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
-from simswap.models.statistics import put_back
+from simswap.models.statistics import restore_buffers
 from simswap.precision import full_precision
 from simswap.training.means import RunningMeans
-from simswap.training.phase import MADE, OVERFLOWED, SKIPPED, Part, Phase, Skip, Skips, like, mean_of
+from simswap.training.phase import MADE, OVERFLOWED, SKIPPED, MicroBatch, Phase, SkippedStep, Skips, like, mean_of
 
 STATE_KEY = "simswap_training"
 
 
 class SteppingModule(L.LightningModule):
-    """Manual optimisation in phases, the generator's and the discriminators', each with its optimiser.
+    """Manual optimization in phases, the generator's and the discriminators', each with its optimizer.
 
-    A phase sums the gradient up over the parts of a batch and makes one step of it; where the loss or the gradient is
-    not finite on any rank, all ranks leave the step out, and it leaves no trace in weights, optimiser or statistics.
+    A phase sums the gradient over the micro-batches of a batch and makes one step. Where the loss or the gradient is
+    not finite on any rank, all ranks skip the step, and weights, optimizer and statistics stay as they were.
     """
 
     def __init__(self, phases: list[Phase]) -> None:
@@ -30,7 +30,7 @@ class SteppingModule(L.LightningModule):
         self.automatic_optimization = False
         # A dict of plain objects, which torch does not register: the networks have one name each in the state dict.
         self.phases = {phase.name: phase for phase in phases}
-        #: optimiser steps that were left out, for callbacks to read
+        #: optimizer steps that were left out, for callbacks to read
         self.skips = Skips()
         self._stepping = phases[0]
         self._means = RunningMeans()
@@ -50,31 +50,31 @@ class SteppingModule(L.LightningModule):
         self,
         phase: Phase,
         optimizer: Optimizer,
-        parts: list[Part],
-        loss_of: Callable[[Part], tuple[Tensor, dict[str, Tensor]]],
+        micro_batches: list[MicroBatch],
+        loss_of: Callable[[MicroBatch], tuple[Tensor, dict[str, Tensor]]],
         statistics: list[Tensor],
     ) -> bool:
-        """One step along the mean gradient of the parts; True where it was made.
+        """One step along the mean gradient of the micro_batches; True where it was made.
 
-        loss_of: a part's loss and terms. statistics: the buffers of the phase's network as they were before any
+        loss_of: a micro_batch's loss and terms. statistics: the buffers of the phase's network as they were before any
         forward pass on this batch; they are put back where the step is left out.
         """
         self._stepping = phase
         losses, terms = [], []
         with self._loss_scale_of(phase):
-            for part in parts:
-                with self._gradients_exchanged(part is parts[-1]):
-                    loss, part_terms = loss_of(part)
+            for micro_batch in micro_batches:
+                with self._gradients_exchanged(micro_batch is micro_batches[-1]):
+                    loss, part_terms = loss_of(micro_batch)
                     with full_precision() if phase.precise else nullcontext():
-                        self.manual_backward(loss / len(parts))
+                        self.manual_backward(loss / len(micro_batches))
                 losses.append(loss.detach())
                 terms.append(part_terms)
             phase.loss = torch.stack(losses).mean()
             optimizer.step()
         optimizer.zero_grad()
         if phase.step == SKIPPED:
-            put_back(phase.network, statistics)
-            self.skips.now.append(Skip(phase.name, float(phase.loss), float(phase.norm)))
+            restore_buffers(phase.network, statistics)
+            self.skips.now.append(SkippedStep(phase.name, float(phase.loss), float(phase.norm)))
             return False
         self._means.add(mean_of(terms))
         if phase.step == MADE:
@@ -92,7 +92,7 @@ class SteppingModule(L.LightningModule):
         optimizer.zero_grad()  # Adam passes over what has no gradient: neither weights nor moments move
 
     def optimizers_counted_once(self) -> Any:
-        """Both optimisers; the discriminators' steps do not count, or one iteration would be two global steps."""
+        """Both optimizers; the discriminators' steps do not count, or one iteration would be two global steps."""
         optimizer_g, optimizer_d = self.optimizers()  # type: ignore
         optimizer_d._on_before_step = _nothing
         optimizer_d._on_after_step = _nothing
@@ -134,7 +134,7 @@ class SteppingModule(L.LightningModule):
         return self.trainer.strategy.reduce(values, reduce_op="mean")  # type: ignore[return-value]
 
     def _gradients_exchanged(self, last: bool) -> AbstractContextManager[None]:
-        """Ranks exchange the gradients once, with the last part's backward pass."""
+        """Ranks exchange the gradients once, with the last micro_batch's backward pass."""
         strategy = self.trainer.strategy
         return nullcontext() if last or not isinstance(strategy, ParallelStrategy) else strategy.block_backward_sync()
 
@@ -150,4 +150,4 @@ class SteppingModule(L.LightningModule):
 
 
 def _nothing() -> None:
-    """Stands in for the hooks by which Lightning counts optimiser steps."""
+    """Stands in for the hooks by which Lightning counts optimizer steps."""

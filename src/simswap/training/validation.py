@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.measuring.evaluator import Ruler
+from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.gallery import choose_pairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.measured import Measured
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,12 @@ class Validation:
     """Fixed pairs of the ``val`` split; every rank measures its share, the metrics add up over ranks.
 
     persons, images_per_person: size of the gallery. pairs: swaps measured. batch_size: pictures at a time.
-    judge: another recogniser than the one trained with, or null: then the figures are the trained one's own word.
+    judge: another recognizer than the one trained with, or null: then the figures are the trained one's own word.
     """
 
     def __init__(
         self,
-        judge: Recogniser | None,
+        judge: Recognizer | None,
         pose: PoseEstimator,
         persons: int,
         images_per_person: int,
@@ -48,7 +48,7 @@ class Validation:
         self.judge, self.pose = judge, pose
         self.persons, self.images_per_person, self.pairs = persons, images_per_person, pairs
         self.batch_size, self.seed = batch_size, seed
-        self._ruler: Ruler | None = None
+        self._ruler: Evaluator | None = None
         self._controls: dict[str, float] = {}
         self._swapper: Swapper | None = None
         self._measured: Measured | None = None
@@ -68,7 +68,7 @@ class Validation:
             template, size = embedder.view.template, embedder.view.crop_size
             judge = embedder if self.judge is None else Embedder(self.judge, template, size)
             instruments = Instruments(judge, self.pose)
-            self._ruler = Ruler(PreparedFaces(self._data), self._protocol, instruments, self.batch_size, device)
+            self._ruler = Evaluator(PreparedFaces(self._data), self._protocol, instruments, self.batch_size, device)
             for control in (DO_NOTHING, COPY_SOURCE):
                 figures = self._ruler.measure(control).means(distributed=False)
                 self._controls |= {f"val/{control.name}/{name}": value for name, value in figures.items()}

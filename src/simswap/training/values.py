@@ -31,9 +31,9 @@ def check_training(cfg: DictConfig) -> None:
     if isinstance(shares, dict) and abs(sum(shares.values()) - 1) > 1e-6:
         raise InputError(f"data.fractions: {shares} must be shares from 0 to 1 that sum to 1")
     valid = logged_names()
-    for name in cfg.sweep_metrics:
+    for name in cfg.sweep.metrics:
         if name not in valid:
-            raise InputError(f"sweep_metrics: validation logs no {name}{nearest(str(name), valid)}")
+            raise InputError(f"sweep.metrics: validation logs no {name}{nearest(str(name), valid)}")
 
 
 def check_accelerator(name: str) -> None:

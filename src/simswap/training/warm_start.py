@@ -1,18 +1,19 @@
 """Weights to start from: a new run that branches off another one's checkpoint, so that variants share a beginning."""
 
 from pathlib import Path
+from typing import Any
 
 from simswap import checkpoint
 from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.training.module import SimSwapModule
 
-SHARED = ("image_size", "pixel_range", "template", "generator", "recogniser")
-"""What both runs must have in common, as the checkpoint's description names it."""
+SHARED = ("image_size", "pixel_range", "template", "generator", "recognizer")
+"""What both runs must have in common, as the checkpoint's description names it; of the recognizer, its SHA-256."""
 
 
 def start_from(module: SimSwapModule, path: str | Path) -> None:
-    """Load generator, moving average and discriminators of another run's checkpoint; optimisers begin anew.
+    """Load generator, moving average and discriminators of another run's checkpoint; optimizers begin anew.
 
     Where it came from goes into the module's description, and so into every checkpoint: ``started_from`` with the
     file's SHA-256 and iteration. Raises InputError where the networks differ or the file holds no discriminators.
@@ -21,7 +22,7 @@ def start_from(module: SimSwapModule, path: str | Path) -> None:
     content = checkpoint.read(path)
     theirs = content[checkpoint.KEY]
     for name in SHARED:
-        if theirs.get(name) != module.description[name]:
+        if _identifying(theirs.get(name)) != _identifying(module.description[name]):
             raise InputError(
                 f"start_from={path}: its {name} is {str(theirs.get(name))[:200]}, this run's is "
                 f"{module.description[name]}; "
@@ -41,3 +42,8 @@ def start_from(module: SimSwapModule, path: str | Path) -> None:
         "sha256": sha256_of(path),
         "iteration": int(content.get("global_step", 0)),
     }
+
+
+def _identifying(value: Any) -> Any:
+    """A file that was renamed is still the same network."""
+    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value

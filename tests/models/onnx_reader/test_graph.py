@@ -266,7 +266,7 @@ def test_an_operator_of_another_domain_is_refused(tmp_path):
         OnnxGraph(path)
 
 
-def test_inputs_and_outputs_that_no_recogniser_has_are_refused(tmp_path):
+def test_inputs_and_outputs_that_no_recognizer_has_are_refused(tmp_path):
     path = save(tmp_path, [("Identity", ["x"], ["y"], {})], {}, kind=TensorProto.UINT8)
     with pytest.raises(InputError, match="input 'x' has type UINT8"):
         OnnxGraph(path)
@@ -293,6 +293,6 @@ def test_missing_and_broken_files_are_one_line(tmp_path):
 
 
 @pytest.mark.real
-def test_the_real_detector_is_refused_since_it_is_no_recogniser(shared):
+def test_the_real_detector_is_refused_since_it_is_no_recognizer(shared):
     with pytest.raises(InputError, match=r"scrfd_2\.5g_bnkps\.onnx: has 9 outputs"):
         OnnxGraph(shared / "models" / "lite" / "scrfd_2.5g_bnkps.onnx")

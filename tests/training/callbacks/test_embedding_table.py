@@ -15,7 +15,7 @@ from simswap.train import main
 from simswap.training.callbacks.embedding_table import EmbeddingTable, fill
 from simswap.training.module import SimSwapModule
 from tests.training.runs import SMALL
-from tests.training.tiny import tiny_module, tiny_recogniser
+from tests.training.tiny import tiny_module, tiny_recognizer
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def train(root: Path, cached: bool, steps: int = 4, workers: int = 0) -> tuple[S
     return module, data
 
 
-def test_training_from_the_table_is_training_with_the_recogniser(own_crops):
+def test_training_from_the_table_is_training_with_the_recognizer(own_crops):
     plain, _ = train(own_crops, cached=False)
     assert not (own_crops / "identities").exists()
     cached, data = train(own_crops, cached=True, workers=1)
@@ -69,7 +69,7 @@ def test_training_from_the_table_is_training_with_the_recogniser(own_crops):
         torch.testing.assert_close(cached.state_dict()[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_a_table_that_is_there_is_used_and_the_recogniser_never_sees_a_source(own_crops, monkeypatch):
+def test_a_table_that_is_there_is_used_and_the_recognizer_never_sees_a_source(own_crops, monkeypatch):
     _, data = train(own_crops, cached=True, steps=1)
     written = data.identities.stat().st_mtime_ns
     monkeypatch.setattr(Embedder, "identity", None)  # what would embed the sources
@@ -79,7 +79,7 @@ def test_a_table_that_is_there_is_used_and_the_recogniser_never_sees_a_source(ow
 
 
 def test_ranks_share_the_work_bit_for_bit_and_a_killed_one_goes_on(own_crops, monkeypatch):
-    embedder = Embedder(tiny_recogniser(), "arcface", 32)
+    embedder = Embedder(tiny_recognizer(), "arcface", 32)
     data = SwapDataModule(own_crops, batch_size=1, workers=0)
     (data.manifest.path(11)).write_bytes(b"no picture")
     seen = []
@@ -146,7 +146,7 @@ def test_two_processes_wait_for_the_whole_table(own_crops):
     assert torch.equal(first, second)
     assert first.isfinite().all()
     data = SwapDataModule(own_crops, batch_size=1)
-    path = table_path(data.manifest, tiny_recogniser().sha256, "warp", 32)
+    path = table_path(data.manifest, tiny_recognizer().sha256, "warp", 32)
     assert [p.name for p in (own_crops / "identities").iterdir()] == [path.name]
 
 

@@ -64,10 +64,10 @@ def part_of(state, network):
     return {name: value for name, value in state.items() if name.split(".")[0] == network}
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("micro_batches", [1, 2])
 @pytest.mark.parametrize(("where", "skipped"), [(DISCRIMINATOR, 1), (GENERATOR, 1), ("data", 2)])
-def test_a_fault_leaves_no_trace(where, skipped, accumulate, tmp_path, caplog):
-    module, seen = tiny_module(accumulate=accumulate), StateSeen(tmp_path)
+def test_a_fault_leaves_no_trace(where, skipped, micro_batches, tmp_path, caplog):
+    module, seen = tiny_module(micro_batches=micro_batches), StateSeen(tmp_path)
     strike(module, where, {STRUCK})
     lines = logged(module)
     with caplog.at_level(logging.WARNING, "simswap.training.callbacks.guards"):

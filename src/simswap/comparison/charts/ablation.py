@@ -42,7 +42,7 @@ def _ablation_chart(comparison: Comparison, facet: Facet, suffix: str) -> Chart:
             else "; whiskers are 95 % intervals over persons (one seed each)."
         )
         + (
-            " Identity loss: 1 − cosine by the recogniser trained with; the retrieval is another network's word."
+            " Identity loss: 1 − cosine by the recognizer trained with; the retrieval is another network's word."
             if KNOWN["identity_loss"] in figures
             else " These evaluations lack the identity loss of the training recognizer: evaluate again to add it."
         )
@@ -93,19 +93,19 @@ def draw_ablation(
                     seeds,
                     [row] * len(seeds),
                     "o",
-                    color=variant.colour,
+                    color=variant.color,
                     markersize=3.2,
                     alpha=0.45,
                     zorder=3,
                     markeredgewidth=0,
                 )
             if mean == mean:
-                whisker(axes, row, low, high, variant.colour, vertical=False)
+                whisker(axes, row, low, high, variant.color, vertical=False)
                 axes.plot(
                     [mean],
                     [row],
                     variant.mark,
-                    color=variant.colour,
+                    color=variant.color,
                     markersize=7.5,
                     markeredgecolor="white",
                     markeredgewidth=0.7,

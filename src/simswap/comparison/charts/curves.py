@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Plot
 
 from simswap.comparison.charts.drawing import Chart, is_narrow, legend_text, new_figure
-from simswap.comparison.charts.tradeoff import labelled
+from simswap.comparison.charts.tradeoff import labeled
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.variants import Variant
 from simswap.metrics.figures import VALIDATED, figure
@@ -26,7 +26,7 @@ def curves_chart(comparison: Comparison, metrics: Sequence[str]) -> Chart | None
         + (", the mean over its seeds; the band spans its seeds." if several else ".")
         + " val/ figures use unseen persons and a smaller gallery than the final ones; train/ terms are batch means."
     )
-    ends = ", ".join(f"{v.label} ends at {_last(v, there[0])}" for v in labelled(comparison))
+    ends = ", ".join(f"{v.label} ends at {_last(v, there[0])}" for v in labeled(comparison))
     alt = f"Line plots of {', '.join(there)} over the iterations. {there[0]}: {ends}."
     return Chart(
         "learning_curves", "Learning curves", caption, alt, lambda width: draw_curves(comparison, there, width)
@@ -41,7 +41,7 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
     grid = plot.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(metrics) :]:
         axes.set_axis_off()
-    few = labelled(comparison)
+    few = labeled(comparison)
     # One span for all: a metric that was logged once would have an axis of fractions of an iteration.
     end = max(
         (run.curves[m][0][-1] for v in comparison.variants for run in v.runs for m in metrics if m in run.curves),
@@ -64,14 +64,14 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
                     steps,
                     factor * low,
                     factor * high,
-                    color=variant.colour,
+                    color=variant.color,
                     linewidth=0,
                     alpha=0.14 if len(comparison.variants) <= 4 else 0.07,
                 )
             axes.plot(
                 steps,
                 factor * mean,
-                color=variant.colour,
+                color=variant.color,
                 linewidth=1.5 if front else 0.8,
                 alpha=1.0 if front else 0.45,
                 marker=variant.mark if front else None,

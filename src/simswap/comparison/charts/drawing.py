@@ -122,7 +122,7 @@ def is_narrow(width: float) -> bool:
 
 
 def spread_out(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions moved as little as needed so that neighbours are ``gap`` apart, between low and high where they fit."""
+    """Positions moved as little as needed so that neighbors are ``gap`` apart, between low and high where they fit."""
     order = np.argsort(positions, kind="stable")
     placed = [float(positions[i]) for i in order]
     for _ in range(200):
@@ -146,32 +146,32 @@ def spread_out(positions: Sequence[float], gap: float, low: float, high: float) 
 
 
 def label_at_right(axes: Axes, points: Sequence[tuple[float, float, str, str]], size: float = 8.5) -> None:
-    """Labels beside the plot, each on a thin line to its point (x, y in data, text, colour)."""
+    """Labels beside the plot, each on a thin line to its point (x, y in data, text, color)."""
     if not points:
         return
     height = axes.get_window_extent().height * 72 / axes.figure.dpi  # points
     to_axes = axes.transData + axes.transAxes.inverted()
     places = [to_axes.transform((x, y)) for x, y, _, _ in points]
     heights = spread_out([float(place[1]) for place in places], 1.25 * size / max(height, 1), 0.0, 1.0)
-    for (x, y, text, colour), at in zip(points, heights, strict=True):
+    for (x, y, text, color), at in zip(points, heights, strict=True):
         axes.annotate(
             text,
             xy=(x, y),
             xycoords="data",
             xytext=(1.02, at),
             textcoords="axes fraction",
-            color=colour,
+            color=color,
             fontsize=size,
             va="center",
             ha="left",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.45, "shrinkA": 1, "shrinkB": 4},
+            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "alpha": 0.45, "shrinkA": 1, "shrinkB": 4},
         )
 
 
-def whisker(axes: Axes, at: float, low: float, high: float, colour: str, vertical: bool = True) -> None:
+def whisker(axes: Axes, at: float, low: float, high: float, color: str, vertical: bool = True) -> None:
     """An interval as a thin line without ends; nothing where it is not known."""
     if low != low or high != high:
         return
     points = ([at, at], [low, high]) if vertical else ([low, high], [at, at])
-    axes.plot(*points, color=colour, linewidth=1.1, alpha=0.75, solid_capstyle="butt", zorder=2)
+    axes.plot(*points, color=color, linewidth=1.1, alpha=0.75, solid_capstyle="butt", zorder=2)

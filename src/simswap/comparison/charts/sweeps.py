@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
 from simswap.comparison.charts.drawing import FAINT, INK, Chart, is_narrow, new_figure
-from simswap.comparison.charts.tradeoff import labelled
+from simswap.comparison.charts.tradeoff import labeled
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.importance import FEWEST_VARIANTS, Importance, importances
 from simswap.comparison.variants import short_keys, shown_value
@@ -38,7 +38,7 @@ def importance_chart(comparison: Comparison) -> Chart | None:
     )
     caption = (
         "Share of the variation of the figure's ranks over the variants that a setting explains by itself: Spearman's "
-        "rho squared for numbers with five values or more, else the correlation ratio of its values. The grey tick is "
+        "rho squared for numbers with five values or more, else the correlation ratio of its values. The gray tick is "
         "what chance alone reaches in 1 of 20 cases: a bar that does not pass it says nothing. An arrow tells whether "
         "the figure rises or falls with the setting. What settings do only together is not seen."
         + (f" Always changed together, so not told apart: {'; '.join(twins)}." if twins else "")
@@ -103,7 +103,7 @@ def parallel_chart(comparison: Comparison) -> Chart | None:
     return Chart(
         "parallel_coordinates",
         "Settings and figures together",
-        "Each line is a variant (the mean over its seeds), in its colour of the other plots; figures are drawn so that "
+        "Each line is a variant (the mean over its seeds), in its color of the other plots; figures are drawn so that "
         "up is better." + left,
         f"Parallel coordinates of {len(variants)} variants over {', '.join(shown)}, ID retrieval and pose error.",
         lambda width: draw_parallel(comparison, shown, width),
@@ -131,13 +131,13 @@ def draw_parallel(comparison: Comparison, settings: Sequence[str], width: float)
         heights[:, column] = share if shown.better == "higher" else 1 - share
         ends = (low, high) if shown.better == "higher" else (high, low)
         _axis(axes, column, [(0.0, shown.shown(ends[0])), (1.0, shown.shown(ends[1]))], shown.heading, narrow)
-    few = {v.label for v in labelled(comparison)}
+    few = {v.label for v in labeled(comparison)}
     x = np.arange(count)
     for variant, line in zip(variants, heights, strict=True):
         axes.plot(
             x,
             line,
-            color=variant.colour,
+            color=variant.color,
             linewidth=1.6 if variant.label in few else 0.9,
             alpha=0.95 if variant.label in few else 0.5,
             zorder=3 if variant.label in few else 2,

@@ -13,7 +13,7 @@ from simswap.comparison.variants import Variant
 from simswap.metrics.figures import KNOWN
 
 MANY = 12
-"""With more variants than this only the front, the baseline and the best are labelled."""
+"""With more variants than this only the front, the baseline and the best are labeled."""
 
 
 def tradeoff_chart(comparison: Comparison, published: bool) -> Chart | None:
@@ -69,8 +69,8 @@ def draw_tradeoff(comparison: Comparison, published: bool, width: float) -> Plot
     label_at_right(
         near,
         [
-            (v.spread("pose_error_deg").mean, 100 * v.spread("id_retrieval").mean, v.short, v.colour)
-            for v in labelled(comparison)
+            (v.spread("pose_error_deg").mean, 100 * v.spread("id_retrieval").mean, v.short, v.color)
+            for v in labeled(comparison)
             if v.spread("pose_error_deg").n and v.spread("id_retrieval").n
         ],
     )
@@ -88,7 +88,7 @@ def _look_closely(axes: Axes, variants: Sequence[Variant]) -> None:
         limits(max(low, -0.06 * (high - low)), min(high, 103.0) if name == "id_retrieval" else high)
 
 
-def labelled(comparison: Comparison) -> list[Variant]:
+def labeled(comparison: Comparison) -> list[Variant]:
     """The variants that have their name on the plot: all of them, or of many the ones that a reader looks for."""
     if len(comparison.variants) <= MANY:
         return list(comparison.variants)
@@ -98,7 +98,7 @@ def labelled(comparison: Comparison) -> list[Variant]:
 
 def _keep_room(axes: Axes, comparison: Comparison) -> None:
     """Room at the right of the plot for the labels, which the layout knows nothing of."""
-    longest = max((len(v.short) for v in labelled(comparison)), default=0)
+    longest = max((len(v.short) for v in labeled(comparison)), default=0)
     axes.text(1.02, 0.5, "m" * round(0.62 * longest + 1), transform=axes.transAxes, alpha=0, fontsize=8.5)
 
 
@@ -108,13 +108,13 @@ def _draw_variant(axes: Axes, variant: Variant, with_whiskers: bool) -> None:
     if pose != pose or retrieval != retrieval:
         return
     if with_whiskers:
-        whisker(axes, pose, bottom, top, variant.colour)
-        whisker(axes, retrieval, low, high, variant.colour, vertical=False)
+        whisker(axes, pose, bottom, top, variant.color)
+        whisker(axes, retrieval, low, high, variant.color, vertical=False)
     axes.plot(
         [pose],
         [retrieval],
         variant.mark,
-        color=variant.colour,
+        color=variant.color,
         markeredgecolor="white",
         markeredgewidth=0.7,
         markersize=7.5 if with_whiskers else 6,

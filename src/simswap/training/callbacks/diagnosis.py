@@ -30,14 +30,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosed:
     """What is wrong, in a few words and in a sentence with figures and what to try."""
 
     title: str
     text: str
 
 
-def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[Finding]:
+def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[Diagnosed]:
     """The faults that the figures of a validation, named as they are logged, speak of; what is missing says nothing.
 
     scales: of the discriminators.
@@ -52,7 +52,7 @@ def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[
     way = (mine - nothing) / (copied - nothing) if copied > nothing else math.nan
     if way <= limits.identity and limits.identity and like_target >= limits.target_similarity:
         found.append(
-            Finding(
+            Diagnosed(
                 "The result is just the target",
                 f"identity does not move: id_similarity {mine:.2f} is {way:.0%} of the way from "
                 f"do_nothing's {nothing:.2f} "
@@ -64,7 +64,7 @@ def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[
     error, other_face = figure("val/pose_error_deg"), figure("val/copy_source/pose_error_deg")
     if limits.pose and error >= limits.pose * other_face:
         found.append(
-            Finding(
+            Diagnosed(
                 "The result does not follow the target",
                 f"the generator ignores the target: pose_error_deg {error:.1f} is {error / other_face:.0%} of "
                 f"copy_source's {other_face:.1f} (one pose for all comes to about 70 %), self_reconstruction "
@@ -75,7 +75,7 @@ def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[
     hinge, fooled = figure("train/discriminator"), figure("train/adversarial")
     if limits.discriminator and hinge <= limits.discriminator * scales:
         found.append(
-            Finding(
+            Diagnosed(
                 "The discriminators win outright",
                 f"they tell every result: train/discriminator {hinge:.3f} of {scales} where they tell nothing apart, "
                 f"train/adversarial {fooled:.2f}; the generator learns nothing more from them; try a lower "
@@ -90,15 +90,15 @@ def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[
 class Diagnosis(L.Callback):
     """Tells each fault once, in the log and as an alert in W&B, when it shows; again only if it went away between.
 
-    warmup: iterations before the first word, since a young network has every fault. limits: see `Limits`.
+    start_iteration: iterations before the first word, since a young network has every fault. limits: see `Limits`.
     """
 
-    def __init__(self, warmup: int, limits: Limits) -> None:
-        self.warmup, self.limits = warmup, limits
+    def __init__(self, start_iteration: int, limits: Limits) -> None:
+        self.start_iteration, self.limits = start_iteration, limits
         self.present: list[str] = []
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.global_step < self.warmup:
+        if trainer.sanity_checking or trainer.global_step < self.start_iteration:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         scales = len(pl_module.discriminators.scales)  # type: ignore[union-attr, arg-type]

@@ -19,13 +19,13 @@ from simswap.training.module import SimSwapModule
 
 log = logging.getLogger(__name__)
 
-CHUNK, BATCH = 4096, 64  # rows of a file, and of them at a time through the recogniser
+CHUNK, BATCH = 4096, 64  # rows of a file, and of them at a time through the recognizer
 
 
 class EmbeddingTable(L.Callback):
     """Makes the table before training where the data asks for one and it is not there yet; every rank does its share.
 
-    A recogniser is frozen and a source is not augmented, so its identity never changes. The parts are cut alike for
+    A recognizer is frozen and a source is not augmented, so its identity never changes. The parts are cut alike for
     any number of ranks, and so the table is the same bit for bit.
     """
 
@@ -34,7 +34,7 @@ class EmbeddingTable(L.Callback):
         if stage != "fit" or not isinstance(pl_module, SimSwapModule) or not data.cache_embeddings:
             return
         embedder = pl_module.embedder
-        path = table_path(data.manifest, embedder.recogniser.sha256, embedder.view.how, data.size)
+        path = table_path(data.manifest, embedder.recognizer.sha256, embedder.view.how, data.size)
         folder, line = choose_folder(data.manifest.root, data.embeddings, path.name)
         folder, line = trainer.strategy.broadcast((folder, line))  # one place for all ranks
         path = folder / path.name

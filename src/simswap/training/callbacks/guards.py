@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from simswap.errors import Diverged
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.tracking.logger import alert
 from simswap.training.callbacks.saving import NEWEST
 from simswap.training.stepping import SteppingModule
@@ -84,7 +84,7 @@ class SkippedSteps(L.Callback):
             "or trainer.precision=32-true"
         )
         if trainer.is_global_zero:
-            with whole_file(self.run / DUMP) as part:
+            with atomic_write(self.run / DUMP) as part:
                 content = {"message": message, "iterations": self._streak}
                 part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             alert(trainer.loggers, "Training diverged", message)

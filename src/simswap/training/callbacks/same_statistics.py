@@ -13,8 +13,8 @@ class SameStatistics(L.Callback):
     """Hands rank 0's buffers (batch norm's running statistics, the average's too) to all ranks, before each iteration
     and each validation. With one rank it does nothing.
 
-    DDP would do so itself, but not with manual optimisation: Lightning switches off in its forward pass what DDP
-    decides by. Without it every rank penalises and validates by statistics of its own, of which a checkpoint holds
+    DDP would do so itself, but not with manual optimization: Lightning switches off in its forward pass what DDP
+    decides by. Without it every rank penalizes and validates by statistics of its own, of which a checkpoint holds
     rank 0's alone.
     """
 

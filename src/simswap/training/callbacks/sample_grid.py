@@ -10,8 +10,8 @@ from tqdm import tqdm
 from simswap.measuring.sampling import unseen_grid
 from simswap.pictures import provenance, write_png
 from simswap.tracking.logger import log_picture
-from simswap.training.callbacks.stopping import OrderlyStop
-from simswap.training.callbacks.watching import Watch
+from simswap.training.callbacks.speed_monitor import SpeedMonitor
+from simswap.training.callbacks.stopping import GracefulStop
 from simswap.training.module import SimSwapModule
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class SampleGrid(L.Callback):
     a signal: the run then goes on. every: null or 0 for no grids at all. faces: rows and columns of the grid.
     """
 
-    def __init__(self, run: Path, every: int | None, faces: int, seed: int, stop: OrderlyStop) -> None:
+    def __init__(self, run: Path, every: int | None, faces: int, seed: int, stop: GracefulStop) -> None:
         self.folder, self.every, self.faces, self.seed, self.stop = run / "samples", every, faces, seed, stop
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
@@ -49,7 +49,7 @@ class SampleGrid(L.Callback):
 class Progress(L.Callback):
     """A bar over iterations with the terms that tell most; where there is no terminal, a line every so many."""
 
-    def __init__(self, every: int, watch: Watch) -> None:
+    def __init__(self, every: int, watch: SpeedMonitor) -> None:
         self.every, self.watch = every, watch
         self._bar: tqdm | None = None
 

@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from simswap.errors import InputError
-from simswap.files import whole_file
+from simswap.files import atomic_write
 from simswap.launching.stops import saving
 from simswap.training.callbacks.stopping import StopInValidation
 
@@ -26,7 +26,7 @@ class WholeFiles(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with whole_file(Path(path), durable=True) as part:
+        with atomic_write(Path(path), durable=True) as part:
             try:
                 torch.save(checkpoint, part)
             except RuntimeError as error:

@@ -23,8 +23,8 @@ class StopInValidation(StopNow):
     """Ends a validation between two of its batches; the run is saved, and the validation is made when it goes on."""
 
 
-class OrderlyStop(L.Callback):
-    """``with OrderlyStop(run)``: a signal ends training after the iteration at hand, on all ranks at the same one.
+class GracefulStop(L.Callback):
+    """``with GracefulStop(run)``: a signal ends training after the iteration at hand, on all ranks at the same one.
 
     The newest checkpoint is saved then, and nothing else that an uninterrupted run would not have; a validation that
     is due, or has begun, is made when the run goes on. A second signal ends it at once, and so does the first one
@@ -41,7 +41,7 @@ class OrderlyStop(L.Callback):
         self._earlier: dict[int, Any] = {}
         self._watch = ExitStack()
 
-    def __enter__(self) -> "OrderlyStop":
+    def __enter__(self) -> "GracefulStop":
         self._process = os.getpid()
         self._watch.enter_context(stops.watched())
         self._watch.enter_context(stops.last_words(lambda _: self.how_to_go_on))

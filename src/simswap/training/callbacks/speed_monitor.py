@@ -15,7 +15,7 @@ from simswap.tracking.logger import log_watch
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 
 
-class Watch(L.Callback):
+class SpeedMonitor(L.Callback):
     """At each logged iteration: ``watch/…`` to W&B and ``<run>/watch.csv``, of the iterations since the last one.
 
     ``watch/images_per_second``, over all ranks and without the time of validation; ``watch/seconds_per_iteration``;

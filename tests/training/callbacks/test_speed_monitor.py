@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from lightning.pytorch.callbacks import Timer
 
-from simswap.training.callbacks.watching import remaining_seconds
+from simswap.training.callbacks.speed_monitor import remaining_seconds
 
 
 class Stopped(Timer):

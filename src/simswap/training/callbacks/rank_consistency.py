@@ -11,10 +11,10 @@ import lightning as L
 import torch
 import torch.distributed
 
-from simswap.files import whole_file
+from simswap.files import atomic_write
 
 
-class SameWeights(L.Callback):
+class RankConsistency(L.Callback):
     """Compares the trained weights of all ranks bit for bit: a gradient that skipped DDP makes them drift in silence.
 
     At the end rank 0 writes ``<run>/ranks.json``: a list of ``rank``, ``host``, ``pid``, ``device``, ``weights``
@@ -31,7 +31,7 @@ class SameWeights(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         ranks = self._compare(trainer, pl_module)
         if ranks and trainer.is_global_zero:
-            with whole_file(self.path) as part:
+            with atomic_write(self.path) as part:
                 part.write_text(json.dumps(ranks, indent=1) + "\n", encoding="utf-8")
 
     def _compare(self, trainer: L.Trainer, module: L.LightningModule) -> list[dict[str, Any]]:

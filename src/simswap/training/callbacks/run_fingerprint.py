@@ -9,12 +9,12 @@ import lightning as L
 from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
 from simswap.models.pose import PoseEstimator
-from simswap.models.recognition import Recogniser
+from simswap.models.recognition import Recognizer
 
 log = logging.getLogger(__name__)
 
 
-class Surroundings(L.Callback):
+class RunFingerprint(L.Callback):
     """Keeps in the checkpoint which crops and frozen networks the run has, by hash, and compares when it goes on.
 
     Paths may change, what lies there may not: raises InputError, or with ``allow_others`` says it in the log.
@@ -23,13 +23,13 @@ class Surroundings(L.Callback):
     def __init__(
         self,
         data: SwapDataModule,
-        recogniser: Recogniser,
-        judge: Recogniser | None,
+        recognizer: Recognizer,
+        judge: Recognizer | None,
         pose: PoseEstimator,
         allow_others: bool,
     ) -> None:
         self.allow_others = allow_others
-        networks = {"recognition": recogniser, "judge": judge, "pose": pose}
+        networks = {"recognition": recognizer, "judge": judge, "pose": pose}
         self.words = {group: network.name if network else "none" for group, network in networks.items()}
         self.words["data"] = f"{len(data.manifest)} crops of {len(data.manifest.person_names)} persons"
         self.hashes = {group: network.sha256 if network else "none" for group, network in networks.items()}
@@ -48,7 +48,7 @@ class Surroundings(L.Callback):
             for group in others
         )
         if not self.allow_others:
-            raise InputError(f"the run cannot go on as it was: {differ}; give the same, or say resume_changes=allow")
+            raise InputError(f"the run cannot go on as it was: {differ}; give the same, or say resume_overrides=allow")
         log.warning("the run goes on in other surroundings: %s", differ)
 
 

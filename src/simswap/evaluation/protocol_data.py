@@ -8,16 +8,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from simswap.data.aligning import Detector
 from simswap.errors import InputError
 from simswap.evaluation.pairs_file import PairNames
 from simswap.faces.alignment import TEMPLATES
-from simswap.launching.evaluation_ranks import Ranks
+from simswap.faces.detection import Detector
+from simswap.launching.evaluation_ranks import EvaluationRanks
 from simswap.measuring.evaluator import Work, at_once
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments
-from simswap.measuring.measured import Readings
-from simswap.measuring.swappers import FaceSource, Finished
+from simswap.measuring.measured import Predictions
+from simswap.measuring.swappers import FaceSource, PrecomputedSwaps
 
 DEFAULT_TEMPLATE, DEFAULT_SIZE = "arcface", 112
 
@@ -34,7 +34,7 @@ class Setting:
     data_root: str | None
     detector: Detector | None
     out: Path
-    ranks: Ranks
+    ranks: EvaluationRanks
 
     def crops(self, template: str | None, size: int | None) -> tuple[str, int]:
         """Template and size of the crops that are made: the checkpoint's, or what the protocol says without one."""
@@ -49,7 +49,9 @@ class Setting:
         return template, size
 
 
-def in_memory(name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Readings]) -> list[Readings]:
+def in_memory(
+    name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Predictions]
+) -> list[Predictions]:
     """`measuring.Work` in this process, nothing kept."""
     return at_once(name, tqdm(chunks, f"measuring {name.split()[0]}", unit="batch", disable=None, leave=False), compute)
 
@@ -62,7 +64,7 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Material:
+class ProtocolData:
     """What is measured. facts: the protocol in words, as they go into evaluation.json. slices: bool [pairs] by name.
     work: who does the chunks, with these instruments."""
 
@@ -71,7 +73,7 @@ class Material:
     names: PairNames
     facts: dict[str, Any]
     batch_size: int
-    finished: Sequence[Finished] = ()
+    finished: Sequence[PrecomputedSwaps] = ()
     skipped: Sequence[Skipped] = ()
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
     work: Callable[[Instruments], Work] = lambda instruments: in_memory
@@ -81,7 +83,7 @@ class Material:
 class EvaluationProtocol(Protocol):
     """A choice of ``protocol=``: its constructor takes the YAML's keys."""
 
-    def prepare(self, setting: Setting) -> Material:
+    def prepare(self, setting: Setting) -> ProtocolData:
         """Find the faces and the pairs. Raises InputError for bad input."""
 
 

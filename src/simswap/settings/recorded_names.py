@@ -1,0 +1,130 @@
+"""Names of earlier versions: what old files and old command lines say, read under the current names."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from simswap.errors import InputError
+
+MODULES = {
+    "simswap.faces.rendered_dataset": "simswap.rendered.dataset",
+    "simswap.jobs": "simswap.launching.jobs",
+    "simswap.training.distributed": "simswap.launching.distributed",
+}
+"""Modules in a ``_target_``: earlier name → current name."""
+
+FUNCTIONS = {
+    "recogniser": "recognizer",
+    "onnx_recogniser": "onnx_recognizer",
+    "arcface_recogniser": "arcface_recognizer",
+    "iresnet_recogniser": "iresnet_recognizer",
+}
+"""Functions in a ``_target_``: earlier name → current name."""
+
+KEYS = {
+    "average_decay": "ema_decay",
+    "if_begun": "on_existing_run",
+    "resume_changes": "resume_overrides",
+    "sweep_metrics": "sweep.metrics",
+    "guards.warmup": "guards.start_iteration",
+    "optimizer.accumulate": "optimizer.micro_batches",
+    "strategy.own_process": "strategy.subprocess",
+    "data.augmentation.colour": "data.augmentation.color",
+    "paste.colour": "paste.color",
+    "data_root": "data.root",
+    "recogniser_path": "recognition.path",
+}
+"""Dotted keys of a configuration: earlier name → current name. A key is never renamed twice in this table."""
+
+DESCRIPTIONS = {"recogniser": "recognizer", "recogniser_view": "recognizer_view"}
+"""Keys of a checkpoint's description and of an evaluation's protocol: earlier name → current name."""
+
+CALLBACKS = {"Surroundings": "RunFingerprint", "OrderlyStop": "GracefulStop", "Watch": "SpeedMonitor"}
+"""Callbacks whose state a training checkpoint holds: earlier class name → current class name."""
+
+
+def current_target(target: Any) -> Any:
+    """A ``_target_`` under its current name; anything that is no earlier name is returned as it is."""
+    module, dot, name = target.rpartition(".") if isinstance(target, str) else ("", "", "")
+    if not module:
+        return target
+    return MODULES.get(module, module) + dot + (FUNCTIONS.get(name, name) if module.startswith("simswap.") else name)
+
+
+def with_current_targets(tree: Any) -> Any:
+    """A copy of a tree of plain values in which each ``_target_`` has its current name."""
+    if isinstance(tree, list):
+        return [with_current_targets(value) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {k: current_target(value) if k == "_target_" else with_current_targets(value) for k, value in tree.items()}
+
+
+def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a complete configuration, as plain nested values, with current targets and keys.
+
+    Where a file has a key under both names, the earlier name holds what its author set: it wins.
+    """
+    tree = with_current_targets(tree)
+    for old, new in KEYS.items():
+        parent, _, name = old.rpartition(".")
+        node = _below(tree, parent)
+        if not isinstance(node, dict) or name not in node:
+            continue
+        value = node.pop(name)
+        new_parent, _, new_name = new.rpartition(".")
+        if _below(tree, new_parent) is None:
+            tree[new_parent] = {}
+        _below(tree, new_parent)[new_name] = value
+    return tree
+
+
+def _below(tree: dict[str, Any], path: str) -> Any:
+    node: Any = tree
+    for name in path.split(".") if path else []:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+def current_key(key: str) -> str:
+    """The current name of a dotted key."""
+    return KEYS.get(key, key)
+
+
+def current_override(text: str) -> str:
+    """``key=value``, with Hydra's ``+``, ``++`` or ``~`` before it, under the key's current name."""
+    key, equals, value = text.partition("=")
+    bare = key.lstrip("+~")
+    return key[: len(key) - len(bare)] + current_key(bare) + equals + value
+
+
+def renamed(old: str) -> str:
+    """The warning for an earlier name."""
+    return f"warning: {old} is now called {KEYS[old]}; the earlier name still works"
+
+
+def move_earlier_keys(cfg: DictConfig, given: Collection[str] = ()) -> list[str]:
+    """Give the values of earlier keys in a composed config to the current keys, in place; returns a warning for each.
+
+    given: keys that the command line sets. Raises InputError where it sets a key that a file sets by its earlier name.
+    """
+    warnings = []
+    for old, new in KEYS.items():
+        parent, _, name = old.rpartition(".")
+        node = OmegaConf.select(cfg, parent) if parent else cfg
+        if not isinstance(node, DictConfig) or name not in node:
+            continue
+        if new in given:
+            raise InputError(f"{new} is given, and a YAML file sets it by its earlier name {old}: rename it there")
+        value = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[call-overload, index]
+        OmegaConf.set_struct(node, False)
+        del node[name]
+        OmegaConf.update(cfg, new, value, force_add=True)
+        warnings.append(renamed(old))
+    return warnings
+
+
+def described(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's description, or an evaluation's protocol, under current names."""
+    return {DESCRIPTIONS.get(key, key): value for key, value in content.items()}

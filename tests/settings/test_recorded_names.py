@@ -1,0 +1,152 @@
+"""What earlier versions recorded is read under the names of today."""
+
+import importlib
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from simswap.errors import InputError
+from simswap.settings.recorded_names import (
+    FUNCTIONS,
+    KEYS,
+    MODULES,
+    current_override,
+    move_earlier_keys,
+    with_current_names,
+)
+from simswap.settings.records import read_plain
+from simswap.settings.targets import TARGETS
+from simswap.train import main
+from tests.training.runs import SMALL
+
+
+def test_modules_are_where_the_table_says():
+    for module in MODULES.values():
+        importlib.import_module(module)
+    functions = {name.rpartition(".")[2] for names in TARGETS.values() for name in names}
+    assert set(FUNCTIONS.values()) <= functions
+    assert not set(FUNCTIONS) & functions
+
+
+def test_no_current_key_is_an_earlier_one():
+    assert not set(KEYS) & set(KEYS.values())
+
+
+def test_keys_of_a_complete_config_move_and_keep_their_values():
+    before = {
+        "average_decay": 0.5,
+        "sweep_metrics": ["val/id_retrieval"],
+        "sweep": {"trials": 3},
+        "optimizer": {"accumulate": 2, "warmup": 7},
+        "guards": {"warmup": 9},
+        "recogniser_path": "a.onnx",
+        "recognition": {"_target_": "simswap.models.recognition.onnx_recogniser"},
+    }
+    assert with_current_names(before) == {
+        "ema_decay": 0.5,
+        "sweep": {"trials": 3, "metrics": ["val/id_retrieval"]},
+        "optimizer": {"micro_batches": 2, "warmup": 7},
+        "guards": {"start_iteration": 9},
+        "recognition": {"_target_": "simswap.models.recognition.onnx_recognizer", "path": "a.onnx"},
+    }
+    assert before["average_decay"] == 0.5  # the given tree is left alone
+
+
+@pytest.mark.parametrize(
+    ("given", "current"),
+    [
+        ("optimizer.accumulate=2", "optimizer.micro_batches=2"),
+        ("++average_decay=0.9", "++ema_decay=0.9"),
+        ("~data_root", "~data.root"),
+        ("optimizer.warmup=3", "optimizer.warmup=3"),
+        ("name=if_begun=x", "name=if_begun=x"),
+    ],
+)
+def test_an_override_gets_the_current_key(given, current):
+    assert current_override(given) == current
+
+
+def test_a_users_yaml_may_use_an_earlier_key_with_one_warning():
+    cfg = OmegaConf.create({"ema_decay": 0.999, "average_decay": 0.5, "decay": "${ema_decay}"})
+    OmegaConf.set_struct(cfg, True)
+    assert move_earlier_keys(cfg) == ["warning: average_decay is now called ema_decay; the earlier name still works"]
+    assert OmegaConf.to_container(cfg, resolve=True) == {"ema_decay": 0.5, "decay": 0.5}
+    cfg = OmegaConf.create({"ema_decay": 0.9, "average_decay": 0.5})
+    with pytest.raises(InputError, match="ema_decay is given, and a YAML file sets it by its earlier name average"):
+        move_earlier_keys(cfg, ["ema_decay"])
+
+
+def test_earlier_keys_work_on_the_command_line_and_in_a_users_yaml(crops, tmp_path, door):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [debug]\naverage_decay: 0.25\n")
+    run = tmp_path / "run"
+    code, _, errors = door(
+        main, *SMALL[1:], f"data.root={crops}", f"hydra.run.dir={run}", "trainer.max_steps=1", "optimizer.accumulate=2",
+        "experiment=mine", f"hydra.searchpath=['{tmp_path / 'mine'}']",
+    )  # fmt: skip
+    assert code == 0, errors
+    assert errors.count("warning: ") == 2, errors
+    assert "optimizer.accumulate is now called optimizer.micro_batches" in errors
+    assert "average_decay is now called ema_decay" in errors
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    config = checkpoint["simswap"]["config"]
+    assert (config["ema_decay"], config["optimizer"]["micro_batches"]) == (0.25, 2)
+    assert "average_decay" not in config
+
+
+def test_targets_at_any_depth_have_their_present_name():
+    before = {
+        "hydra": {"callbacks": {"failed_jobs": {"_target_": "simswap.jobs.FailedJobs"}}},
+        "list": [{"_target_": "simswap.faces.rendered_dataset.write_dataset", "size": 64}],
+        "generator": {"_target_": "simswap.models.generator.Generator"},
+        "judge": {"_target_": None},
+        "name": "simswap.jobs.FailedJobs",  # a text that is no target stays
+    }
+    assert with_current_names(before) == {
+        "hydra": {"callbacks": {"failed_jobs": {"_target_": "simswap.launching.jobs.FailedJobs"}}},
+        "list": [{"_target_": "simswap.rendered.dataset.write_dataset", "size": 64}],
+        "generator": {"_target_": "simswap.models.generator.Generator"},
+        "judge": {"_target_": None},
+        "name": "simswap.jobs.FailedJobs",
+    }
+
+
+def test_a_run_of_an_earlier_version_is_resumed(crops, tmp_path, door):
+    run = tmp_path / "run"
+    code, _, errors = door(main, *SMALL, f"data.root={crops}", f"hydra.run.dir={run}", "trainer.max_steps=1")
+    assert code == 0, errors
+    for name in ("config.yaml", "hydra.yaml"):
+        file = run / ".hydra" / name
+        text = file.read_text()
+        older = (
+            text.replace("simswap.launching.", "simswap.training.", 1)
+            if name == "config.yaml"
+            else text.replace("simswap.launching.jobs", "simswap.jobs")
+        )
+        assert older != text
+        file.write_text(older)
+    assert read_plain(run / ".hydra" / "config.yaml")["strategy"]["_target_"] == (
+        "simswap.launching.distributed.Processes"
+    )
+    code, _, errors = door(main, f"resume={run}", "trainer.max_steps=2")
+    assert code == 0, errors
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+
+
+def test_a_folder_prepared_by_an_earlier_version_is_prepared_on(tmp_path, door, monkeypatch):
+    from simswap.prepare import main as prepare
+
+    monkeypatch.chdir(tmp_path)
+    command = ["origin=rendered", "origin.persons=2", "origin.images=2", "origin.size=64", "raw=faces", "out=crops",
+               "size=32", "workers=0"]  # fmt: skip
+    code, _, errors = door(prepare, *command)
+    assert code == 0, errors
+    file = tmp_path / "crops" / "prepare.json"
+    text = file.read_text()
+    older = text.replace("simswap.rendered.dataset", "simswap.faces.rendered_dataset")
+    assert older != text
+    file.write_text(older)
+    code, _, errors = door(prepare, *command)
+    assert code == 0, errors
