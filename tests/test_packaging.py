@@ -53,6 +53,7 @@ def test_a_wheel_holds_every_file_of_conf_and_runs_from_another_folder(checkout,
     installed = tmp_path / "site" / "simswap"
     assert files_of(installed / "conf") == files_of(REPOSITORY / "conf")
     assert files_of(installed / "weights") == files_of(REPOSITORY / "src" / "simswap" / "weights")
+    assert (installed / "py.typed").is_file()  # type checkers of other projects read the annotations
     assert (tmp_path / "site" / "hydra_plugins" / "simswap_sweeping" / "study_sweeper.py").is_file()
     (tmp_path / "elsewhere").mkdir()
     shown = run(

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from simswap import __version__
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 from simswap.faces.warping import VIEWS
@@ -24,6 +23,7 @@ from simswap.models.recognition import Recognizer
 from simswap.models.torch_files import load_data
 from simswap.settings.recorded_names import described, with_current_names
 from simswap.stand_ins import refuse_stand_in
+from simswap.version import __version__
 
 FORMAT = 1
 KEY = "simswap"

@@ -61,3 +61,7 @@ def _own_folder() -> Path:
     if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
         return Path(tempfile.mkdtemp(prefix="simswap-home-"))  # somebody else made it first
     return folder
+
+
+NO_HOME = settle_home()
+"""What front doors print where the user has no home folder; None where there is one."""

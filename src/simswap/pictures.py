@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from simswap import __version__
 from simswap.files import atomic_write
+from simswap.version import __version__
 
 if TYPE_CHECKING:  # a comparison of runs writes pictures and need not wait for torch
     from torch import Tensor

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
-from simswap import __version__
 from simswap.comparison.charts.drawing import Chart
 from simswap.comparison.charts.rendering import Rendered
 from simswap.comparison.comparison import Comparison
@@ -16,6 +15,7 @@ from simswap.comparison.swaps import SwapRow, cell_png
 from simswap.comparison.tables import Cell, Table, markdown
 from simswap.comparison.variants import shown_value
 from simswap.metrics.intervals import approximate
+from simswap.version import __version__
 
 PHONE = "(max-width: 600px)"
 

@@ -18,9 +18,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simswap import NO_HOME
 from simswap.config import reference_for
 from simswap.errors import InputError, JobFailed
+from simswap.home import NO_HOME
 from simswap.launching import ranks
 from simswap.launching.folders import TRAINING, let_go, register_resolvers
 from simswap.launching.jobs import failed_jobs, noted, survive

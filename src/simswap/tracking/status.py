@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 
-from simswap import __version__
 from simswap.files import atomic_write, is_running
 from simswap.launching import ranks
+from simswap.version import __version__
 
 RUNNING, FINISHED, INTERRUPTED, FAILED, DIVERGED = STATES = (
     "running", "finished", "interrupted", "failed", "diverged")  # fmt: skip
