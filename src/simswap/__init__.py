@@ -47,7 +47,7 @@ WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
 
 Their own way is 300 times as long. Beside other processes they then keep the core from the very thread that they wait
 for. Without any looks they sleep at once, and a training that has the machine to itself is a fifth slower
-(docs/training.md, benchmarks/threads.py). OpenMP reads it once, when torch is first imported.
+(docs/performance.md, benchmarks/threads.py). OpenMP reads it once, when torch is first imported.
 """
 
 if not {"OMP_WAIT_POLICY", *WAITING} & set(os.environ):

@@ -70,7 +70,7 @@ class Processes:
         if nodes > 1:
             raise InputError(
                 f"trainer.num_nodes={nodes}: nothing started the processes of the other nodes; start with srun, "
-                "torchrun or launcher=slurm (docs/sweeps.md)"
+                "torchrun or launcher=slurm (docs/training.md)"
             )
         return local > 1 or self.subprocess or self.gpu_pool is not None
 

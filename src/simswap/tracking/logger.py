@@ -54,7 +54,7 @@ def build_loggers(
         finish_timeout: seconds that the upload may still take at the end of the run; the files stay on the disk.
 
     A run that goes on keeps its name, group, project, tags and notes. Of a new one W&B's variables decide them before
-    what is given here (docs/training.md); project and entity are the other way round.
+    what is given here (docs/settings.md); project and entity are the other way round.
 
     Nothing is ever asked for, and the environment stays as it was, so that a sweep's next job starts afresh. On other
     ranks than 0 there is metrics.csv's logger alone, which writes nothing there.
