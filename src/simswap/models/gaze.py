@@ -1,7 +1,7 @@
 """Where rendered eyes look: a small network on the strip of the two eyes, with weights in the package.
 
 Of rendered faces the true gaze is known, so the network's own error is measured and stands beside every figure
-(docs/evaluation.md). It is of no use on photographs. ``python -m simswap.rendered.gaze`` makes its weights again.
+(docs/results.md). It is of no use on photographs. ``python -m simswap.rendered.gaze`` makes its weights again.
 """
 
 import torch
@@ -14,7 +14,7 @@ FACE_SIZE = 112  # of the arcface crop that the strip is cut from
 TOP, BOTTOM, LEFT, RIGHT = 36, 68, 20, 92  # the strip: its eyes lie near (38, 52) and (74, 52)
 STRIP = (BOTTOM - TOP, RIGHT - LEFT)
 SCALE = 15.0  # degrees for one unit of the network's output
-NOISE_FLOOR_DEG = 4.2  # mean angle to the true gaze on unseen rendered faces of 64 px, see docs/evaluation.md
+NOISE_FLOOR_DEG = 4.2  # mean angle to the true gaze on unseen rendered faces of 64 px, see docs/results.md
 
 
 def gaze_network() -> nn.Sequential:

@@ -7,7 +7,7 @@ trained for nothing but their identity loss had brought it from 1 to 0.93 after 
 Each has people of its own data set seed; the pose estimator learns the true angles of the recognizer's. People of other
 data set seeds are never the same, so the demo's and the tests' are unseen. ``--go-on`` starts from the weights that are
 there. Crops are `arcface` at 64 px, with blur, noise, color and small misalignment, so that they do not stumble over a
-generator's flaws. Figures are in docs/evaluation.md.
+generator's flaws. Figures are in docs/results.md.
 """
 
 import argparse

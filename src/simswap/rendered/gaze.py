@@ -2,7 +2,7 @@
 
 It regresses (least absolute error) the true gaze of photos of a data set seed of its own, from the strip of the eyes of
 an ``arcface`` crop; photos are taken at 128 px and shown at between 48 and 112 px, the sizes of crops that it will
-measure. Eyes that are more than half closed show no gaze and are left out. Figures are in docs/evaluation.md.
+measure. Eyes that are more than half closed show no gaze and are left out. Figures are in docs/results.md.
 """
 
 import argparse
