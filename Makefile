@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # The wide terminal table of the demo, and no question or download from a tool that it uses.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: install demo ablation test test-slow test-lowest test-newest lint bench clean
+.PHONY: install demo ablation test test-slow test-lowest test-newest coverage lint bench clean
 
 install: $(INSTALLED)
 
@@ -65,8 +65,15 @@ test-newest:
 test-slow: install
 	$(BIN)/python -m pytest -m slow --timeout=1800
 
+# How much of src/simswap the suite runs, in the processes that it starts too; fails below [tool.coverage.report]'s
+# fail_under. It takes longer than `make test`, which measures nothing.
+coverage: install
+	COVERAGE_FILE=$(CURDIR)/build/coverage/data \
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term $(OPTIONS)
+
 lint: install
 	$(BIN)/ruff check src tests benchmarks notebooks
+	$(BIN)/ruff format --check src tests benchmarks notebooks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

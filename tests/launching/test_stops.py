@@ -160,7 +160,7 @@ def test_a_wait_that_may_end_does():
             signal.signal(signal.SIGTERM, earlier)
 
 
-def test_a_forked_childs_signals_are_its_own():
+def test_a_forked_child_has_its_own_signals():
     with stops.watched():
         child = os.fork()
         if child == 0:
