@@ -1,9 +1,10 @@
-# Each target makes .venv and installs if need be: `make demo` and `make test` work on a bare machine with Python 3.10+.
+# Every target creates .venv and installs the package first if needed, so `make demo` works on any machine with Python 3.10
+# to 3.12.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# The wide terminal table of the demo, and no question or download from a tool that it uses.
+# albumentations must not ask the network for newer versions.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .PHONY: install demo ablation test test-slow test-lowest test-newest coverage lint bench clean
@@ -17,7 +18,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@
 
-# The main job on the embedded default: render faces, align them, train for five minutes, measure on unseen persons.
+# Render faces, align them, train for five minutes on the CPU, and measure on unseen persons.
 demo: install
 	$(BIN)/simswap-prepare origin=rendered origin.persons=600 origin.images=12 \
 		raw=outputs/data/demo_faces out=outputs/data/demo size=64 template=arcface
@@ -26,8 +27,8 @@ demo: install
 		shipped=src/simswap/weights/demo.ckpt
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
 
-# The paper's ablation in small (docs/ablation.md): seven variants, two reductions, three seeds, from one warm start.
-# Given again after an interruption it goes on.
+# The paper's ablation on a small scale (docs/ablation.md): seven variants, two reductions, three seeds, one warm start.
+# Repeat the command to continue after an interruption.
 ABLATION ?= outputs/ablation
 SEEDS ?= 1,2,3
 ablation: install
@@ -45,13 +46,13 @@ ablation: install
 	$(BIN)/simswap-compare runs=$(ABLATION)/branches \
 		'baseline="SimSwap, layer_reduction=sum"' out=$(ABLATION)/compare
 
-# On WORKERS cores; a file's tests stay together, which share what they make. OPTIONS are pytest's.
+# WORKERS: parallel processes. Tests of one file stay in one process, because they share fixtures. OPTIONS: for pytest.
 WORKERS ?= 2
 test: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
 
-# With the lowest release of each dependency that setup.cfg allows, and with the newest; each in an environment of its
-# own, of several gigabytes: the index has torch with CUDA. Not a part of .ci/run.
+# The suite with the lowest allowed and with the newest release of each dependency. Each has an environment of its own, of
+# several gigabytes (torch with CUDA), so .ci/run does not run them.
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[all]'
