@@ -75,7 +75,7 @@ def test_a_run_logs_its_terms_and_validates_beside_the_controls(finished):
     validated = [line for line in lines if line["val/id_retrieval"]]
     assert len(validated) == 2
     assert {float(line["val/do_nothing/pose_error_deg"]) for line in validated} == {0.0}
-    assert {float(line["val/do_nothing/self_reconstruction"]) for line in validated} == {0.0}
+    assert {float(line["val/do_nothing/self_reconstruction_l1"]) for line in validated} == {0.0}
     assert {float(line["val/copy_source/id_retrieval"]) for line in validated} == {1.0}
     assert float(validated[0]["val/copy_source/pose_error_deg"]) > 1
 

@@ -13,7 +13,7 @@ from simswap.comparison.swaps import side_by_side
 from simswap.comparison.wandb_report import build_report, check_report, ids_in_wandb, publish, results_for_wandb
 from simswap.comparison.wandb_runs import load_wandb, open_api
 from simswap.errors import InputError
-from simswap.metrics.figures import REQUIRED
+from simswap.metrics.figures import required
 from simswap.tracking.wandb_summary import evaluation_summary
 from tests.comparison.made import config_of, write_grid
 
@@ -102,7 +102,7 @@ def test_runs_come_with_figures_curves_and_pictures(loaded):
 def test_evaluations_come_out_of_the_summaries(tmp_path):
     write_grid(tmp_path / "evaluation.png", 0.5, across=2)
     runs = [Run(str(k), k, 0.2, [(0, tmp_path / "evaluation.png")]) for k in range(3)]
-    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in REQUIRED}
+    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in [figure.name for figure in required()]}
     protocol = {"judge": "j", "pose": "p", "gallery_images": 8, "gallery_persons": 2, "pairs": 4, "data": "d"}
     results = {"trained": {"kind": "trained", **figures}, "do_nothing": {"kind": "control", **figures}}
     for run in runs[:2]:

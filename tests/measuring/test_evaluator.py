@@ -132,7 +132,7 @@ def test_a_target_counts_once_in_self_reconstruction(ruler, data):
     assert figure.n == len(targets) < 20
     persons = data.manifest.person[targets]
     assert figure[:3] == pytest.approx(mean_interval(each.numpy(), persons, persons), rel=1e-5)
-    assert whole.means(distributed=False)["self_reconstruction"] == pytest.approx(each.mean().item(), rel=1e-5)
+    assert whole.means(distributed=False)["self_reconstruction_l1"] == pytest.approx(each.mean().item(), rel=1e-5)
     gathered = ruler.new_measurement().self_reconstruction
     for part in parts[::-1]:
         gathered.update(**{name: part.self_reconstruction.values(name) for name in gathered.columns})

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from simswap.data.pairs import evaluation_pairs
-from simswap.metrics.intervals import ONE_A_TARGET, SHARES, approximate, figure_interval, mean_interval, share_interval
+from simswap.metrics.figures import FIGURES
+from simswap.metrics.intervals import approximate, figure_interval, mean_interval, share_interval
 
 STRANGERS = np.arange(100), np.arange(100) + 100
 TARGETS, SOURCES = (rows // 10 for rows in evaluation_pairs(np.repeat(np.arange(100), 10), 1000, seed=0))
@@ -59,8 +60,8 @@ def test_figures_are_shares_or_means_by_their_names():
     values = np.zeros(100)
     assert figure_interval("id_retrieval", values, *STRANGERS)[2] > 0.03
     assert figure_interval("pose_error_deg", values, *STRANGERS) == (0.0, 0.0, 0.0)
-    assert {name for name in SHARES if not name.startswith("id_retrieval")} == set()
-    assert all(name.startswith("self_reconstruction_") for name in ONE_A_TARGET)
+    assert {name for name, one in FIGURES.items() if one.share and not name.startswith("id_retrieval")} == set()
+    assert all(name.startswith("self_reconstruction_") for name, one in FIGURES.items() if one.per_target)
 
 
 @pytest.mark.parametrize("persons", [([0, 0], [0, 0]), ([0, 1], [1, 0])])

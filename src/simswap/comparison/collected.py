@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from simswap.comparison.ended import check_current, check_state
 from simswap.errors import InputError
-from simswap.metrics.figures import REQUIRED, VALIDATED, Interval
+from simswap.metrics.figures import Interval, required, validated
 from simswap.settings.recorded_names import current_key
 from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_rows import STEP
@@ -128,7 +128,7 @@ def _load(
     status = check_state(folder)
     drawn = {}
     if has_config and (folder / "metrics.csv").is_file():
-        drawn = read_curves(read_metrics(folder, [*curves, *VALIDATED, *control_columns()]))
+        drawn = read_curves(read_metrics(folder, [*curves, *validated(), *control_columns()]))
     shared: dict[str, Any] = {
         "where": str(folder), "config": config, "state": status.state if status else "",
         "version": status.package_version if status else "",
@@ -136,7 +136,7 @@ def _load(
     if source == "validation":
         if not has_config:
             raise InputError(f"{folder} holds an evaluation alone, and no validation: leave out figures=validation")
-        figures, others = validated(str(folder), drawn)
+        figures, others = last_validation(str(folder), drawn)
         yield Run(
             name=name,
             figures=figures,
@@ -207,7 +207,10 @@ def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Ma
         if key not in protocol
     ]
     missing += [
-        f"results.{key}.{name}" for key, swapper in results.items() for name in REQUIRED if name not in swapper.figures
+        f"results.{key}.{figure.name}"
+        for key, swapper in results.items()
+        for figure in required()
+        if figure.name not in swapper.figures
     ]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -216,11 +219,11 @@ def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Ma
         )
 
 
-def validated(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[SwapperRow, ...]]:
+def last_validation(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[SwapperRow, ...]]:
     """The last validation's figures, without intervals, and its controls. Raises InputError where there is none."""
 
     def last(prefix: str) -> dict[str, Interval]:
-        names = {metric.replace("val/", prefix, 1): name for metric, name in VALIDATED.items()}
+        names = {metric.replace("val/", prefix, 1): figure.name for metric, figure in validated().items()}
         return {
             name: Interval(curves[metric][1][-1], math.nan, math.nan)
             for metric, name in names.items()
@@ -238,7 +241,7 @@ CONTROLS = ("do_nothing", "copy_source")
 
 
 def control_columns() -> list[str]:
-    return [metric.replace("val/", f"val/{name}/", 1) for name in CONTROLS for metric in VALIDATED]
+    return [metric.replace("val/", f"val/{name}/", 1) for name in CONTROLS for metric in validated()]
 
 
 def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from simswap.comparison.pairs import PairTable, read_pairs
 from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front
 from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
 from simswap.metrics.figures import Figure, Interval, choose
-from simswap.metrics.intervals import SHARES
+from simswap.metrics.figures import figure as figure_of
 from simswap.metrics.paired import PairedDifference, paired_difference
 from simswap.tracking.evaluation_format import FORMAT
 
@@ -134,7 +134,7 @@ def _over_pairs(
             return None
         sides.append(np.mean([table.figures[figure] for table in read if table], axis=0))
         sources, targets = read[0].persons(figure)  # type: ignore[union-attr]
-    return paired_difference(sides[1], sides[0], sources, targets, share=figure in SHARES)
+    return paired_difference(sides[1], sides[0], sources, targets, share=figure_of(figure).share)
 
 
 def _corrected(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, dict[str, Difference]]:

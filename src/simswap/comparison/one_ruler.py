@@ -6,6 +6,7 @@ from typing import Any
 
 from simswap.comparison.collected import Run
 from simswap.errors import InputError
+from simswap.metrics.figures import FIGURES
 
 SAME_RULER = (
     ("judge", "judges"), ("pose", "pose estimators"), ("gallery_persons", "gallery sizes"),
@@ -20,9 +21,8 @@ SAME_ON_SAME_PAIRS = (("faces", "ways of finding faces"), ("gallery_sha256", "ga
 NEWER = ("template", "precision", "faces", "gallery_sha256")
 """Not in every evaluation of an older version: compared where both sides have it."""
 
-MEASURED_BY = {"fid": ("fid", "feature networks"), "gaze_error_deg": ("gaze", "gaze estimators"),
-               "identity_loss": ("recognizer", "recognizers")}  # fmt: skip
-"""Figures that one instrument alone decides: where it differs, the figure is left out and the others stay."""
+OPTIONAL_INSTRUMENTS = {"recognizer": "recognizers", "gaze": "gaze estimators", "fid": "feature networks"}
+"""Instruments that decide single figures: if they differ, those figures are left out and the others stay."""
 
 KEPT_NAMES = ("last.ckpt", "best.ckpt", "previous.ckpt")
 
@@ -63,7 +63,9 @@ def differ(ours: Any, theirs: Any) -> bool:
 def mixed_figures(runs: Sequence[Run]) -> dict[str, str]:
     """Figures that different instruments measured, each with a note; they must not stand in one table."""
     found = {}
-    for figure, (key, called) in MEASURED_BY.items():
+    for figure, key in [(figure.name, figure.instrument) for figure in FIGURES.values()]:
+        if key not in OPTIONAL_INSTRUMENTS:
+            continue
         measured = [run for run in runs if figure in run.figures and run.protocol.get(key)]
         for run in measured[1:]:
             ours, theirs = measured[0].protocol[key], run.protocol[key]
@@ -71,7 +73,7 @@ def mixed_figures(runs: Sequence[Run]) -> dict[str, str]:
                 one, other = _told_apart(ours, theirs)
                 found[figure] = (
                     f"{figure} is left out: {measured[0].name} and {run.name} were measured with "
-                    f"different {called} ({one} and {other})."
+                    f"different {OPTIONAL_INSTRUMENTS[key]} ({one} and {other})."
                 )
                 break
     return found

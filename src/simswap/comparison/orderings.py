@@ -6,7 +6,7 @@ from typing import NamedTuple
 from simswap.comparison.collected import comparable
 from simswap.comparison.statistics import difference_over_seeds
 from simswap.comparison.variants import Variant, short_keys, shown_value
-from simswap.metrics.figures import KNOWN, Interval
+from simswap.metrics.figures import FIGURES, Interval
 
 
 class Facet(NamedTuple):
@@ -86,7 +86,7 @@ def findings(facet: Facet) -> list[Finding]:
 
 
 def _words(figure: str, above: str, below: str, difference: Interval) -> str:
-    shown = KNOWN[figure]
+    shown = FIGURES[figure]
     bounds = (
         "no interval"
         if difference.low != difference.low

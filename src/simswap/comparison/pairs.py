@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from simswap.comparison.collected import Run
 from simswap.errors import InputError
-from simswap.metrics.intervals import ONE_A_TARGET
+from simswap.metrics.figures import figure as figure_of
+from simswap.settings.recorded_names import with_current_figures
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class PairTable:
 
     def persons(self, figure: str) -> tuple[np.ndarray, np.ndarray]:
         """The persons [pairs] in both roles of what this figure was measured on."""
-        return (self.targets if figure in ONE_A_TARGET else self.sources), self.targets
+        return (self.targets if figure_of(figure).per_target else self.sources), self.targets
 
 
 def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
@@ -73,7 +74,7 @@ def _read(run: Run) -> PairTable:
     try:
         table = pq.read_table(run.pairs, filters=pc.field("swapper") == run.swapper).sort_by("pair")
         floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-        figures = {name: table[name].to_numpy().astype(np.float64) for name in floats}
+        figures = with_current_figures({name: table[name].to_numpy().astype(np.float64) for name in floats})
         source, target = (pc.fill_null(table[f"{role}_person"], "").to_pylist() for role in ("source", "target"))
         pictures = table["target"].to_numpy(zero_copy_only=False).astype(str)
     except (OSError, KeyError, pa.ArrowInvalid) as error:
@@ -85,7 +86,7 @@ def _read(run: Run) -> PairTable:
             f"{run.pairs} has {len(source)} pairs of {run.swapper}, evaluation.json says "
             f"{run.protocol['pairs']}; run simswap-evaluate again"
         )
-    for name in ONE_A_TARGET & set(figures):
+    for name in [name for name in figures if figure_of(name).per_target]:
         figures[name] = _at_first_pair(figures[name], pictures)
     _, both = np.unique([*source, *target], return_inverse=True)
     return PairTable(figures, *np.split(both, 2))

@@ -5,7 +5,7 @@ import math
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.tables import clear
 from simswap.comparison.variants import Variant
-from simswap.metrics.figures import KNOWN
+from simswap.metrics.figures import FIGURES
 from simswap.metrics.intervals import approximate
 
 
@@ -44,7 +44,7 @@ def _against_baseline(comparison: Comparison, name: str) -> list[str]:
         if open_
         else "",
     ]
-    label = KNOWN[name].label[0].upper() + KNOWN[name].label[1:]
+    label = FIGURES[name].label[0].upper() + FIGURES[name].label[1:]
     return [
         f"{label} against {comparison.baseline.label}, by intervals over seeds and, where they are known, pairs: "
         f"{', '.join(part for part in parts if part)}."
@@ -52,7 +52,7 @@ def _against_baseline(comparison: Comparison, name: str) -> list[str]:
 
 
 def _with_sd(variant: Variant, name: str) -> str:
-    figure, found = KNOWN[name], variant.spread(name)
+    figure, found = FIGURES[name], variant.spread(name)
     unit = f" {figure.unit}" if figure.unit == "%" else figure.unit
     sd = f" ± {figure.shown(found.sd)}" if found.n > 1 else ""
     return f"{figure.shown(found.mean)}{sd}{unit}"

@@ -12,7 +12,7 @@ from simswap.comparison.escaping import csv_value, markdown_text
 from simswap.comparison.orderings import facets, findings
 from simswap.comparison.published import PUBLISHED
 from simswap.comparison.variants import Variant, short_keys, shown_value
-from simswap.metrics.figures import KNOWN, Figure, Interval
+from simswap.metrics.figures import FIGURES, Figure, Interval
 from simswap.metrics.paired import PairedDifference
 
 
@@ -63,7 +63,7 @@ def results_table(comparison: Comparison) -> Table:
 
 def published_table() -> Table:
     """Others' figures, which are not the runs' kind."""
-    figures = (KNOWN["id_retrieval"], KNOWN["pose_error_deg"])
+    figures = (FIGURES["id_retrieval"], FIGURES["pose_error_deg"])
     rows = [
         (Cell(p.name, note=p.source), *(Cell(f.shown(getattr(p, f.name)), getattr(p, f.name)) for f in figures))
         for p in PUBLISHED

@@ -11,13 +11,13 @@ from simswap.comparison.collected import (
     check_evaluation,
     control_columns,
     flat,
+    last_validation,
     swapper_of,
-    validated,
     validation_protocol,
 )
 from simswap.errors import InputError
-from simswap.metrics.figures import VALIDATED
-from simswap.settings.recorded_names import with_current_names
+from simswap.metrics.figures import validated
+from simswap.settings.recorded_names import earlier_figures, with_current_names
 from simswap.tracking.metrics_rows import STEP_METRIC
 from simswap.tracking.wandb_environment import tidied
 from simswap.tracking.wandb_summary import GRID, evaluation_in
@@ -118,9 +118,9 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
         "curves": {name: curve for name in curves if (curve := _curve(run, name))[0]},
     }  # fmt: skip
     if source == "validation":
-        values = {name: _last(summary.get(name)) for name in (*VALIDATED, *control_columns())}
+        values = {name: _last(_recorded(summary, name)) for name in (*validated(), *control_columns())}
         last = {name: ([0.0], [value]) for name, value in values.items() if not math.isnan(value)}
-        figures, others = validated(run.url, last)
+        figures, others = last_validation(run.url, last)
         return Run(
             figures=figures,
             others=others,
@@ -166,6 +166,11 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
     )
 
 
+def _recorded(summary: Mapping[str, Any], name: str) -> Any:
+    """A metric's entry, which an older run has under its earlier name."""
+    return next((summary[one] for one in (name, *earlier_figures(name)) if one in summary), None)
+
+
 def _last(value: Any) -> float:
     """A metric's last value in a summary: a number, or a mapping where its best value stands beside it."""
     if isinstance(value, Mapping):
@@ -175,8 +180,11 @@ def _last(value: Any) -> float:
 
 def _curve(run: Any, name: str) -> Curve:
     """Where the metric was logged; values that JSON cannot hold come as words and are left out."""
-    rows = [row for row in run.scan_history(keys=[STEP_METRIC, name]) if isinstance(row.get(name), int | float)]
-    return [float(row[STEP_METRIC]) for row in rows], [float(row[name]) for row in rows]
+    for one in (name, *earlier_figures(name)):
+        rows = [row for row in run.scan_history(keys=[STEP_METRIC, one]) if isinstance(row.get(one), int | float)]
+        if rows:
+            return [float(row[STEP_METRIC]) for row in rows], [float(row[one]) for row in rows]
+    return [], []
 
 
 def _last_samples(run: Any, pictures: Path) -> Path | None:

@@ -16,7 +16,7 @@ from simswap.described import digest
 from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.launching.evaluation_ranks import EvaluationRanks
-from simswap.measuring.measured import Predictions
+from simswap.measuring.predictions import Predictions
 
 Arrays = dict[str, np.ndarray]
 FORMAT = 1  # counts up when what a stage computes changes, so that older chunks are not taken for its own

@@ -8,9 +8,10 @@ import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from simswap.files import atomic_write
+from simswap.metrics.figures import FIGURES, Figure, required
 from simswap.metrics.intervals import approximate
 from simswap.tracking.evaluation_format import FORMAT
 
@@ -37,39 +38,8 @@ PROTOCOL_KEYS = (
 INTERVAL_KEYS = ("value", "low", "high")
 
 
-class Column(NamedTuple):
-    """One figure of the table: its name in evaluation.json, two lines of heading, factor and decimals shown."""
-
-    figure: str
-    heading: tuple[str, str]
-    factor: float
-    decimals: int
-
-
-COLUMNS = (
-    Column("id_retrieval", ("identity", "retrieval %"), 100.0, 1),
-    Column("id_similarity", ("cosine", "to source"), 1.0, 2),
-    Column("target_similarity", ("cosine", "to target"), 1.0, 2),
-    Column("pose_error_deg", ("pose error", "degrees"), 1.0, 1),
-    Column("self_reconstruction_l1", ("self-recon-", "struction L1"), 1.0, 3),
-)
-"""The figures that every swapper must have."""
-
-MORE = (
-    Column("identity_loss", ("identity", "loss"), 1.0, 2),
-    Column("id_retrieval_without_source", ("retrieval %", "no source"), 100.0, 1),
-    Column("id_retrieval_top5", ("retrieval %", "top 5"), 100.0, 1),
-    Column("geodesic_error_deg", ("pose error", "geodesic deg"), 1.0, 1),
-    Column("landmark_error", ("landmarks", "eye dist."), 1.0, 3),
-    Column("gaze_error_deg", ("gaze error", "degrees"), 1.0, 1),
-    Column("self_reconstruction_psnr", ("self-recon.", "PSNR dB"), 1.0, 1),
-    Column("self_reconstruction_ssim", ("self-recon.", "SSIM"), 1.0, 3),
-    Column("fid", ("FID", ""), 1.0, 2),
-    Column("jitter_pose_deg", ("jitter", "pose deg"), 1.0, 2),
-    Column("jitter_identity", ("jitter", "identity"), 1.0, 3),
-)
-"""Figures that stand in further tables where they were measured."""
 ACROSS = 5
+"""Columns of a printed table."""
 
 
 def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -100,9 +70,9 @@ def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[
             raise ValueError(f"results.{name}.kind is {result.get('kind')!r}: one of {', '.join(KINDS)} needed")
         parts = {"": result, **{f".slices.{key}": part for key, part in result.get("slices", {}).items()}}
         for where, part in parts.items():
-            _need(part, [column.figure for column in COLUMNS], f"results.{name}{where}")
-            for column in COLUMNS:
-                _need(part[column.figure], INTERVAL_KEYS, f"results.{name}{where}.{column.figure}")
+            _need(part, [figure.name for figure in required()], f"results.{name}{where}")
+            for figure in required():
+                _need(part[figure.name], INTERVAL_KEYS, f"results.{name}{where}.{figure.name}")
             if where:
                 _need(part, ["pairs"], f"results.{name}{where}")
 
@@ -138,8 +108,12 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
     Raises ValueError as it does.
     """
     check_evaluation(protocol, results)
-    lines = [*protocol_lines(protocol), "", *_table(results), ""]
-    more = [column for column in MORE if any(_is_there(result, column) for result in results.values())]
+    lines = [*protocol_lines(protocol), "", *_table(results, required()), ""]
+    more = [
+        figure
+        for figure in FIGURES.values()
+        if figure.printed and not figure.required and any(_is_there(result, figure) for result in results.values())
+    ]
     for start in range(0, len(more), ACROSS):
         lines += [*_table(results, more[start : start + ACROSS]), ""]
     for name, result in results.items():
@@ -168,7 +142,7 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
         lines += [
             f"targets with {part}: {counts['pairs']:,} pairs",
             *([f"intervals {few}"] if few else []),
-            *_table(kinds),
+            *_table(kinds, required()),
             "",
         ]
     return "\n".join(lines).rstrip("\n")
@@ -225,12 +199,13 @@ def _floor(degrees: float) -> str:
     return f"noise floor {degrees:.1f} degrees, the error of a single reading (means are told apart by their intervals)"
 
 
-def _table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] = COLUMNS) -> list[str]:
-    """Two lines a swapper: its name and values, its kind and their intervals."""
-    rows = [["", *(column.heading[0] for column in columns)], ["swapper", *(c.heading[1] for c in columns)]]
+def _table(results: Mapping[str, Mapping[str, Any]], figures: Sequence[Figure]) -> list[str]:
+    """Two lines per swapper: its name and values, then its kind and their intervals."""
+    columns = [(figure, figure.printed) for figure in figures if figure.printed]
+    rows = [["", *(heading.first for _, heading in columns)], ["swapper", *(heading.second for _, heading in columns)]]
     nothing = dict.fromkeys(INTERVAL_KEYS)
     for name, result in results.items():
-        cells = [_cell(result.get(column.figure, nothing), column) for column in columns]
+        cells = [_cell(result.get(f.name, nothing), f.factor, heading.decimals) for f, heading in columns]
         rows.append([name if len(name) <= 12 else f"{name[:10]}..", *(value for value, _ in cells)])
         rows.append([f" ({result['kind']})", *(interval for _, interval in cells)])
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
@@ -241,18 +216,18 @@ def _table(results: Mapping[str, Mapping[str, Any]], columns: Sequence[Column] =
     return [line.rstrip() for line in [*lines[:2], "-" * len(lines[0]), *lines[2:]]]
 
 
-def _is_there(result: Mapping[str, Any], column: Column) -> bool:
-    return _known((result.get(column.figure) or {}).get("value"))
+def _is_there(result: Mapping[str, Any], figure: Figure) -> bool:
+    return _known((result.get(figure.name) or {}).get("value"))
 
 
-def _cell(figure: Mapping[str, float | None], column: Column) -> tuple[str, str]:
-    """("58.3", "55.1..61.4"), with "-" for what is not known."""
-    value, low, high = (_shown(figure[key], column) for key in INTERVAL_KEYS)
+def _cell(interval: Mapping[str, float | None], factor: float, decimals: int) -> tuple[str, str]:
+    """("58.3", "55.1..61.4"), with "-" for an unknown number."""
+    value, low, high = (_shown(interval[key], factor, decimals) for key in INTERVAL_KEYS)
     return value, "-" if low == "-" or high == "-" else f"{low}..{high}"
 
 
-def _shown(number: float | None, column: Column) -> str:
-    return "-" if number is None or not _known(number) else f"{column.factor * number:.{column.decimals}f}"
+def _shown(number: float | None, factor: float, decimals: int) -> str:
+    return "-" if number is None or not _known(number) else f"{factor * number:.{decimals}f}"
 
 
 def _network(network: Mapping[str, Any]) -> str:

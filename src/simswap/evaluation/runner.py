@@ -16,7 +16,7 @@ from simswap.evaluation.pairs_file import pairs_sha256
 from simswap.evaluation.protocol_data import ProtocolData
 from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.instruments import PRECISION, Instruments, descriptions
-from simswap.measuring.measured import Figure
+from simswap.measuring.measured import Estimate
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, PrecomputedSwaps, Swapper, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recognizer
@@ -123,5 +123,5 @@ def _counts(material: ProtocolData, chosen: np.ndarray) -> dict[str, int]:
     }
 
 
-def _plain(figures: Mapping[str, Figure]) -> dict[str, dict[str, float]]:
+def _plain(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     return {name: figure._asdict() for name, figure in figures.items()}

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments
-from simswap.measuring.measured import Measured, Predictions
+from simswap.measuring.measured import Measured
+from simswap.measuring.predictions import PairPredictions, Predictions, compute_registered
 from simswap.measuring.swappers import Faces, FaceSource, PrecomputedSwaps, Swapper
 from simswap.measuring.usable import is_direction, is_picture, true_gaze, usable_pairs
+from simswap.metrics.figures import registered
 from simswap.metrics.reconstruction import SelfReconstruction
 from simswap.precision import figures_device, full_precision
 
@@ -130,10 +132,29 @@ class Evaluator:
             before, after = (self._in_motion(swapper, places, source, offset) for offset in (-1, 1))
             for name, moments in (("pose", "poses"), ("embedding", "embeddings")):
                 readings[moments] = torch.stack([before[name], readings[name], after[name]], dim=1)
+        if registered():
+            readings |= compute_registered(self._pair_predictions(places, _without_nan(result), readings))
         readings["place"] = place
         return {
             name: values.to(self.figures_device)[there.to(self.figures_device)] for name, values in readings.items()
         }
+
+    def _pair_predictions(self, places: np.ndarray, result: Faces, predictions: Predictions) -> PairPredictions:
+        """What a registered figure is computed from, all on the device of the figures."""
+
+        def of_gallery(rows: np.ndarray) -> Predictions:
+            images = self.faces.load(rows, self.device).images
+            found = {name: values[np.searchsorted(self.pairs.gallery, rows)] for name, values in self.gallery.items()}
+            return found | {"image": images.float().clamp(0, 1).to(self.figures_device)}
+
+        made = predictions | {"image": result.images.float().clamp(0, 1)}
+        target = self.pairs.target[places]
+        true_gaze = {} if self.gaze is None else {"true_gaze": self.gaze[target]}
+        return PairPredictions(
+            {name: values.to(self.figures_device) for name, values in made.items()},
+            of_gallery(target) | true_gaze,
+            of_gallery(self.pairs.source[places]),
+        )
 
     def _all_there(self, places: np.ndarray) -> Tensor:
         return torch.ones(len(places), dtype=torch.bool, device=self.device)

@@ -8,7 +8,7 @@ import torch
 from simswap.checkpoint import SwapCheckpoint
 from simswap.described import describe
 from simswap.errors import InputError
-from simswap.measuring.measured import Predictions
+from simswap.measuring.predictions import Predictions, registered_digests
 from simswap.measuring.swappers import Faces
 from simswap.models.embedder import Embedder
 from simswap.models.features import FeatureNetwork
@@ -96,4 +96,5 @@ def descriptions(instruments: Instruments) -> dict[str, dict[str, Any] | None]:
 
 def signature(instruments: Instruments) -> list[str]:
     """What tells these instruments, and what they read, from others: their digests."""
-    return [f"{PRECISION} {what} {found['digest']}" for what, found in descriptions(instruments).items() if found]
+    digests = {what: found["digest"] for what, found in descriptions(instruments).items() if found}
+    return [*(f"{PRECISION} {what} {digest}" for what, digest in digests.items()), *registered_digests()]

@@ -1,33 +1,35 @@
-"""What was measured of one swapper: from the instruments' readings of its results to figures with intervals."""
+"""What was measured of one swapper: from predictions for its results to figures with intervals."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from simswap.measuring.gallery import ProtocolPairs
+from simswap.measuring.predictions import PREFIX, Predictions
 from simswap.measuring.usable import is_direction
 from simswap.metrics.feature_distance import FeatureDistance
+from simswap.metrics.figures import FIGURES, registered
 from simswap.metrics.gaze_error import GazeError
-from simswap.metrics.intervals import ONE_A_TARGET, figure_interval
+from simswap.metrics.intervals import figure_interval
 from simswap.metrics.landmark_error import LandmarkError
-from simswap.metrics.per_sample import PerSampleMetric
+from simswap.metrics.per_sample import PairValues, PerSampleMetric
 from simswap.metrics.pose_error import PoseError
 from simswap.metrics.reconstruction import PairsReconstruction
 from simswap.metrics.retrieval import IdentityRetrieval
 from simswap.metrics.similarity import IdentitySimilarity
 from simswap.metrics.temporal_jitter import TemporalJitter
 
-# What the instruments say of B pictures, by name: embedding [B, E] (judge), pose [B, 3] degrees; and where they are at
-# hand identity [B, E'] (recognizer trained with), points [B, P, 2], gaze [B, 2] degrees, features [B, F].
-Predictions = dict[str, Tensor]
 
+class Estimate(NamedTuple):
+    """A figure's mean over ``n`` values and its 95 % interval; NaN where it is not known.
 
-class Figure(NamedTuple):
-    """A mean and its 95 % interval, clustered by persons in both roles (NaN where it cannot be told); n: over how many
-    results, of self-reconstruction over how many distinct targets."""
+    The interval is clustered by persons in both roles. The values are one per pair, or one per distinct target.
+    """
 
     value: float
     low: float
@@ -35,11 +37,21 @@ class Figure(NamedTuple):
     n: int
 
 
-class Measured:
-    """One swapper's figures. Every figure's samples are in the order of the pairs, NaN where it has no result.
+class _Kept(NamedTuple):
+    """Where a figure's values are: the metric that keeps them, and how to get them from it."""
 
-    pairs: the protocol's. person: int64 [rows], of every row of the data. gallery: the readings of the gallery's
-    pictures. gaze: float [rows, 2], the true gaze in degrees where it is known.
+    metric: PerSampleMetric
+    values: Callable[[], Tensor]
+
+
+class Measured:
+    """One swapper's figures; the values of each are in the order of the pairs, NaN where there is none.
+
+    Args:
+        pairs: The protocol's pairs.
+        person: int64 [rows], the person of every row of the data.
+        gallery: Predictions for the gallery images, in the order of ``pairs.gallery``.
+        gaze: Float [rows, 2], the true gaze in degrees where it is known; None if it never is.
     """
 
     def __init__(self, pairs: ProtocolPairs, person: Tensor, gallery: Predictions, gaze: Tensor | None = None) -> None:
@@ -54,13 +66,18 @@ class Measured:
         self.gaze_error, self.jitter = GazeError().to(device), TemporalJitter().to(device)
         self.self_reconstruction = PairsReconstruction(pairs.target).to(device)
         self.distance = FeatureDistance(gallery["features"].shape[1]).to(device) if "features" in gallery else None
+        self.registered = PairValues(tuple(PREFIX + figure.name for figure in registered())).to(device)
         self._places: list[Tensor] = []
-        #: of the pairs that were measured here, how many had no usable result; for those who measure a share
+        #: Pairs measured here without a usable result; for callers that measure a share of all pairs.
         self.unusable = 0
 
     def add(self, results: Predictions) -> None:
-        """Add some results: their readings; ``place`` int64 [B], which pair each is of; and where they were made,
-        ``l1``, ``psnr``, ``ssim`` of the self-swaps, ``poses`` [B, 3, 3] and ``embeddings`` [B, 3, E] of three frames.
+        """Add some pairs.
+
+        Args:
+            results: Predictions for the results, and ``place`` int64 [B], the place of each pair in the protocol.
+                Where they were made: ``l1``, ``psnr``, ``ssim`` [B] of the self-swaps, ``poses`` [B, 3, 3] and
+                ``embeddings`` [B, 3, E] of three frames, and the registered figures [B].
         """
         place = results["place"].cpu().numpy()
         self._places.append(results["place"])
@@ -77,8 +94,9 @@ class Measured:
             self.landmark_error.update(results["points"], gallery["points"][targets])
         if "gaze" in results and self._gaze is not None:
             self.gaze_error.update(results["gaze"], self._gaze[target_rows])
-        if "l1" in results:
-            self.self_reconstruction.update(**{name: results[name] for name in self.self_reconstruction.columns})
+        for metric in (self.self_reconstruction, self.registered):
+            if metric.columns and metric.columns[0] in results:  # precomputed swaps have no self-swaps
+                metric.update(**{name: results[name] for name in metric.columns})
         if "poses" in results:
             self.jitter.update(results["poses"], results["embeddings"])
         if self.distance is not None:
@@ -87,40 +105,58 @@ class Measured:
             self.distance.update(made[known], real=False)
             self.distance.update(real[known], real=True)
 
-    def samples(self, chosen: np.ndarray | None = None) -> dict[str, Tensor]:
-        """Every figure's value per pair, float [n], NaN where it is not defined; a figure that nothing measured is
-        left out (the five of every table are always there).
+    def _always(self) -> dict[str, _Kept]:
+        """The figures that are reported whether or not any pair has a value."""
+        retrieval = {"id_retrieval": "top1", "id_retrieval_top5": "top5",
+                     "id_retrieval_without_source": "top1_without_source"}  # fmt: skip
+        return {
+            **{name: _Kept(self.retrieval, partial(self.retrieval.hits, rule)) for name, rule in retrieval.items()},
+            "id_similarity": _Kept(self.to_source, partial(self.to_source.values, "cosine")),
+            "target_similarity": _Kept(self.to_target, partial(self.to_target.values, "cosine")),
+            **{
+                f"{column}_error_deg": _Kept(self.pose_error, partial(self.pose_error.values, column))
+                for column in ("pose", "yaw", "pitch", "roll", "geodesic")
+            },
+        }
 
-        chosen: bool [n], the pairs among which each target's self-reconstruction counts once; None for all.
+    def _optional(self) -> dict[str, _Kept]:
+        """The figures per pair that are left out if no pair has a value."""
+        return {
+            "identity_loss": _Kept(self.to_identity, lambda: 1 - self.to_identity.values("cosine")),
+            "landmark_error": _Kept(self.landmark_error, partial(self.landmark_error.values, "error")),
+            "gaze_error_deg": _Kept(self.gaze_error, partial(self.gaze_error.values, "gaze")),
+            **{
+                name: _Kept(self.jitter, partial(self.jitter.values, column))
+                for name, column in {"jitter_pose_deg": "pose", "jitter_identity": "identity"}.items()
+            },
+            **{
+                column.removeprefix(PREFIX): _Kept(self.registered, partial(self.registered.values, column))
+                for column in self.registered.columns
+            },
+        }
+
+    def _per_target(self, chosen: np.ndarray | None = None) -> dict[str, _Kept]:
+        """The figures of targets swapped with themselves, one value per distinct target."""
+        metric = self.self_reconstruction
+        return {f"self_reconstruction_{c}": _Kept(metric, partial(metric.in_pairs, c, chosen)) for c in metric.kept}
+
+    def samples(self, chosen: np.ndarray | None = None) -> dict[str, Tensor]:
+        """Every figure's value per pair.
+
+        Args:
+            chosen: Bool [n], the pairs among which each target's self-reconstruction counts once; None for all.
+
+        Returns:
+            Float tensors [n], NaN where a pair has no value. A figure that was not measured is left out, but never a
+            required one.
         """
-        again = {
-            f"self_reconstruction_{column}": self.self_reconstruction.in_pairs(column, chosen)
-            for column in self.self_reconstruction.kept
-        }
-        optional = {
-            "identity_loss": (self.to_identity, "cosine"),
-            "landmark_error": (self.landmark_error, "error"),
-            "gaze_error_deg": (self.gaze_error, "gaze"),
-            "jitter_pose_deg": (self.jitter, "pose"),
-            "jitter_identity": (self.jitter, "identity"),
-        }
-        always = {
-            "id_retrieval": self.retrieval.hits("top1"),
-            "id_retrieval_top5": self.retrieval.hits("top5"),
-            "id_retrieval_without_source": self.retrieval.hits("top1_without_source"),
-            "id_similarity": self.to_source.values("cosine"),
-            "target_similarity": self.to_target.values("cosine"),
-            "pose_error_deg": self.pose_error.values("pose"),
-            **{f"{axis}_error_deg": self.pose_error.values(axis) for axis in ("yaw", "pitch", "roll", "geodesic")},
-        }
-        there = {name: metric.values(column) for name, (metric, column) in optional.items() if _has(metric, column)}
-        if "identity_loss" in there:
-            there["identity_loss"] = 1 - there["identity_loss"]
-        there = {name: self._in_order(values) for name, values in (always | there).items()}
-        return there | {
+        per_pair = {name: self._in_order(kept.values()) for name, kept in (self._always() | self._optional()).items()}
+        found = per_pair | {name: kept.values() for name, kept in self._per_target(chosen).items()}
+        always = self._always()
+        return {
             name: values
-            for name, values in again.items()
-            if name == "self_reconstruction_l1" or not bool(values.isnan().all())
+            for name, values in found.items()
+            if name in always or FIGURES[name].required or not bool(values.isnan().all())
         }
 
     def _in_order(self, values: Tensor) -> Tensor:
@@ -129,58 +165,50 @@ class Measured:
             whole[torch.cat(self._places)] = values
         return whole
 
-    def figures(self, chosen: np.ndarray | None = None) -> dict[str, Figure]:
-        """Means with intervals, over all pairs or the ``chosen`` ones (bool [n]); FID over all pairs alone, without."""
+    def figures(self, chosen: np.ndarray | None = None) -> dict[str, Estimate]:
+        """Every figure with its interval.
+
+        Args:
+            chosen: Bool [n], the pairs to use; None for all. FID is only computed over all pairs and has no interval.
+        """
         person = self._person.cpu().numpy()
         mask = np.ones(len(self._pairs.target), dtype=bool) if chosen is None else chosen
         sources, targets = person[self._pairs.source[mask]], person[self._pairs.target[mask]]
         found = {}
         for name, values in self.samples(mask).items():
             sample = values.cpu().numpy()[mask]
-            with_whom = targets if name in ONE_A_TARGET else sources  # a target swapped with itself
+            in_source_role = targets if FIGURES[name].per_target else sources  # a target swapped with itself
             n = int((~np.isnan(sample)).sum())
-            found[name] = Figure(*figure_interval(name, sample, with_whom, targets), n)
+            found[name] = Estimate(*figure_interval(name, sample, in_source_role, targets), n)
         if self.distance is not None and chosen is None:
             results = len(self._pairs.target) - self.missed_results
-            found["fid"] = Figure(float(self.distance.compute()), float("nan"), float("nan"), results)
+            found["fid"] = Estimate(float(self.distance.compute()), float("nan"), float("nan"), results)
         return found
 
     def means(self, distributed: bool = True) -> dict[str, float]:
-        """The figures of a validation, over all ranks together, or of this process alone."""
-        used: tuple[Metric, ...] = (
-            self.retrieval,
-            self.to_source,
-            self.to_target,
-            self.pose_error,
-            self.self_reconstruction,
-        )
-        for metric in used:
-            metric._to_sync = distributed
-        return {
-            "id_retrieval": float(self.retrieval.compute()["top1"]),
-            "id_similarity": float(self.to_source.compute()),
-            "target_similarity": float(self.to_target.compute()),
-            "pose_error_deg": float(self.pose_error.compute()["pose_error_deg"]),
-            "self_reconstruction": float(self.self_reconstruction.compute()["l1"]),
-        }
+        """The means of the validated figures, over all ranks together or of this process alone."""
+        kept = self._always() | self._per_target() | self._optional()
+        kept = {name: kept[name] for name, figure in FIGURES.items() if figure.validated}
+        with ExitStack() as stack:
+            for metric in {id(one.metric): one.metric for one in kept.values()}.values():  # == builds a new metric
+                stack.enter_context(metric.sync_context(should_sync=distributed))
+            return {name: float(one.values().double().nanmean()) for name, one in kept.items()}
 
     @property
     def missed_results(self) -> int:
-        """Pairs without a usable result: none that can be read, one that is no picture (NaN), or one that the judge
-        cannot embed; and pairs whose target or source it cannot."""
+        """The number of pairs without a usable result.
+
+        The result is missing, not finite or cannot be embedded by the judge, or the judge cannot embed the target or
+        the source.
+        """
         return len(self._pairs.target) - sum(len(places) for places in self._places)
 
     @property
     def missed_poses(self) -> int:
-        """Results on which, or on whose target, no face was found: no pose error can be told there."""
+        """The number of results without a pose error, because no face was found on them or on their targets."""
         return int(self.pose_error.values("pose").isnan().sum())
 
     @property
     def chance(self) -> float:
-        """Top-1 retrieval of a gallery image drawn blindly."""
+        """The top-1 retrieval of a gallery image drawn at random."""
         return float(self.retrieval.values("chance").double().nanmean())
-
-
-def _has(metric: PerSampleMetric, column: str) -> bool:
-    values = metric.values(column)
-    return bool(len(values)) and not bool(values.isnan().all())

@@ -1,4 +1,4 @@
-"""95 % intervals of figures over swaps that share persons, and which figures are shares."""
+"""95 % intervals of figures over swaps that share persons."""
 
 import math
 from collections.abc import Mapping
@@ -7,14 +7,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from simswap.metrics.clustered_mean import ClusteredMean, clustered_mean
+from simswap.metrics.figures import figure
 
 LEVEL = 0.95
-
-SHARES = frozenset({"id_retrieval", "id_retrieval_top5", "id_retrieval_without_source"})
-"""The figures that are shares of swaps (0 or 1 each): they get a score interval. All others are means."""
-
-ONE_A_TARGET = frozenset({"self_reconstruction_l1", "self_reconstruction_psnr", "self_reconstruction_ssim"})
-"""The figures of a target swapped with itself: they count once a distinct target, not once a pair."""
 
 UNSEEN = 2.0
 """Swaps of the rarer outcome that are taken to depend on persons alone, beside those that were seen. Few of them show
@@ -49,7 +44,7 @@ def figure_interval(
 
     low and high are NaN where they cannot be told; the value is NaN without any swap.
     """
-    interval = share_interval if name in SHARES else mean_interval
+    interval = share_interval if figure(name).share else mean_interval
     return interval(values, sources, targets, level)
 
 

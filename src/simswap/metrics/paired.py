@@ -38,7 +38,7 @@ def paired_difference(
     Args:
         first, second: float [n], a figure of each pair; NaN in either leaves the pair out.
         sources, targets: [n], integers or names: the person (or video) of each pair's source and target.
-        share: whether the figure is a share (`intervals.SHARES`).
+        share: whether the figure is a share (`Figure.share`).
 
     Raises ValueError for other shapes.
     """

@@ -1,5 +1,7 @@
 """A metric that keeps one number per sample, so that intervals can be clustered by persons."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -42,6 +44,18 @@ class PerSampleMetric(Metric):
             return kept
         return torch.cat(kept) if kept else torch.empty(0, device=self.device)
 
+    def compute(self) -> Any:
+        """The mean of each column, float64 []; NaN before the first sample."""
+        return {column: self.mean(column) for column in self.columns}
+
     def mean(self, column: str) -> Tensor:
         """Float64 []: the mean over the samples where the figure is defined; NaN when there is none."""
         return self.values(column).double().nanmean()
+
+
+class PairValues(PerSampleMetric):
+    """Keeps values that were computed elsewhere, one per pair and column."""
+
+    def update(self, **columns: Tensor) -> None:
+        """Add float [B] for each column."""
+        self.append(**columns)

@@ -38,10 +38,6 @@ class SelfReconstruction(PerSampleMetric):
             ssim=_ssim(results.float(), pictures.float()),
         )
 
-    def compute(self) -> dict[str, Tensor]:
-        """The means ``l1``, ``psnr``, ``ssim``, float64 []; NaN before the first sample."""
-        return {column: self.mean(column) for column in self.columns}
-
 
 class PairsReconstruction(PerSampleMetric):
     """The self-reconstruction of a protocol's pairs, in which each distinct target counts once, over all ranks.

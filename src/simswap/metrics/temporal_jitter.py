@@ -36,7 +36,3 @@ class TemporalJitter(PerSampleMetric):
         self.append(
             pose=steps.diff(dim=1)[:, 0].norm(dim=1), identity=embeddings.double().diff(n=2, dim=1)[:, 0].norm(dim=1)
         )
-
-    def compute(self) -> dict[str, Tensor]:
-        """The means ``pose`` and ``identity``, float64 []; NaN before the first sample."""
-        return {column: self.mean(column) for column in self.columns}

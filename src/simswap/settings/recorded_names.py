@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from simswap.errors import InputError
 
@@ -36,6 +36,12 @@ KEYS = {
     "recogniser_path": "recognition.path",
 }
 """Dotted keys of a configuration: earlier name → current name. A key is never renamed twice in this table."""
+
+FIGURES = {"self_reconstruction": "self_reconstruction_l1"}
+"""Figures in evaluation.json, metrics.csv, Parquet files and W&B: earlier name → current name."""
+
+FIGURE_LISTS = ("sweep.metrics", "columns", "curves")
+"""Dotted keys whose values are lists of figures."""
 
 DESCRIPTIONS = {"recogniser": "recognizer", "recogniser_view": "recognizer_view"}
 """Keys of a checkpoint's description and of an evaluation's protocol: earlier name → current name."""
@@ -77,6 +83,11 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
         if _below(tree, new_parent) is None:
             tree[new_parent] = {}
         _below(tree, new_parent)[new_name] = value
+    for key in FIGURE_LISTS:
+        parent, _, name = key.rpartition(".")
+        node = _below(tree, parent)
+        if isinstance(node, dict) and isinstance(node.get(name), list):
+            node[name] = [current_figure(one) for one in node[name]]
     return tree
 
 
@@ -92,6 +103,25 @@ def current_key(key: str) -> str:
     return KEYS.get(key, key)
 
 
+def current_figure(name: Any) -> Any:
+    """The current name of a figure or of its series, such as ``val/copy_source/<figure>``; other values unchanged."""
+    if not isinstance(name, str):
+        return name
+    prefix, slash, figure = name.rpartition("/")
+    return prefix + slash + FIGURES.get(figure, figure)
+
+
+def earlier_figures(name: str) -> list[str]:
+    """The earlier names of a figure or of its series."""
+    prefix, slash, figure = name.rpartition("/")
+    return [prefix + slash + old for old, new in FIGURES.items() if new == figure]
+
+
+def with_current_figures(named: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a mapping whose keys are figures or their series, under their current names."""
+    return {current_figure(name): value for name, value in named.items()}
+
+
 def current_override(text: str) -> str:
     """``key=value``, with Hydra's ``+``, ``++`` or ``~`` before it, under the key's current name."""
     key, equals, value = text.partition("=")
@@ -99,13 +129,15 @@ def current_override(text: str) -> str:
     return key[: len(key) - len(bare)] + current_key(bare) + equals + value
 
 
-def renamed(old: str) -> str:
+def renamed(old: str, new: str = "") -> str:
     """The warning for an earlier name."""
-    return f"warning: {old} is now called {KEYS[old]}; the earlier name still works"
+    return f"warning: {old} is now called {new or KEYS[old]}; the earlier name still works"
 
 
 def move_earlier_keys(cfg: DictConfig, given: Collection[str] = ()) -> list[str]:
     """Give the values of earlier keys in a composed config to the current keys, in place; returns a warning for each.
+
+    Lists of figures (`FIGURE_LISTS`) get the figures' current names, with a warning for each earlier one.
 
     given: keys that the command line sets. Raises InputError where it sets a key that a file sets by its earlier name.
     """
@@ -122,6 +154,12 @@ def move_earlier_keys(cfg: DictConfig, given: Collection[str] = ()) -> list[str]
         del node[name]
         OmegaConf.update(cfg, new, value, force_add=True)
         warnings.append(renamed(old))
+    for key in FIGURE_LISTS:
+        names = OmegaConf.select(cfg, key)
+        earlier = [name for name in names if current_figure(name) != name] if isinstance(names, ListConfig) else []
+        if earlier:
+            OmegaConf.update(cfg, key, [current_figure(name) for name in names])
+        warnings += [renamed(name, current_figure(name)) for name in earlier]
     return warnings
 
 

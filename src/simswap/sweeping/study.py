@@ -27,6 +27,7 @@ from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.launching.jobs import failure_of, values_of
 from simswap.settings.ranges import short_seed
+from simswap.settings.recorded_names import current_figure
 from simswap.sweeping.space import Point, Space
 
 JOURNAL = "study.journal"
@@ -110,6 +111,7 @@ class SweepStudy:
         if begun is None:
             self.study.set_user_attr("begun", now)
             return
+        begun = begun | {"metrics": [current_figure(name) for name in begun["metrics"]]}
         for key, value in now.items():
             if begun[key] != value:
                 raise InputError(

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from simswap.errors import InputError
 from simswap.launching.jobs import note_failure, values_of
 from simswap.launching.system_errors import explain_system
-from simswap.settings.recorded_names import current_key, move_earlier_keys
+from simswap.settings.recorded_names import FIGURE_LISTS, current_figure, current_key, move_earlier_keys
 from simswap.sweeping.space import make_space
 from simswap.sweeping.study import Settings, SweepStudy
 
@@ -136,6 +136,8 @@ def _meaning(command: Sequence[str]) -> dict[str, str]:
         if key in MAY_CHANGE or key.startswith("hydra."):
             continue
         value = None if override.is_delete() else override.value()
+        if key in FIGURE_LISTS and isinstance(value, list):
+            value = [current_figure(_plain(name)) for name in value]
         sign = "~" if override.is_delete() else ""  # + and ++ only say whether the key was there before
         meant[f"{sign}{key}"] = json.dumps(_plain(value), sort_keys=True)
     return meant

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simswap.errors import InputError
-from simswap.settings.recorded_names import described
+from simswap.settings.recorded_names import described, with_current_figures
 
 FORMAT = 2
 """1: files without a number; their intervals saw persons as sources alone and are too narrow. 2: intervals over
@@ -30,9 +30,18 @@ def as_current(content: Mapping[str, Any], where: object) -> dict[str, Any]:
             "SimSwap Lab, or run simswap-evaluate again"
         )
     kept = dict(content) | {"format": int(number), "protocol": described(content["protocol"])}
-    if number < FORMAT:
-        kept["results"] = _without_intervals(content["results"])
+    results = {key: _current(entry) for key, entry in content["results"].items()}
+    kept["results"] = results if number == FORMAT else _without_intervals(results)
     return kept
+
+
+def _current(entry: Any) -> Any:
+    """A swapper's results, and those of its slices, with the current names of figures."""
+    if not isinstance(entry, Mapping):
+        return entry
+    slices = entry.get("slices")
+    parts = {"slices": {key: _current(part) for key, part in slices.items()}} if isinstance(slices, Mapping) else {}
+    return with_current_figures(entry) | parts
 
 
 def _without_intervals(value: Any) -> Any:

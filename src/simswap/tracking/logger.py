@@ -22,7 +22,7 @@ from simswap.tracking.wandb_run import (
     remember,
     to_be_known_as,
 )
-from simswap.tracking.wandb_summary import BEST, training_summary
+from simswap.tracking.wandb_summary import best_goals, training_summary
 
 
 def build_loggers(
@@ -91,7 +91,7 @@ def build_loggers(
     remember(run, called)
     experiment.define_metric(STEP_METRIC)
     experiment.define_metric("*", step_metric=STEP_METRIC, step_sync=True)
-    for metric, best in BEST.items():
+    for metric, best in best_goals(run).items():
         experiment.define_metric(metric, step_metric=STEP_METRIC, summary=f"{best},last")
     earlier = [file for file in offline_fragments(run, experiment.id) if folder_of(experiment) not in file.parents]
     known = set().union(*map(steps_of, earlier)) if experiment.offline else set(range(experiment.starting_step))

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from simswap.errors import InputError
 from simswap.files import atomic_write
-from simswap.tracking.metrics_rows import STEP, read_rows
+from simswap.tracking.metrics_rows import STEP, read_rows, recorded_names
 
 
 class MetricsCsvLogger(Logger):
@@ -31,6 +31,7 @@ class MetricsCsvLogger(Logger):
         self._columns: list[str] = []
         self._row: dict[str, str] = {}  # the last row, which may still grow
         self._row_start = 0  # its first byte in the file
+        self._recorded: dict[str, str] = {}  # current name → the earlier name that a resumed run's file has
         self._opened = False
 
     @property
@@ -57,9 +58,13 @@ class MetricsCsvLogger(Logger):
         """Put numbers into the row of ``step``. Raises ValueError without a step."""
         if step is None:
             raise ValueError("metrics.csv has a row a step: log with a step")
-        new = {STEP: str(step), **{name: repr(float(value)) for name, value in metrics.items() if name != STEP}}
         try:
-            self._write(new)
+            if not self._opened:
+                self._recorded = recorded_names(self.path)
+            values = {
+                self._recorded.get(name, name): repr(float(value)) for name, value in metrics.items() if name != STEP
+            }
+            self._write({STEP: str(step), **values})
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be written ({error.strerror or error}): free the disk or choose "

@@ -5,10 +5,19 @@ import io
 from pathlib import Path
 
 from simswap.errors import InputError
+from simswap.settings.recorded_names import current_figure
 
 STEP = "step"
 STEP_METRIC = "trainer/global_step"
 """The iteration, as it is called in W&B."""
+
+
+def recorded_names(path: Path) -> dict[str, str]:
+    """The columns that a metrics.csv has under an earlier name: current name → earlier name.
+
+    A resumed run keeps its columns and its series in W&B under the names it began with.
+    """
+    return {current_figure(name): name for name in (read_rows(path) or [{}])[0] if current_figure(name) != name}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

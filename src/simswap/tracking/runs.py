@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from simswap.data.listing import natural_key
 from simswap.errors import InputError
+from simswap.settings.recorded_names import current_figure
 from simswap.settings.records import read_record
 from simswap.stand_ins import refuse_stand_in
 from simswap.tracking.evaluation_format import as_current
@@ -109,10 +110,14 @@ def read_metrics(run: Path, names: Collection[str] | None = None) -> dict[str, l
     if not path.is_file():
         raise InputError(f"{path} is not there: the run logged nothing yet, or this is no run folder")
     rows = read_rows(path)
-    columns = list(rows[0]) if rows else [STEP]
-    columns = [name for name in columns if names is None or name in names or name == STEP]
+    columns = {name: current_figure(name) for name in (rows[0] if rows else [STEP])}
+    wanted = None if names is None else {STEP, *map(current_figure, names)}
     try:
-        return {name: [float(row[name]) if row[name] else math.nan for row in rows] for name in columns}
+        return {
+            current: [float(row[name]) if row[name] else math.nan for row in rows]
+            for name, current in columns.items()
+            if wanted is None or current in wanted
+        }
     except ValueError as error:
         raise InputError(f"{path} holds a cell that is no number: {error}") from error
 

@@ -15,7 +15,7 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows
+from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows, recorded_names
 
 BLOCK = 32768
 """Bytes of a block of W&B's files, which are written like LevelDB's logs: no record's header crosses a block's end."""
@@ -30,6 +30,7 @@ class HistoryLogger(WandbLogger):
     def __init__(self, run: Path, known: set[int], **keywords: Any) -> None:
         super().__init__(**keywords)
         self.run, self.known = run, known
+        self._recorded = recorded_names(run / "metrics.csv")
         self._begun = False
 
     @rank_zero_only
@@ -40,7 +41,7 @@ class HistoryLogger(WandbLogger):
         if not self._begun:
             self._begun = True
             self._send_missing(step)
-        self._send(metrics, step)
+        self._send({self._recorded.get(name, name): value for name, value in metrics.items()}, step)
 
     def _send(self, metrics: Mapping[str, Any], step: int) -> None:
         if step not in self.known:

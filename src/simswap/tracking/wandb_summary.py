@@ -5,19 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from simswap.metrics.figures import validated
 from simswap.tracking.evaluation_format import FORMAT, as_current
-from simswap.tracking.metrics_rows import STEP, read_rows
+from simswap.tracking.metrics_rows import STEP, read_rows, recorded_names
 from simswap.tracking.status import FINISHED, RUNNING, current_state
 from simswap.tracking.wandb_environment import say, settled_mode
 from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, reason_of
-
-BEST = {
-    "val/id_retrieval": "max",
-    "val/id_similarity": "max",
-    "val/pose_error_deg": "min",
-    "val/self_reconstruction": "min",
-}
-"""What the summary has of a validation figure beside its last value."""
 
 PREFIX = "evaluation/"
 FACTS = PREFIX + "facts"
@@ -25,6 +18,12 @@ FACTS = PREFIX + "facts"
 KEPT_FACTS = ("checkpoint", "sha256", "iteration", "missed_results", "missed_poses")
 KINDS, PROTOCOL, GRID = PREFIX + "kinds", PREFIX + "protocol", PREFIX + "grid"
 FORMAT_KEY = PREFIX + "format"
+
+
+def best_goals(run: Path) -> dict[str, str]:
+    """The series whose best value stands beside the last one: name in this run → ``max`` or ``min``."""
+    recorded = recorded_names(run / "metrics.csv")
+    return {recorded.get(name, name): figure.goal for name, figure in validated().items() if figure.best}
 
 
 def training_summary(run: Path) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def training_summary(run: Path) -> dict[str, Any]:
             if text and name != STEP:
                 values.setdefault(name, []).append(float(text))
     summary: dict[str, Any] = {name: numbers[-1] for name, numbers in values.items()}
-    for name, best in BEST.items():
+    for name, best in best_goals(run).items():
         numbers = [number for number in values.get(name, []) if not math.isnan(number)]
         if numbers:
             summary[name] = {best: max(numbers) if best == "max" else min(numbers), "last": values[name][-1]}

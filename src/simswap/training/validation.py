@@ -12,20 +12,18 @@ from simswap.measuring.gallery import choose_pairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.measured import Measured
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper
+from simswap.metrics.figures import validated
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recognizer
 
 log = logging.getLogger(__name__)
 
-FIGURES = ("id_retrieval", "id_similarity", "target_similarity", "pose_error_deg", "self_reconstruction")
-"""What a validation logs, as ``val/<name>`` and for each control as ``val/<control>/<name>``."""
-
 
 def logged_names() -> list[str]:
-    """All names that a validation logs."""
+    """All names that a validation logs: ``val/<figure>``, and ``val/<control>/<figure>`` of each control."""
     of = ["", *(f"{control.name}/" for control in (DO_NOTHING, COPY_SOURCE))]
-    return [f"val/{prefix}{name}" for prefix in of for name in FIGURES]
+    return [name.replace("val/", f"val/{prefix}", 1) for prefix in of for name in validated()]
 
 
 class Validation:

@@ -11,7 +11,7 @@ from simswap.training.callbacks.diagnosis import Diagnosis, Limits, diagnose
 GOOD = {
     "val/id_similarity": 0.40, "val/do_nothing/id_similarity": 0.01, "val/copy_source/id_similarity": 1.0,
     "val/target_similarity": 0.35, "val/pose_error_deg": 5.0, "val/copy_source/pose_error_deg": 30.0,
-    "val/self_reconstruction": 0.06, "train/discriminator": 0.8, "train/adversarial": 1.2,
+    "val/self_reconstruction_l1": 0.06, "train/discriminator": 0.8, "train/adversarial": 1.2,
 }  # fmt: skip
 TARGET = "The result is just the target"
 COPY = "The result does not follow the target"

@@ -13,7 +13,7 @@ from simswap.comparison.comparison import Comparison
 from simswap.comparison.orderings import Facet, facets
 from simswap.comparison.statistics import Spread, spread
 from simswap.comparison.variants import Variant, short_keys, shown_value
-from simswap.metrics.figures import KNOWN, Figure
+from simswap.metrics.figures import FIGURES, Figure
 
 FIGURE_7 = ("id_retrieval", "identity_loss", "self_reconstruction_l1")
 FIRST, LAST = "objective.feature_matching.first_layer", "objective.feature_matching.last_layer"
@@ -31,7 +31,7 @@ def ablation_charts(comparison: Comparison) -> list[Chart]:
 
 def _ablation_chart(comparison: Comparison, facet: Facet, suffix: str) -> Chart:
     named = list(facet.variants.values())
-    figures = [KNOWN[name] for name in FIGURE_7 if any(v.spread(name).n for v in named)]
+    figures = [FIGURES[name] for name in FIGURE_7 if any(v.spread(name).n for v in named)]
     several = any(len(v.seeds) > 1 for v in named)
     caption = (
         "The article's Figure 7. Large marks are means"
@@ -43,7 +43,7 @@ def _ablation_chart(comparison: Comparison, facet: Facet, suffix: str) -> Chart:
         )
         + (
             " Identity loss: 1 − cosine by the recognizer trained with; the retrieval is another network's word."
-            if KNOWN["identity_loss"] in figures
+            if FIGURES["identity_loss"] in figures
             else " These evaluations lack the identity loss of the training recognizer: evaluate again to add it."
         )
         + (" The vertical line is the baseline." if _base(comparison, facet) else "")
@@ -137,7 +137,8 @@ def heat_map_charts(comparison: Comparison) -> list[Chart]:
         )
         cells = _cells(found, "id_retrieval")
         words = "; ".join(
-            f"m={m}, M={last}: {KNOWN['id_retrieval'].shown(cell.mean)} %" for (m, last), cell in sorted(cells.items())
+            f"m={m}, M={last}: {FIGURES['id_retrieval'].shown(cell.mean)} %"
+            for (m, last), cell in sorted(cells.items())
         )
         charts.append(
             Chart(
@@ -156,7 +157,7 @@ def heat_map_charts(comparison: Comparison) -> list[Chart]:
 
 def draw_heat_maps(variants: Sequence[Variant], width: float) -> Plot:
     """One panel a figure; darker is better in all of them."""
-    figures = [KNOWN[name] for name in IN_HEAT_MAP if _cells(variants, name)]
+    figures = [FIGURES[name] for name in IN_HEAT_MAP if _cells(variants, name)]
     narrow = is_narrow(width)
     firsts, lasts = ([pair[k] for pair in map(_range, variants)] for k in (0, 1))
     rows, columns = range(min(firsts), max(firsts) + 1), range(min(lasts), max(lasts) + 1)

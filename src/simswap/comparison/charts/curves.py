@@ -9,7 +9,7 @@ from simswap.comparison.charts.drawing import Chart, is_narrow, legend_text, new
 from simswap.comparison.charts.tradeoff import labeled
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.variants import Variant
-from simswap.metrics.figures import VALIDATED, figure
+from simswap.metrics.figures import validated
 
 MOST_POINTS = 240
 """A longer curve is drawn by means over stretches of equal length: more is not seen at this size."""
@@ -49,9 +49,9 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
     )
     for axes, metric in zip(grid.flat, metrics, strict=False):
         axes.set_xlim(0, 1.03 * max(end, 1.0))
-        shown = figure(VALIDATED.get(metric, metric))
-        factor = shown.factor if metric in VALIDATED else 1.0
-        axes.set_title(f"{metric}" + (f" ({shown.unit})" if metric in VALIDATED and shown.unit else ""))
+        shown = validated().get(metric)  # None for a loss term
+        factor = shown.factor if shown else 1.0
+        axes.set_title(metric + (f" ({shown.unit})" if shown and shown.unit else ""))
         axes.set_xlabel("iterations")
         for variant in comparison.variants:
             curve = mean_curve(variant, metric)

@@ -13,7 +13,7 @@ from simswap.comparison.charts.tradeoff import labeled
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.importance import FEWEST_VARIANTS, Importance, importances
 from simswap.comparison.variants import short_keys, shown_value
-from simswap.metrics.figures import KNOWN
+from simswap.metrics.figures import FIGURES
 
 WEIGHED = ("id_retrieval", "pose_error_deg")
 MOST_SETTINGS = 7
@@ -44,7 +44,7 @@ def importance_chart(comparison: Comparison) -> Chart | None:
         + (f" Always changed together, so not told apart: {'; '.join(twins)}." if twins else "")
     )
     words = "; ".join(
-        f"{KNOWN[name].label}: " + ", ".join(f"{short[i.setting]} {100 * i.share:.0f} %" for i in shares)
+        f"{FIGURES[name].label}: " + ", ".join(f"{short[i.setting]} {100 * i.share:.0f} %" for i in shares)
         for name, shares in found.items()
     )
     return Chart(
@@ -63,7 +63,7 @@ def draw_importance(found: dict[str, list[Importance]], short: dict[str, str], w
     plot = new_figure(width, panel * (len(found) if narrow else 1))
     grid = plot.subplots(len(found), 1, squeeze=False) if narrow else plot.subplots(1, len(found), squeeze=False)
     for axes, (name, shares) in zip(grid.flat, found.items(), strict=True):
-        axes.set_title(KNOWN[name].label)
+        axes.set_title(FIGURES[name].label)
         axes.grid(axis="y", visible=False)
         for row, one in enumerate(shares):
             speaks = one.share > one.chance
@@ -124,7 +124,7 @@ def draw_parallel(comparison: Comparison, settings: Sequence[str], width: float)
         heights[:, column], ticks = _setting_axis([v.settings[key] for v in variants])
         _axis(axes, column, ticks, short[key], narrow)
     for column, name in enumerate(figures, start=len(settings)):
-        shown = KNOWN[name]
+        shown = FIGURES[name]
         values = np.array([v.spread(name).mean for v in variants])
         low, high = np.nanmin(values), np.nanmax(values)
         share = (values - low) / ((high - low) or 1.0)

@@ -10,7 +10,7 @@ from simswap.comparison.charts.drawing import FAINT, INK, Chart, is_narrow, labe
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.published import PUBLISHED, WARNING
 from simswap.comparison.variants import Variant
-from simswap.metrics.figures import KNOWN
+from simswap.metrics.figures import FIGURES
 
 MANY = 12
 """With more variants than this only the front, the baseline and the best are labeled."""
@@ -21,8 +21,8 @@ def tradeoff_chart(comparison: Comparison, published: bool) -> Chart | None:
     if not comparison.front:
         return None
     words = "; ".join(
-        f"{v.label} {KNOWN['id_retrieval'].shown(v.spread('id_retrieval').mean)} % at "
-        f"{KNOWN['pose_error_deg'].shown(v.spread('pose_error_deg').mean)}°"
+        f"{v.label} {FIGURES['id_retrieval'].shown(v.spread('id_retrieval').mean)} % at "
+        f"{FIGURES['pose_error_deg'].shown(v.spread('pose_error_deg').mean)}°"
         for v in comparison.variants[:MANY]
     )
     caption = (

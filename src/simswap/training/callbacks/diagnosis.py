@@ -67,8 +67,8 @@ def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[
             Diagnosed(
                 "The result does not follow the target",
                 f"the generator ignores the target: pose_error_deg {error:.1f} is {error / other_face:.0%} of "
-                f"copy_source's {other_face:.1f} (one pose for all comes to about 70 %), self_reconstruction "
-                f"{figure('val/self_reconstruction'):.3f}; try a lower objective.weights.identity, a higher "
+                f"copy_source's {other_face:.1f} (one pose for all comes to about 70 %), self_reconstruction_l1 "
+                f"{figure('val/self_reconstruction_l1'):.3f}; try a lower objective.weights.identity, a higher "
                 "objective.weights.reconstruction, or a lower objective.feature_matching.first_layer",
             )
         )
