@@ -35,13 +35,10 @@ register(
 
 @pytest.fixture
 def own_package(tmp_path, monkeypatch):
-    monkeypatch.setattr("simswap.metrics.figures.FIGURES", FIGURES | {})  # the test's own registry
-    for module in ("measuring.measured", "evaluation.report"):
-        monkeypatch.setattr(f"simswap.{module}.FIGURES", sys.modules["simswap.metrics.figures"].FIGURES)
     (tmp_path / "mylab.py").write_text(PACKAGE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module("mylab")
-    del sys.modules["mylab"]
+    del sys.modules["mylab"], FIGURES["brightness_error"]
 
 
 def test_it_is_measured_and_shown_everywhere(own_package, tmp_path, monkeypatch, door):

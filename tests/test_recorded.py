@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from simswap import compare, evaluate, train
+from simswap.tracking.runs import read_metrics
+from simswap.tracking.wandb_summary import training_summary
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -39,6 +41,39 @@ def test_a_run_and_a_job_of_a_sweep_are_resumed(recorded, door, run):
     if run == "run":
         for step, losses in json.loads((RECORDED / "resumed.json").read_text()).items():
             assert {name: float(found[step][name]) for name in losses} == pytest.approx(losses, rel=1e-3)
+
+
+def test_a_resumed_run_keeps_its_column_names(recorded, door):
+    before = (recorded / "run" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert "val/self_reconstruction" in before
+    code, _, errors = door(train.main, "resume=run", "trainer.max_steps=4")
+    assert code == 0, errors
+    with open(recorded / "run" / "metrics.csv", newline="") as file:
+        reader = csv.DictReader(file)
+        assert reader.fieldnames == before
+        rows = [row for row in reader if row["val/id_retrieval"]]
+    assert all(row["val/self_reconstruction"] and row["val/do_nothing/self_reconstruction"] for row in rows)
+    assert len(rows) > 1
+    summary = training_summary(recorded / "run")["val/self_reconstruction"]
+    assert summary["min"] == min(float(row["val/self_reconstruction"]) for row in rows)
+    assert read_metrics(recorded / "run", ["val/self_reconstruction"]) == read_metrics(
+        recorded / "run", ["val/self_reconstruction_l1"]
+    )
+
+
+def test_a_figures_earlier_name_is_taken_with_a_warning(recorded, door):
+    code, _, errors = door(
+        compare.main, "runs=[run,sweep]", "figures=validation", "columns=[self_reconstruction]",
+        "curves=[val/self_reconstruction]", "out=page",
+    )  # fmt: skip
+    assert code == 0, errors
+    assert errors.count("warning: self_reconstruction is now called self_reconstruction_l1") == 1
+    assert errors.count("warning: val/self_reconstruction is now called val/self_reconstruction_l1") == 1
+    page = (recorded / "page" / "comparison.html").read_text(encoding="utf-8")
+    assert "self-reconstruction L1" in page
+    assert "val/self_reconstruction_l1" in page  # the curve's description
+    with open(recorded / "page" / "runs.csv", newline="") as file:
+        assert all(0 < float(row["self_reconstruction_l1"]) < 1 for row in csv.DictReader(file))
 
 
 def test_its_checkpoint_is_evaluated_to_the_same_figures(recorded, door):

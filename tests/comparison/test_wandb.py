@@ -39,12 +39,12 @@ class Run:
             "val/id_retrieval": {"max": 1.0, "last": retrieval}, "val/pose_error_deg": {"min": 0.1, "last": 4.0},
             "val/do_nothing/id_retrieval": 0.0, "val/do_nothing/pose_error_deg": 0.0,
         }  # fmt: skip
-        self.grids = grids
+        self.grids, self.history = grids, {}
 
     def scan_history(self, keys):
         assert keys[0] == "trainer/global_step"
         rows = [{"trainer/global_step": 10 * k, "train/identity": v} for k, v in enumerate((0.9, "NaN", 0.5))]
-        return rows if keys[1] == "train/identity" else []
+        return rows if keys[1] == "train/identity" else self.history.get(keys[1], [])
 
     def file(self, name):
         return File(name, self.grids[0][1])
@@ -97,6 +97,16 @@ def test_runs_come_with_figures_curves_and_pictures(loaded):
     assert comparison.others[0].figures["pose_error_deg"].value == 0.0
     rows, _ = side_by_side(comparison, 1)
     assert rows[0].results[0][1][0, 0, 2] == int(255 * 0.8)
+
+
+def test_a_series_under_its_earlier_name_is_found(tmp_path):
+    run = Run("a", 0, 0.2, [])
+    run.history = {"val/self_reconstruction": [{"trainer/global_step": 1, "val/self_reconstruction": 0.5}]}
+    run.summary_metrics["val/self_reconstruction"] = {"last": 0.25}
+    wanted = "val/self_reconstruction_l1"
+    found, _ = load_wandb(Api([run]), "me/p", "validation", [wanted], keep_where(None), tmp_path)
+    assert found[0].figures["self_reconstruction_l1"].value == 0.25
+    assert found[0].curves[wanted] == ([1.0], [0.5])
 
 
 def test_evaluations_come_out_of_the_summaries(tmp_path):

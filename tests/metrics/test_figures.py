@@ -16,10 +16,12 @@ PAGE = Path(CONF_DIR).parent / "docs" / "figures.md"
 
 
 @pytest.fixture
-def own(monkeypatch):
+def own():
     """Registers figures for one test."""
-    monkeypatch.setattr("simswap.metrics.figures.FIGURES", dict(FIGURES))
-    return register
+    before = dict(FIGURES)
+    yield register
+    for name in FIGURES.keys() - before.keys():
+        del FIGURES[name]
 
 
 def test_every_figure_has_a_definition_and_a_better_side():

@@ -18,6 +18,7 @@ from simswap.settings.recorded_names import (
 )
 from simswap.settings.records import read_plain
 from simswap.settings.targets import TARGETS
+from simswap.tracking.evaluation_format import as_current
 from simswap.train import main
 from tests.training.runs import SMALL
 
@@ -94,6 +95,26 @@ def test_earlier_keys_work_on_the_command_line_and_in_a_users_yaml(crops, tmp_pa
     config = checkpoint["simswap"]["config"]
     assert (config["ema_decay"], config["optimizer"]["micro_batches"]) == (0.25, 2)
     assert "average_decay" not in config
+
+
+def test_lists_of_figures_get_the_current_names():
+    before = {"sweep": {"metrics": ["val/self_reconstruction", "val/id_retrieval"]}, "curves": ["train/identity"]}
+    after = {"sweep": {"metrics": ["val/self_reconstruction_l1", "val/id_retrieval"]}, "curves": ["train/identity"]}
+    assert with_current_names(before) == after
+    cfg = OmegaConf.create(before)
+    assert move_earlier_keys(cfg) == [
+        "warning: val/self_reconstruction is now called val/self_reconstruction_l1; the earlier name still works"
+    ]
+    assert OmegaConf.to_container(cfg) == after
+    assert move_earlier_keys(cfg) == []
+
+
+def test_an_evaluation_with_an_earlier_figure_is_read_under_the_current_name():
+    entry = {"kind": "trained", "self_reconstruction": {"value": 0.5}}
+    results = {"trained": entry | {"slices": {"glasses": dict(entry)}}}
+    found = as_current({"format": 2, "protocol": {}, "results": results}, "here")["results"]["trained"]
+    assert found["self_reconstruction_l1"] == found["slices"]["glasses"]["self_reconstruction_l1"] == {"value": 0.5}
+    assert "self_reconstruction" not in found
 
 
 def test_targets_at_any_depth_have_their_present_name():

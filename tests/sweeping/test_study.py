@@ -168,6 +168,13 @@ def test_another_study_or_another_process_in_the_folder(tmp_path):
         SweepStudy(tmp_path, SMALL, settings())
 
 
+def test_a_study_that_began_with_a_figures_earlier_name_is_the_same(tmp_path):
+    SweepStudy(tmp_path, LINE, settings(metrics=["val/self_reconstruction"])).close()
+    study = SweepStudy(tmp_path, LINE, settings(metrics=["val/self_reconstruction_l1"]))
+    assert study.missing() == 4
+    study.close()
+
+
 def test_a_grid_has_an_end(tmp_path):
     study = SweepStudy(tmp_path, LINE, settings(sampler="grid"))
     with pytest.raises(InputError, match="an interval has no end of points"):
