@@ -81,7 +81,8 @@ def test_a_users_yaml_may_use_an_earlier_key_with_one_warning():
 
 def test_earlier_keys_work_on_the_command_line_and_in_a_users_yaml(crops, tmp_path, door):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
-    (tmp_path / "mine" / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [debug]\naverage_decay: 0.25\n")
+    mine = "# @package _global_\ndefaults: [debug]\naverage_decay: 0.25\n"
+    (tmp_path / "mine" / "experiment" / "mine.yaml").write_text(mine)
     run = tmp_path / "run"
     code, _, errors = door(
         main, *SMALL[1:], f"data.root={crops}", f"hydra.run.dir={run}", "trainer.max_steps=1", "optimizer.accumulate=2",
