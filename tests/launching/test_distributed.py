@@ -11,10 +11,10 @@ from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnv
 from omegaconf import OmegaConf
 
 from simswap import checkpoint
+from simswap.compat.lightning import NoLauncher
 from simswap.errors import InputError
 from simswap.launching import ranks
 from simswap.launching.distributed import (
-    NoLauncher,
     Processes,
     RankDDP,
     cluster_environment,

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 from tests.waiting import until
 
+from simswap.compat.wandb import records
 from simswap.tracking.logger import build_loggers, finish
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.status import RUNNING, write_status
-from simswap.tracking.wandb_history import offline_fragments, records
+from simswap.tracking.wandb_history import offline_fragments
 from simswap.tracking.wandb_run import known_as
 from simswap.tracking.wandb_summary import evaluation_in, evaluation_summary, put_evaluation, training_summary
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment
-from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig
 
+from simswap.compat.lightning import StartedDDP
 from simswap.errors import InputError
 from simswap.launching import ranks
 from simswap.launching.cores import SHARE, share_of_cores
@@ -115,30 +114,15 @@ class Processes:
         return settings
 
 
-class RankDDP(DDPStrategy):
+class RankDDP(StartedDDP):
     """DDP (gloo on the CPU, NCCL on GPUs) in processes that are there already."""
 
-    def setup_distributed(self) -> None:
+    def make_group(self, backend: str, timeout: timedelta | None) -> None:
         """Make the process group of the ranks where they meet; Lightning then finds it there."""
-        self.set_world_ranks()
-        backend = self._get_process_group_backend()
         options = {"device_id": self.root_device} if self.root_device.type == "cuda" else {}
-        join(backend, self._timeout, **options)
+        join(backend, timeout, **options)
         if backend == "nccl":
             atexit.register(_leave)
-        super().setup_distributed()
-
-    def _configure_launcher(self) -> None:
-        assert self.cluster_environment is not None
-        self._launcher = NoLauncher(self.cluster_environment, self.num_processes, self.num_nodes)
-
-
-class NoLauncher(_SubprocessScriptLauncher):
-    """Starts nothing: whoever started this process started the others."""
-
-    def _call_children_scripts(self) -> None:
-        if self.num_processes * self.num_nodes > 1:
-            raise RuntimeError("a training process must not start others: the run's front door does")
 
 
 class StartedEnvironment(ClusterEnvironment):

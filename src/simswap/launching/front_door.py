@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -18,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from simswap.compat.hydra import parsed_command_line
 from simswap.config import reference_for
 from simswap.errors import InputError, JobFailed
 from simswap.home import NO_HOME
@@ -179,7 +179,7 @@ def _check_before_start(
     A person's own YAML files are read as data first. Then the config of a single run is composed and checked; a
     sweep's jobs are checked each when it starts, here only what Hydra itself would run for them.
     """
-    arguments = get_args_parser().parse_args()
+    arguments = parsed_command_line()
     searched, overrides = search_folders(arguments.overrides)
     own = [Path(folder) for folder in (arguments.config_dir, arguments.config_path) if folder]
     for folder in [*own, *searched]:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -58,10 +57,9 @@ def refuse_gaps(cfg: DictConfig, swept: Collection[str] = ()) -> None:
 
     swept: keys, or their groups, that a sweep gives.
     """
-    tree: Any = {key: cfg._get_node(key) for key in cfg if key != "hydra"}
     gaps = [
         key
-        for key in OmegaConf.missing_keys(OmegaConf.create(tree))
+        for key in OmegaConf.missing_keys(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
         if not any(key == one or key.startswith(f"{one}.") for one in swept)
     ]
     if not gaps:

@@ -76,9 +76,10 @@ def fill(stored: DictConfig, default: DictConfig) -> None:
         if key not in stored:
             stored[key] = default[key]
             continue
-        mine, usual = stored._get_node(key), default._get_node(key)
-        if all(isinstance(one, DictConfig) and not one._is_none() and "_target_" not in one for one in (mine, usual)):
-            fill(mine, usual)  # type: ignore[arg-type]
+        given = (one for one in (stored, default) if not OmegaConf.is_interpolation(one, str(key)))
+        nodes = [one[key] for one in given if not OmegaConf.is_missing(one, key)]
+        if len(nodes) == 2 and all(isinstance(one, DictConfig) and "_target_" not in one for one in nodes):
+            fill(*nodes)
 
 
 def _is_numeric(hint: Any) -> bool:

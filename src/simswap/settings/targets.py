@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from simswap.compat.hydra import BASIC_TARGETS
 from simswap.errors import InputError
 from simswap.settings.recorded_names import current_target
 from simswap.settings.words import nearest
@@ -47,8 +48,7 @@ _ALL = {name for names in TARGETS.values() for name in names}
 
 HYDRA_TARGETS = (
     "simswap.launching.jobs.FailedJobs",
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    *BASIC_TARGETS,
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",

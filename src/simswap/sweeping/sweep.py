@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
+from simswap.compat.hydra import value_or_error
 from simswap.errors import InputError
 from simswap.launching.jobs import note_failure, values_of
 from simswap.launching.system_errors import explain_system
@@ -100,7 +101,7 @@ def _run_batch(
         job = first + place
         folder = study.folder / str(job)
         if place < len(returns) and returns[place].status == JobStatus.FAILED:
-            note_failure(folder, returns[place]._return_value)
+            note_failure(folder, value_or_error(returns[place]))
         elif not returns and values_of(folder) is None:
             note_failure(folder, InputError(lost))
         state = study.finish(number, job, values_of(folder))

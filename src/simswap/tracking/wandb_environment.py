@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from simswap.compat.wandb import take_setting
 from simswap.errors import InputError
 
 MODES = ("auto", "online", "offline", "disabled")
@@ -116,12 +117,10 @@ def tidied() -> Iterator[None]:
 
 def _refused(name: str, value: str) -> str | None:
     """Why W&B does not take a value; None where it does, or knows no such variable."""
-    import wandb
-
     if name in ("WANDB_MODE", "WANDB_DISABLED"):
         return None if value.strip() in (*MODES[1:], "dryrun", "run", "shared") or name == "WANDB_DISABLED" else ""
     try:
-        wandb.Settings().update_from_env_vars({name: value})
+        take_setting(name, value)
     except Exception as error:  # pydantic's and W&B's own kinds, each with a reason
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return (lines[2] if len(lines) > 2 else lines[-1] if lines else repr(error)).partition(" [type=")[0]

@@ -7,18 +7,15 @@ A run that was online and finds no server goes on offline under another id, with
 """
 
 import json
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from simswap.compat.wandb import history_rows
 from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows, recorded_names
-
-BLOCK = 32768
-"""Bytes of a block of W&B's files, which are written like LevelDB's logs: no record's header crosses a block's end."""
 
 
 class HistoryLogger(WandbLogger):
@@ -74,37 +71,4 @@ def offline_fragments(run: Path, identity: str) -> list[Path]:
 
 def steps_of(fragment: Path) -> set[int]:
     """The steps of the history rows that a W&B file holds; what a killed process left half written is passed over."""
-    from google.protobuf.message import DecodeError
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
-
-    steps = set()
-    for content in records(fragment.read_bytes()):
-        record = Record()
-        try:
-            record.ParseFromString(content)
-        except DecodeError:
-            continue
-        if record.WhichOneof("record_type") == "history":
-            values = {"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
-            if STEP_METRIC in values:
-                steps.add(int(float(values[STEP_METRIC])))
-    return steps
-
-
-def records(content: bytes) -> Iterator[bytes]:
-    """Records of W&B's file, behind its head of 7 bytes; each part of one: check sum, length, kind (1 whole, 2 first,
-    3 middle, 4 last)."""
-    position, record = 7, b""
-    while position + 7 <= len(content):
-        rest = BLOCK - position % BLOCK
-        if rest < 7:
-            position += rest
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
-        if kind not in (1, 2, 3, 4) or position + 7 + length > len(content):
-            return
-        part = content[position + 7 : position + 7 + length]
-        position += 7 + length
-        record = part if kind in (1, 2) else record + part
-        if kind in (1, 4):
-            yield record
+    return {int(float(row[STEP_METRIC])) for row in history_rows(fragment) if STEP_METRIC in row}

@@ -10,6 +10,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from simswap.compat.lightning import leave_uncounted
 from simswap.models.statistics import restore_buffers
 from simswap.precision import full_precision
 from simswap.training.means import RunningMeans
@@ -94,8 +95,7 @@ class SteppingModule(L.LightningModule):
     def optimizers_counted_once(self) -> Any:
         """Both optimizers; the discriminators' steps do not count, or one iteration would be two global steps."""
         optimizer_g, optimizer_d = self.optimizers()  # type: ignore
-        optimizer_d._on_before_step = _nothing
-        optimizer_d._on_after_step = _nothing
+        leave_uncounted(optimizer_d)
         return optimizer_g, optimizer_d
 
     def log_means(self, rates: dict[str, Optimizer]) -> None:
@@ -147,7 +147,3 @@ class SteppingModule(L.LightningModule):
         yield
         if phase.scaler is not None:
             plugin.scaler = self.phases["generator"].scaler  # the one that Lightning saves
-
-
-def _nothing() -> None:
-    """Stands in for the hooks by which Lightning counts optimizer steps."""

@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from simswap.compat.lightning import forget_unfinished_validation, settle_loops
 from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.launching.stops import saving
@@ -61,7 +62,7 @@ class NewestCheckpoint(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, StopInValidation) and trainer.global_step != self._saved_at:
-            trainer.fit_loop.epoch_loop.val_loop.batch_progress.reset()  # it begins anew, not where it ended
+            forget_unfinished_validation(trainer)
             self._save(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -105,19 +106,3 @@ def save(trainer: L.Trainer, run: Path, name: str) -> None:
         kept = run / "checkpoints" / NEWEST
         how = f"{kept} is whole: go on from it with simswap-train resume={run}"
         raise InputError(f"{error}; {how if kept.is_file() else 'there is no checkpoint yet'}") from error
-
-
-def settle_loops(checkpoint: dict[str, Any], iteration: int) -> None:
-    """Let the checkpoint say that ``iteration`` is complete, however far Lightning's own counters are.
-
-    They differ with the hook in which a checkpoint is saved, and what Lightning does at a restart with them: validate
-    once more, or count a step twice. This is the one form after which it goes on with the next iteration, and with
-    nothing else: the last batch's hooks are still open, and the endless epoch too.
-    """
-    loops = checkpoint["loops"]["fit_loop"]
-    batches = {"ready": iteration, "started": iteration, "processed": iteration, "completed": iteration - 1}
-    loops["epoch_loop.batch_progress"] = {"total": batches, "current": dict(batches), "is_last_batch": False}
-    loops["epoch_loop.state_dict"] = {"_batches_that_stepped": iteration - 1}
-    epoch = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-    loops["epoch_progress"] = {"total": epoch, "current": dict(epoch)}
-    checkpoint["epoch"] = 0

@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from simswap.compat.lightning import end_after_this_iteration, validate
 from simswap.launching import stops
 
 
@@ -77,8 +78,7 @@ class GracefulStop(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         self.signal = self._agreed(trainer, pl_module)
         if self.signal:
-            # Not should_stop, which would log and validate where an uninterrupted run does not.
-            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step
+            end_after_this_iteration(trainer)
             every = trainer.val_check_batch
             due = isinstance(every, int) and trainer.global_step % every == 0
             self._validation_due = trainer.enable_validation and due
@@ -128,13 +128,3 @@ class GracefulStop(L.Callback):
         how = " (Ctrl-C again: at once)" if number == signal.SIGINT else f" ({signal.Signals(number).name})"
         print(f"\nstopping after this iteration, the newest checkpoint is saved{how}", flush=True)
         stops.end_wait()
-
-
-def validate(trainer: L.Trainer) -> None:
-    """Make the validation that a stop left out, as Lightning's loop makes it at the end of the iteration."""
-    trainer.validating = True
-    first = trainer._logger_connector._first_loop_iter
-    trainer.fit_loop.epoch_loop.val_loop.restarting = False
-    trainer.fit_loop.epoch_loop.val_loop.run()
-    trainer.training = True
-    trainer._logger_connector._first_loop_iter = first
