@@ -1,10 +1,7 @@
 """``simswap-evaluate``: measure a checkpoint, or anybody's finished swaps, by a protocol, beside the controls."""
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import torch
 from hydra.core.hydra_config import HydraConfig

@@ -1,10 +1,7 @@
 """``simswap-swap``: a trained checkpoint on photographs. Every picture says in its metadata that it is synthetic."""
 
-import os
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import torch
 from omegaconf import DictConfig, OmegaConf

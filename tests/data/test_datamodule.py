@@ -17,6 +17,13 @@ from simswap.errors import InputError
 SIZE = 16
 ALL_TRAIN = {"train": 1.0}
 AUGMENTATION = {"flip": 0.5, "color": 0.2}
+ROBUST = AUGMENTATION | {
+    "transforms": [
+        {"_target_": "albumentations.ImageCompression", "quality_range": [20, 90], "p": 0.5},
+        {"_target_": "albumentations.GaussNoise", "std_range": [0.02, 0.1], "p": 0.5},
+        {"_target_": "albumentations.HueSaturationValue", "p": 0.5},
+    ]
+}
 KEYS = {"target", "source", "same_identity", "target_index", "source_index", "target_view", "source_view"}
 
 
@@ -79,13 +86,17 @@ def test_a_batch_holds_what_its_rows_hold(root):
         assert bool(same.all()) == bool(same.any()) == (iteration % 2 == 0)
 
 
-def test_two_workers_give_what_none_gives(root):
-    settings = {"augmentation": AUGMENTATION, "pairing": "mixed", "cache_mb": 1}
+@pytest.mark.parametrize("augmentation", [AUGMENTATION, ROBUST])
+def test_two_workers_give_what_none_gives(root, augmentation):
+    settings = {"augmentation": augmentation, "pairing": "mixed", "cache_mb": 1}
+    ahead = batches(module(root, workers=2, prefetch=4, **settings), 7)
+    assert_equal(ahead, batches(module(root, workers=2, **settings), 7))
     assert_equal(batches(module(root, workers=2, **settings), 7), batches(module(root, workers=0, **settings), 7))
 
 
-def test_two_ranks_give_what_one_gives(root):
-    data = module(root, augmentation=AUGMENTATION, pairing="mixed")
+@pytest.mark.parametrize("augmentation", [AUGMENTATION, ROBUST])
+def test_two_ranks_give_what_one_gives(root, augmentation):
+    data = module(root, augmentation=augmentation, pairing="mixed")
     whole = data.train_batches()[5]
     halves = [data.train_batches(rank, 2)[5] for rank in (0, 1)]
     for key in KEYS:
@@ -94,9 +105,14 @@ def test_two_ranks_give_what_one_gives(root):
         data.train_batches(0, 3)
 
 
-def test_a_resumed_run_goes_on(root):
-    whole = batches(module(root, augmentation=AUGMENTATION), 9)
-    assert_equal(batches(module(root, augmentation=AUGMENTATION), 5, start=4), whole[4:])
+@pytest.mark.parametrize("augmentation", [AUGMENTATION, ROBUST])
+def test_a_resumed_run_goes_on(root, augmentation):
+    whole = batches(module(root, augmentation=augmentation), 9)
+    assert_equal(batches(module(root, augmentation=augmentation), 5, start=4), whole[4:])
+    changed = batches(module(root, augmentation={**augmentation, "transforms": []}), 9)
+    assert any(not torch.equal(one["target"], other["target"]) for one, other in zip(whole, changed, strict=True)) is (
+        "transforms" in augmentation
+    )
 
 
 def test_seeds_differ(root):

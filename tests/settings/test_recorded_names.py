@@ -172,3 +172,12 @@ def test_a_folder_prepared_by_an_earlier_version_is_prepared_on(tmp_path, door, 
     file.write_text(older)
     code, _, errors = door(prepare, *command)
     assert code == 0, errors
+
+
+def test_a_recorded_config_gets_later_keys_with_the_value_that_changes_nothing():
+    augmentation = {"flip": 0.5, "color": 0.0, "sources": True}
+    read = with_current_names({"data": {"augmentation": augmentation}})
+    assert read["data"]["augmentation"] == augmentation | {"transforms": []}
+    kept = {"data": {"augmentation": {"transforms": [{"_target_": "albumentations.GaussNoise"}]}}}
+    assert with_current_names(kept) == kept
+    assert with_current_names({"data": None, "name": "a"}) == {"data": None, "name": "a"}

@@ -24,6 +24,26 @@ def test_every_target_of_conf_is_on_the_list_of_its_group():
     assert seen - {None} <= {name for names in TARGETS.values() for name in names}
 
 
+def test_photometric_transforms_are_allowed_by_type_in_their_list_alone():
+    noise = {"_target_": "albumentations.GaussNoise", "p": 0.5}
+    check_targets({"data": {"augmentation": {"transforms": [noise]}}})
+    check_any_targets({"transforms": [noise]})
+    for tree in (
+        {"data": {"augmentation": {"transforms": noise}}},
+        {"data": {"augmentation": {"transforms": [[noise]]}}},
+        {"data": {"augmentation": {"flip": noise}}},
+        {"data": noise},
+        {"data": {"augmentation": {"transforms": [{"_target_": "albumentations.HorizontalFlip"}]}}},
+        {"data": {"augmentation": {"transforms": [noise | {"more": noise}]}}},
+        {"data": {"augmentation": {"transforms": [noise | {"_partial_": True}]}}},
+        {"data": {"augmentation": {"transforms": [{"_target_": "os.system"}]}}},
+    ):
+        with pytest.raises(InputError, match=r"not on the list|calls nothing in this way|may move"):
+            check_targets(tree)
+    with pytest.raises(InputError, match="may move"):
+        check_any_targets({"transforms": [{"_target_": "albumentations.HorizontalFlip"}]})
+
+
 @pytest.mark.parametrize("group", TARGETS)
 def test_every_listed_target_is_there(group):
     import importlib

@@ -233,6 +233,21 @@ def test_allowed_changes_are_made_and_recorded(copy, door):
     assert (recorded["resume"], recorded["resume_overrides"]) == (None, "stop")
 
 
+def test_other_transforms_of_the_pairs_are_another_experiment(copy, door):
+    code, _, errors = door(main, f"resume={copy}", "augmentation=robust", "trainer.max_steps=11")
+    assert code == 2
+    assert "data.augmentation.transforms: [] → [{'_target_': 'albumentations.ColorJitter'" in errors
+    code, _, errors = door(
+        main, f"resume={copy}", "augmentation=robust", "trainer.max_steps=11", "resume_overrides=allow"
+    )
+    assert code == 0, errors
+    recorded = yaml.safe_load((copy / ".hydra" / "config.yaml").read_text())
+    assert recorded["data"]["augmentation"]["transforms"][0]["_target_"] == "albumentations.ColorJitter"
+    code, _, errors = door(main, f"resume={copy}", "augmentation=none", "trainer.max_steps=12")
+    assert code == 2
+    assert "'p': 0.3}] → []" in errors
+
+
 def test_other_crops_stop_it(copy, crops, door, tmp_path):
     fewer = shutil.copytree(crops, tmp_path / "fewer")
     manifest = next(fewer.glob("manifest*"))

@@ -47,8 +47,8 @@ class SwapDataModule(lightning.LightningDataModule):
         workers: worker processes that decode; 0 decodes in the main process.
         seed: of pairs and augmentation.
         fractions: shares of persons by split name, summing to 1; one is called `train`.
-        augmentation: keys `flip` (probability), `color` (strength) and `sources` (whether they are augmented too), see
-            `PairAugmentation`.
+        augmentation: keys `flip` (probability), `color` (strength), `sources` (whether they are augmented too) and
+            `transforms` (photometric albumentations), see `PairAugmentation`.
         cache_embeddings: sources come as the identities of a table (`data.identities`), which whoever trains makes.
         embeddings: folder of that table; None puts it beside the manifest.
         cache_mb: budget in MiB a rank for decoded training crops, 0 is off; see `CropCache`.
@@ -93,12 +93,13 @@ class SwapDataModule(lightning.LightningDataModule):
         self.fractions = dict(fractions)
         self.augmentation = dict(augmentation or {})
         for key in self.augmentation:
-            if key not in ("flip", "color", "sources"):
-                raise InputError(f"data.augmentation.{key}: unknown; there are flip, color, sources")
-        if cache_embeddings and self._sources_change():
+            if key not in ("flip", "color", "sources", "transforms"):
+                raise InputError(f"data.augmentation.{key}: unknown; there are flip, color, sources, transforms")
+        checked = PairAugmentation(**self.augmentation)  # with the views of the crops it is built once they are known
+        if cache_embeddings and checked.active and checked.sources:
             raise InputError(
-                "data.cache_embeddings: a source that is augmented has another identity each time; set "
-                "data.augmentation.sources=false, or flip and color to 0"
+                "data.cache_embeddings: the identity embedding of an augmented source differs each time; set "
+                "data.augmentation.sources=false, or flip and color to 0 and no transforms"
             )
         self.cache_embeddings, self.embeddings = cache_embeddings, Path(embeddings) if embeddings else None
         #: the table of source identities, set before training where `cache_embeddings` asks for one
@@ -202,9 +203,6 @@ class SwapDataModule(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """`validation_chunks`, one at a time: int64 [n] each."""
         return DataLoader(self.validation_chunks, batch_size=None)  # type: ignore[arg-type]
-
-    def _sources_change(self) -> bool:
-        return PairAugmentation(**self.augmentation).active and bool(self.augmentation.get("sources", True))
 
     def _next_iteration(self) -> int:
         if self.start_iteration is not None:

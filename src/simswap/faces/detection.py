@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from simswap.errors import InputError
 from simswap.files import sha256_of
+from simswap.settings.photometric import silence_version_check
 from simswap.stand_ins import refuse_stand_in
 
 Pixels = npt.NDArray[np.uint8]
@@ -104,8 +105,7 @@ def _load(pack: str) -> Any:
         raise InputError(f"detector.pack={pack} holds no ONNX file; insightface's packs are folders of them")
     for file in sorted(folder.glob("*.onnx")) if folder.is_dir() else []:
         refuse_stand_in(file, "an ONNX network", "onnx")
-    # albumentations, which insightface may import, asks the package index at import unless told not to.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    silence_version_check()  # insightface may import albumentations
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # insightface uses deprecated calls of other packages
         import onnxruntime

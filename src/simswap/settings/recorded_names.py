@@ -1,6 +1,7 @@
 """Names of earlier versions: what old files and old command lines say, read under the current names."""
 
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -43,6 +44,9 @@ FIGURES = {"self_reconstruction": "self_reconstruction_l1"}
 FIGURE_LISTS = ("sweep.metrics", "columns", "curves")
 """Dotted keys whose values are lists of figures."""
 
+LATER: dict[str, Any] = {"data.augmentation.transforms": []}
+"""Keys that a complete configuration of an earlier version lacks → the value with which nothing changes."""
+
 DESCRIPTIONS = {"recogniser": "recognizer", "recogniser_view": "recognizer_view"}
 """Keys of a checkpoint's description and of an evaluation's protocol: earlier name → current name."""
 
@@ -68,7 +72,7 @@ def with_current_targets(tree: Any) -> Any:
 
 
 def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a complete configuration, as plain nested values, with current targets and keys.
+    """A copy of a complete configuration, as plain nested values, with current targets and keys, and the later ones.
 
     Where a file has a key under both names, the earlier name holds what its author set: it wins.
     """
@@ -88,6 +92,11 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
         node = _below(tree, parent)
         if isinstance(node, dict) and isinstance(node.get(name), list):
             node[name] = [current_figure(one) for one in node[name]]
+    for key, value in LATER.items():
+        parent, _, name = key.rpartition(".")
+        node = _below(tree, parent)
+        if isinstance(node, dict):
+            node.setdefault(name, deepcopy(value))
     return tree
 
 

@@ -1,11 +1,13 @@
 """What a ``_target_`` may name: an exact list for each node. Nothing else is ever imported or called for a config."""
 
 import importlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 from simswap.compat.hydra import BASIC_TARGETS
 from simswap.errors import InputError
+from simswap.settings.photometric import PACKAGE, photometric
 from simswap.settings.recorded_names import current_target
 from simswap.settings.words import nearest
 
@@ -43,6 +45,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Node of a config → what its ``_target_`` may be. A new choice in conf/ needs its line here."""
+
+TRANSFORMS = "data.augmentation.transforms"
+"""A list of photometric transforms of albumentations, which are allowed by their type."""
 
 _ALL = {name for names in TARGETS.values() for name in names}
 
@@ -93,7 +98,9 @@ def check_any_targets(tree: Any, path: str = "") -> None:
         return
     for key, value in tree.items():
         where = f"{path}.{key}".lstrip(".")
-        if key == "_target_" and value is not None and current_target(value) not in (*_ALL, *HYDRA_TARGETS):
+        if key == "_target_" and str(value).startswith(f"{PACKAGE}."):
+            photometric(value, path)
+        elif key == "_target_" and value is not None and current_target(value) not in (*_ALL, *HYDRA_TARGETS):
             raise InputError(f"{where} is {value!r}: it is not on the list of what may be called")
         if key in COMMANDS[1:]:
             raise InputError(f"{where}: a configuration calls nothing in this way; remove it")
@@ -104,6 +111,9 @@ def check_any_targets(tree: Any, path: str = "") -> None:
 
 def check_target(target: Any, node: str) -> None:
     """Raise InputError unless the node of that dotted name may have this ``_target_`` (None: it is left out)."""
+    if re.fullmatch(rf"{re.escape(TRANSFORMS)}\[\d+\]", node):
+        photometric(target, node)
+        return
     in_hydra = node == "hydra" or node.startswith("hydra.")
     allowed = HYDRA_TARGETS if in_hydra else TARGETS.get(node, ())
     if target is None and (node in TARGETS or in_hydra):

@@ -17,6 +17,7 @@ from simswap.launching import ranks
 from simswap.settings.check import check, fill
 from simswap.settings.paths import escape_tree, with_home
 from simswap.settings.records import read_record
+from simswap.settings.targets import TRANSFORMS
 from simswap.training.callbacks.saving import NEWEST, NEWEST_FIRST
 from simswap.training.values import check_training
 
@@ -147,7 +148,8 @@ def _record(run: Path) -> DictConfig:
 def _named(overrides: list[str]) -> tuple[str, ...]:
     """Keys and groups that the command line names, as dotted keys."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return tuple(override.key_or_group.replace("/", ".") for override in parsed)
+    names = (override.key_or_group.replace("/", ".") for override in parsed)
+    return tuple(TRANSFORMS if name == "augmentation" else name for name in names)  # its group is not the key's name
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:
