@@ -1,13 +1,14 @@
 """A recognizer together with its view of the crops: from aligned pictures of any template to identity embeddings."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from simswap.faces.warping import RecognizerView
+from simswap.models.frozen import FrozenModule
 from simswap.models.recognition import Recognizer
 
 
-class Embedder(nn.Module):
+class Embedder(FrozenModule):
     """Crops of one template and size → embeddings; frozen, and gradient passes to the pictures.
 
     how: the way of `RecognizerView`.
@@ -17,6 +18,7 @@ class Embedder(nn.Module):
         super().__init__()
         self.recognizer = recognizer
         self.view = RecognizerView(template, crop_size, recognizer.input_size, how)
+        self.freeze()
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
         """images: [B, 3, S, S] in unit range; view: int64 [B]. Returns [B, E], L2-normalized."""

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.files import sha256_of
+from simswap.models.frozen import FrozenModule
 from simswap.models.onnx_reader.graph import OnnxGraph
 
 
-class FeatureNetwork(nn.Module):
+class FeatureNetwork(FrozenModule):
     """Pictures in unit range [B, 3, S, S] → features [B, F]; frozen, no gradient.
 
     Pictures are resized to the file's input size (bilinear, antialiased). What is comparable with published FID is
@@ -41,7 +42,7 @@ class FeatureNetwork(nn.Module):
         pixels.get_range(pixel_range)
         self.pixel_range = pixel_range
         self.settings = {"kind": "features", "size": self.size, "pixel_range": pixel_range}
-        self.requires_grad_(False).eval()
+        self.freeze()
         try:
             found = list(self(torch.zeros(2, 3, 32, 32)).shape)
         except (RuntimeError, IndexError, ValueError) as error:
@@ -49,10 +50,6 @@ class FeatureNetwork(nn.Module):
             raise InputError(f"{file}: does not run on two pictures of {self.size} px ({reason})") from error
         if found[0] != 2:
             raise InputError(f"{file}: gives {found} for two pictures; a feature network must give [2, F]")
-
-    def train(self, mode: bool = True) -> "FeatureNetwork":
-        """Stays in eval mode whatever is asked."""
-        return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

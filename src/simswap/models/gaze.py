@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from simswap.faces.warping import RecognizerView
 from simswap.models.builtin import Residual, load_weights
+from simswap.models.frozen import FrozenModule
 
 FACE_SIZE = 112  # of the arcface crop that the strip is cut from
 TOP, BOTTOM, LEFT, RIGHT = 36, 68, 20, 92  # the strip: its eyes lie near (38, 52) and (74, 52)
@@ -31,7 +32,7 @@ def gaze_network() -> nn.Sequential:
     )
 
 
-class GazeEstimator(nn.Module):
+class GazeEstimator(FrozenModule):
     """(x, y) of the gaze relative to the head, degrees: x > 0 to the image's right, y > 0 up. Frozen, no gradient."""
 
     def __init__(self, network: nn.Module, sha256: str) -> None:
@@ -41,12 +42,7 @@ class GazeEstimator(nn.Module):
         self.settings = {"kind": "rendered gaze"}
         self.network = network
         self._views: dict[tuple[str, int], RecognizerView] = {}
-        self.requires_grad_(False)
-        self.train()
-
-    def train(self, mode: bool = True) -> "GazeEstimator":
-        """Stays in eval mode whatever is asked."""
-        return super().train(False)
+        self.freeze()
 
     @torch.no_grad()
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.faces.detection import InsightFaceDetector, pick_main_face
+from simswap.models.frozen import FrozenModule
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,7 +31,7 @@ _TO_CAMERA = np.diag([1.0, 1.0, -1.0])
 _HEAD_IN_CAMERA = HEAD @ _TO_CAMERA
 
 
-class PoseEstimator(nn.Module):
+class PoseEstimator(FrozenModule):
     """A frozen estimator of head pose; `train()` leaves it in eval mode, parameters take no gradient.
 
     Attributes:
@@ -46,15 +47,6 @@ class PoseEstimator(nn.Module):
         self.sha256 = sha256
         self.noise_floor_deg = noise_floor_deg
         self.settings = settings
-
-    def freeze(self) -> None:
-        """Takes gradients off all parameters; a subclass calls it when its networks are there."""
-        self.requires_grad_(False)
-        self.train()
-
-    def train(self, mode: bool = True) -> "PoseEstimator":
-        """Stays in eval mode whatever is asked."""
-        return super().train(False)
 
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
         """Poses [B,3] (yaw, pitch, roll) in degrees of aligned crops.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from simswap import pixels
 from simswap.errors import InputError
 from simswap.files import sha256_of
+from simswap.models.frozen import FrozenModule
 from simswap.models.onnx_reader.graph import OnnxGraph, image_input, read_onnx
 from simswap.models.packs import file_of_pack
 
@@ -16,7 +17,7 @@ from simswap.models.packs import file_of_pack
 ONNX_INPUT_SIZE = 112
 
 
-class Recognizer(nn.Module):
+class Recognizer(FrozenModule):
     """A frozen network that turns an aligned face into an identity vector of length one.
 
     Frozen here, at construction: no parameter takes a gradient, and `train()` leaves it in eval mode. Gradient passes
@@ -43,12 +44,7 @@ class Recognizer(nn.Module):
         self.pixel_range = pixel_range
         self.settings = {"kind": "recognizer", "input_size": input_size, "pixel_range": pixel_range}
         pixels.get_range(pixel_range)
-        self.requires_grad_(False)
-        self.train()
-
-    def train(self, mode: bool = True) -> "Recognizer":
-        """Stays in eval mode whatever is asked: a frozen network's statistics must not move."""
-        return super().train(False)
+        self.freeze()
 
     def forward(self, images: Tensor) -> Tensor:
         """Identity vectors [B,E] of length one, of float images [B,3,S,S], RGB, unit range, `arcface` crops.
