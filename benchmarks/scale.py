@@ -23,20 +23,30 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from simswap.losses.objective import Objective
+from simswap.losses.terms import DiscriminatorInputs, GeneratorInputs
 from simswap.models.discriminator import Discriminators
 from simswap.models.embedder import Embedder
+from simswap.models.frozen import frozen
 from simswap.models.generator import Generator
 from simswap.models.iresnet import IResNet
 from simswap.models.recognition import Recognizer
+from simswap.models.statistics import eval_mode_batch_norm
+from simswap.training.module import outputs
 
 # crop size: (generator's width, stages, template); the recognizer is a ResNet-50 of insightface's form
 NETS = {224: (64, 3, "simswap"), 512: (32, 4, "ffhq")}
 RESNET50 = (3, 4, 14, 3)
-OBJECTIVE = (
-    {"identity": 10.0, "reconstruction": 10.0, "adversarial": 1.0, "gradient_penalty": 1e-5, "feature_matching": 10.0},
-    {"first_layer": 2, "last_layer": 4, "layer_reduction": "sum"},
-    {"patch_reduction": "mean"},
-)
+WEIGHTS = {
+    "identity": 10.0,
+    "reconstruction": 10.0,
+    "adversarial": 1.0,
+    "gradient_penalty": 1e-5,
+    "feature_matching": 10.0,
+}
+SETTINGS = {
+    "feature_matching": {"first_layer": 2, "last_layer": 4, "layer_reduction": "sum"},
+    "gradient_penalty": {"patch_reduction": "mean"},
+}
 GPUS = (1, 8, 64)
 
 
@@ -113,7 +123,7 @@ def count(size: int, batch: int) -> Iteration:
     with FakeTensorMode(allow_non_fake_inputs=True):
         generator, discriminators = Generator(width, stages), Discriminators(size, width=64)
         embedder = Embedder(Recognizer(IResNet(RESNET50), "r50", "", 112, 512, "symmetric"), template, size)
-        objective = Objective(*OBJECTIVE)
+        objective = Objective(WEIGHTS, **SETTINGS)
         networks = [generator, discriminators, embedder]
         with_result, phase_d, phase_g = (Kept(networks) for _ in range(3))
         target, source = torch.rand(2, batch, 3, size, size)
@@ -126,25 +136,41 @@ def count(size: int, batch: int) -> Iteration:
             with phase_d.watch():
                 with tally.part("D forward"):
                     real, fake = discriminators(target), discriminators(result.detach())
-                with tally.part("D penalty"), discriminators.eval_mode_batch_norm():
-                    penalty = objective.penalty(
-                        discriminators.patch_functions(),
-                        discriminators.pyramid(target),
-                        discriminators.pyramid(result.detach()),
-                        torch.rand(batch),
+                with tally.part("D penalty"), eval_mode_batch_norm(discriminators):
+                    inputs = DiscriminatorInputs(
+                        target=target,
+                        result=result.detach(),
+                        same_identity=same,
+                        real_pyramid=discriminators.pyramid(target),
+                        fake_pyramid=discriminators.pyramid(result.detach()),
+                        patch_functions=discriminators.patch_functions(),
+                        mix=torch.rand(batch),
+                        **outputs(real, fake),
                     )
+                    loss, _ = objective.discriminator(inputs)
             with tally.part("D backward"):
-                objective.discriminator(real, fake, penalty)[0].backward()
+                loss.backward()
             with tally.part("D optimizer"):
                 torch.optim.Adam(discriminators.parameters()).step()
-            with phase_g.watch(), discriminators.read_only():
+            with phase_g.watch(), frozen(discriminators):
                 with tally.part("recognizer, results"):
                     result_identity = embedder(result, view)
                 with tally.part("G's D forward"):
                     with torch.no_grad():
                         real = discriminators(target)
                     fake = discriminators(result)
-                    loss, _ = objective.generator(result, target, same, result_identity, identity, fake, real)
+                    inputs = GeneratorInputs(
+                        target=target,
+                        result=result,
+                        same_identity=same,
+                        source_identity=identity,
+                        result_identity=result_identity,
+                        generate=generator,
+                        embed=lambda images: embedder(images, view),
+                        to_unit=lambda images: images,
+                        **outputs(real, fake),
+                    )
+                    loss, _ = objective.generator(inputs)
             with tally.part("G backward"):
                 loss.backward()
             with tally.part("G optimizer"):

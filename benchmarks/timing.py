@@ -50,7 +50,7 @@ class TimedModule(SimSwapModule):
             (self.embedder, "identity", RECOGNIZER),
             (self.embedder, "forward", None),
             (self.generator, "forward", FORWARD),
-            (self.objective, "penalty", "D: gradient penalty"),
+            (self.objective, "discriminator", "D: gradient penalty"),
         ):
             setattr(owner, method, self._timed_call(getattr(owner, method), name))
 

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from simswap.config import CONF_DIR, build, check, explain_hydra
 from simswap.errors import InputError
 from simswap.launching.folders import evaluation_folder, new_folder, run_folder
+from simswap.training.values import check_training
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(file.stem for file in (Path(CONF_DIR) / "experiment").glob("*.yaml"))
@@ -56,6 +57,7 @@ def test_the_papers_settings_are_in_vggface2_224():
         "adversarial": 1.0,
         "gradient_penalty": 1e-5,
         "feature_matching": 10.0,
+        "cycle": 0.0,
     }
     assert list(cfg.optimizer.betas) == [0.0, 0.999]
     assert (cfg.objective.feature_matching.first_layer, cfg.objective.feature_matching.last_layer) == (2, 4)
@@ -68,6 +70,11 @@ def test_the_papers_settings_are_in_vggface2_224():
         ("+sede=1", r"unknown key sede; did you mean seed\?"),
         ("+generator.widht=3", r"unknown key generator\.widht; did you mean width\?"),
         ("+objective.weights.identiti=3", r"unknown key objective\.weights\.identiti; did you mean identity\?"),
+        (
+            "+objective.feature_matchin.first_layer=3",
+            r"unknown key objective\.feature_matchin; did you mean feature_ma",
+        ),
+        ("~objective.weights.identity", r"objective\.weights\.identity is missing; a key is never left out"),
         ("+data.augmentation.flipp=1", r"unknown key data\.augmentation\.flipp; did you mean flip\?"),
         ("generator.width=wide", r"generator\.width is 'wide': it takes a whole number from 1"),
         ("generator.width=2.5", r"generator\.width is 2\.5: it takes a whole number"),
@@ -81,7 +88,7 @@ def test_the_papers_settings_are_in_vggface2_224():
 def test_what_is_wrong_is_named_with_the_nearest_name(override, message):
     choices = [override] if override.startswith("recognition") else []
     with pytest.raises(InputError, match=message):
-        checked(override, choices=choices)
+        check_training(checked(override, choices=choices))
 
 
 def test_a_wrong_key_in_a_yaml_file_is_found():

@@ -60,7 +60,7 @@ def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
         cfg = settings_of(run, cfg)
     newest = newest_checkpoint(run, bool(cfg.resume))
     processes: Processes = build(cfg.strategy)
-    processes.check(cfg.trainer, cfg.objective.weights.gradient_penalty)
+    processes.check(cfg.trainer, build(cfg.objective).second_derivatives())
     if processes.must_start(cfg.trainer):
         try:
             with StatusReport(run):

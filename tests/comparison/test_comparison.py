@@ -93,6 +93,15 @@ def test_two_runs_of_one_seed_count_once(tmp_path):
     assert any("3 runs of 2 seeds" in note for note in comparison.notes)
 
 
+def test_a_run_of_before_a_loss_term_had_it_with_weight_zero(tmp_path):
+    made_run(tmp_path / "older", seed=0)
+    made_run(tmp_path / "newer", {"objective.weights.cycle": 0.0}, 1)
+    made_run(tmp_path / "cycle", {"objective.weights.cycle": 1.0}, 0)
+    runs = load(tmp_path)[0]
+    assert changed_settings(runs) == ["objective.weights.cycle"]
+    assert sorted(len(variant.runs) for variant in fold(runs)) == [1, 2]
+
+
 def test_ablations_have_the_papers_names_and_order(tmp_path):
     for k, (name, reduction) in enumerate((n, r) for n in ("nFM", "oFM", "SimSwap") for r in ("sum", "mean")):
         retrieval = {"nFM": 0.9, "oFM": 0.3, "SimSwap": 0.6}[name]

@@ -1,10 +1,12 @@
-"""The combined objective: which terms train, which are only measured."""
+"""The combined objective: which terms train, which are only measured, and how a term of one's own is added."""
 
 import pytest
 import torch
 
 from simswap.errors import InputError
-from simswap.losses.objective import Objective, ScaleOutput
+from simswap.losses import terms as registry
+from simswap.losses.objective import Objective
+from simswap.losses.terms import DISCRIMINATOR, GENERATOR, DiscriminatorInputs, GeneratorInputs, register_term
 
 WEIGHTS = {
     "identity": 10.0,
@@ -13,33 +15,65 @@ WEIGHTS = {
     "gradient_penalty": 1e-5,
     "feature_matching": 10.0,
 }
-RANGE = {"first_layer": 1, "last_layer": 1, "layer_reduction": "sum"}
-PENALTY = {"patch_reduction": "mean"}
+SETTINGS = {
+    "feature_matching": {"first_layer": 1, "last_layer": 1, "layer_reduction": "sum"},
+    "gradient_penalty": {"patch_reduction": "mean"},
+}
 
 
 def make(**changes):
-    return Objective(WEIGHTS | changes, RANGE, PENALTY)
+    return Objective(WEIGHTS | changes, **SETTINGS)
 
 
-def outputs(level, scales=2):
-    features = [torch.full((1, 1, 2, 2), level), torch.full((1, 1, 1, 1), 2 * level)]
-    return [ScaleOutput(features, torch.full((1, 1, 1, 1), level)) for _ in range(scales)]
+def features(level, scales=2):
+    return [[torch.full((1, 1, 2, 2), level), torch.full((1, 1, 1, 1), 2 * level)] for _ in range(scales)]
 
 
-def generator_terms(objective):
-    return objective.generator(
-        result=torch.full((1, 3, 2, 2), 0.5),
-        target=torch.zeros(1, 3, 2, 2),
-        same_identity=torch.tensor([True]),
-        result_identity=torch.tensor([[1.0, 0.0]]),
-        source_identity=torch.tensor([[0.0, 1.0]]),
-        fake=outputs(3.0),
-        real=outputs(1.0),
-    )
+def logits(level, scales=2):
+    return [torch.full((1, 1, 1, 1), level) for _ in range(scales)]
+
+
+def forbidden(*_):
+    raise AssertionError("no term that is on asks for it")
+
+
+def generator_inputs(**changes):
+    given = {
+        "result": torch.full((1, 3, 2, 2), 0.5),
+        "target": torch.zeros(1, 3, 2, 2),
+        "same_identity": torch.tensor([True]),
+        "result_identity": torch.tensor([[1.0, 0.0]]),
+        "source_identity": torch.tensor([[0.0, 1.0]]),
+        "fake_features": features(3.0),
+        "fake_logits": logits(3.0),
+        "real_features": features(1.0),
+        "real_logits": logits(1.0),
+        "generate": forbidden,
+        "embed": forbidden,
+        "to_unit": forbidden,
+    }
+    return GeneratorInputs(**(given | changes))
+
+
+def discriminator_inputs(**changes):
+    given = {
+        "result": torch.zeros(1, 3, 1, 1),
+        "target": torch.zeros(1, 3, 1, 1),
+        "same_identity": torch.tensor([True]),
+        "fake_features": features(-1.0),
+        "fake_logits": logits(-1.0),
+        "real_features": features(1.0),
+        "real_logits": logits(1.0),
+        "real_pyramid": [torch.ones(1, 1, 1, 1)],
+        "fake_pyramid": [torch.ones(1, 1, 1, 1)],
+        "patch_functions": [lambda x: 3 * x],
+        "mix": torch.zeros(1),
+    }
+    return DiscriminatorInputs(**(given | changes))
 
 
 def test_generator_total_is_the_weighted_sum():
-    total, terms = generator_terms(make())
+    total, terms = make().generator(generator_inputs())
     # identity 1 - 0; reconstruction 0.5; adversarial -3; feature matching at layer 1: |6 - 2| on each of two scales
     assert {k: terms[k].item() for k in ("identity", "reconstruction", "adversarial", "feature_matching")} == {
         "identity": 1,
@@ -51,25 +85,41 @@ def test_generator_total_is_the_weighted_sum():
 
 
 def test_every_layer_is_logged_also_outside_the_range():
-    _, terms = generator_terms(make())
+    _, terms = make().generator(generator_inputs())
     assert terms["feature_matching_d1_layer0"].item() == 2
     assert terms["feature_matching_d2_layer1"].item() == 4
 
 
 def test_a_weight_of_zero_measures_without_training():
-    total, terms = generator_terms(make(feature_matching=0.0, reconstruction=0.0))
+    total, terms = make(feature_matching=0.0, reconstruction=0.0).generator(generator_inputs())
     assert terms["feature_matching"].item() == 8
     assert total.item() == pytest.approx(10 - 3)
 
 
+def test_a_weight_that_is_left_out_is_zero():
+    older = {name: weight for name, weight in WEIGHTS.items() if name != "reconstruction"}
+    objective = Objective(older, **SETTINGS)
+    assert objective.weights["reconstruction"] == 0
+    total, terms = objective.generator(generator_inputs())
+    assert terms["reconstruction"].item() == 0.5
+    assert total.item() == pytest.approx(10 * 1 + 1 * -3 + 10 * 8)
+
+
 def test_no_feature_matching_gives_no_gradient_from_it():
     result = torch.tensor([[[[5.0]]]], requires_grad=True)
-    fake = [ScaleOutput([result, result], torch.zeros(1, 1, 1, 1))]
-    real = [ScaleOutput([torch.zeros(1, 1, 1, 1)] * 2, torch.zeros(1, 1, 1, 1))]
-    weights = dict.fromkeys(WEIGHTS, 0.0)
     pictures, identity = torch.zeros(1, 3, 1, 1, requires_grad=True), torch.ones(1, 2)
-    total, _ = Objective(weights, RANGE, PENALTY).generator(
-        pictures, pictures, torch.tensor([False]), identity, identity, fake, real
+    total, _ = Objective(dict.fromkeys(WEIGHTS, 0.0), **SETTINGS).generator(
+        generator_inputs(
+            result=pictures,
+            target=pictures,
+            same_identity=torch.tensor([False]),
+            result_identity=identity,
+            source_identity=identity,
+            fake_features=[[result, result]],
+            fake_logits=logits(0.0, 1),
+            real_features=[[torch.zeros(1, 1, 1, 1)] * 2],
+            real_logits=logits(0.0, 1),
+        )
     )
     total.backward()
     assert result.grad is None
@@ -78,34 +128,145 @@ def test_no_feature_matching_gives_no_gradient_from_it():
 
 
 def test_discriminator_total_adds_the_weighted_penalty():
-    objective = make(gradient_penalty=0.5)
-    total, terms = objective.discriminator(outputs(1.0), outputs(-1.0), torch.tensor(4.0))
+    total, terms = make(gradient_penalty=0.5).discriminator(discriminator_inputs())
     assert terms["discriminator"].item() == 0
+    assert terms["gradient_penalty"].item() == 4  # the gradient of 3 x is 3, and (3 - 1)^2
     assert total.item() == 2.0
 
 
 def test_penalty_without_weight_is_measured_without_a_graph():
-    images = [torch.ones(1, 1, 1, 1)]
     weight = torch.tensor(3.0, requires_grad=True)
-    penalty = make(gradient_penalty=0.0).penalty([lambda x: weight * x], images, images, torch.zeros(1))
-    assert penalty.item() == 4
-    assert not penalty.requires_grad
+    inputs = discriminator_inputs(patch_functions=[lambda x: weight * x])
+    total, terms = make(gradient_penalty=0.0).discriminator(inputs)
+    assert terms["gradient_penalty"].item() == 4
+    assert not total.requires_grad
+    assert make(gradient_penalty=0.5).discriminator(inputs)[0].requires_grad
+
+
+def test_the_cycle_swaps_the_result_back_to_the_targets_identity():
+    gain = torch.tensor(0.5, requires_grad=True)
+    target_identity, seen = torch.tensor([[0.6, 0.8]]), []
+
+    def generate(images, identity):
+        assert torch.equal(identity, target_identity)
+        return gain * images
+
+    def embed(images):
+        seen.append(torch.is_grad_enabled())
+        return target_identity
+
+    inputs = generator_inputs(
+        result=torch.full((1, 3, 2, 2), 0.5),
+        target=torch.full((1, 3, 2, 2), -1.0),
+        generate=generate,
+        embed=embed,
+        to_unit=lambda images: (images + 1) / 2,
+    )
+    total, terms = Objective({"cycle": 4.0}, **SETTINGS).generator(inputs)
+    # swapped back to 0.25, which is 0.625 in unit range, where the target is 0
+    assert terms["cycle"].item() == pytest.approx(0.625)
+    assert total.item() == pytest.approx(4 * 0.625)
+    total.backward()
+    assert gain.grad.item() == pytest.approx(4 * 0.5 / 2)  # of |(gain * 0.5 + 1) / 2| by gain, times its weight
+    assert seen == [False]
+
+
+def test_a_term_that_is_not_measured_at_zero_is_not_called():
+    _, terms = make(cycle=0.0).generator(generator_inputs())  # generate and embed would raise
+    assert "cycle" not in terms
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (WEIGHTS | {"identiy": 1.0}, r"unknown key objective\.weights\.identiy"),
-        ({k: v for k, v in WEIGHTS.items() if k != "identity"}, r"objective\.weights\.identity is missing"),
+        (WEIGHTS | {"identiy": 1.0}, r"unknown key objective\.weights\.identiy; did you mean identity\?"),
+        (WEIGHTS | {"discriminator": 1.0}, r"unknown key objective\.weights\.discriminator"),
         (WEIGHTS | {"identity": -1.0}, "a weight is a finite number >= 0"),
         (WEIGHTS | {"identity": float("nan")}, "a weight is a finite number >= 0"),
+        (WEIGHTS | {"identity": "ten"}, "a weight is a finite number >= 0"),
+        (3, r"objective\.weights is 3: it takes keys and values"),
     ],
 )
 def test_wrong_weights_are_named(weights, message):
     with pytest.raises(InputError, match=message):
-        Objective(weights, RANGE, PENALTY)
+        Objective(weights, **SETTINGS)
 
 
-def test_a_range_past_the_last_layer_is_refused():
-    with pytest.raises(InputError, match=r"layers 0\.\.3"):
-        Objective(WEIGHTS, {"first_layer": 2, "last_layer": 4, "layer_reduction": "sum"}, PENALTY).check_layers(4)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gradient_penalty": {}}, r"objective\.gradient_penalty\.patch_reduction is missing"),
+        (
+            {"gradient_penalty": {"patch_reduction": "mean", "patches": 1}},
+            r"unknown key objective\.gradient_penalty\.p",
+        ),
+        ({"feature_matchin": {}}, r"unknown key objective\.feature_matchin; did you mean feature_matching\?"),
+        ({"identity": {"margin": 1}}, r"unknown key objective\.identity; valid here: .*feature_matching"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        Objective(WEIGHTS, **(SETTINGS | settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"first_layer": 2, "last_layer": 4, "layer_reduction": "sum"}, r"layers 0\.\.3"),
+        ({"first_layer": 2, "last_layer": 3, "layer_reduction": "max"}, r"layer_reduction=max: choose sum or mean"),
+    ],
+)
+def test_a_range_past_the_last_layer_is_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Objective(WEIGHTS, **(SETTINGS | {"feature_matching": settings})).check_layers(4)
+
+
+@pytest.fixture
+def own_terms(monkeypatch):
+    monkeypatch.setattr(registry, "TERMS", dict(registry.TERMS))
+    monkeypatch.setattr("simswap.losses.objective.TERMS", registry.TERMS)
+
+
+@pytest.mark.usefixtures("own_terms")
+def test_a_registered_term_has_a_weight_and_settings_and_is_logged():
+    @register_term("total_variation", GENERATOR)
+    def total_variation(inputs, *, power: float = 1.0):
+        steps = inputs.result[..., 1:] - inputs.result[..., :-1]
+        return steps.abs().pow(power).mean(), {"total_variation_largest": steps.abs().max()}
+
+    result = torch.tensor([0.0, 2.0, 2.0]).expand(1, 3, 3, 3)
+    inputs = generator_inputs(result=result, target=torch.zeros(1, 3, 3, 3))
+    _, terms = make().generator(inputs)
+    assert terms["total_variation"].item() == 1
+    assert terms["total_variation_largest"].item() == 2
+    objective = Objective({"total_variation": 3.0}, **SETTINGS, total_variation={"power": 2.0})
+    assert objective.generator(inputs)[0].item() == 3 * 2
+    with pytest.raises(InputError, match=r"unknown key objective\.total_variation\.pow; did you mean power\?"):
+        Objective(WEIGHTS, **SETTINGS, total_variation={"pow": 2.0})
+
+
+@pytest.mark.usefixtures("own_terms")
+def test_a_term_of_the_discriminators_phase_is_added_to_their_loss():
+    @register_term("drift", DISCRIMINATOR)
+    def drift(inputs):
+        return torch.stack([one.square().mean() for one in inputs.real_logits]).mean()
+
+    total, _ = make(drift=0.25, gradient_penalty=0.0).discriminator(discriminator_inputs(real_logits=logits(2.0)))
+    assert total.item() == 0.25 * 4
+
+
+@pytest.mark.usefixtures("own_terms")
+def test_what_cannot_be_registered_is_named():
+    def other(inputs):
+        return inputs.result
+
+    with pytest.raises(InputError, match=r"loss term identity of .*other is already registered by .*identity_term"):
+        register_term("identity", GENERATOR)(other)
+    with pytest.raises(InputError, match="give an identifier and generator or discriminator"):
+        register_term("my term", GENERATOR)(other)
+    with pytest.raises(InputError, match="give an identifier and generator or discriminator"):
+        register_term("mine", "encoder")(other)
+    register_term("mine", GENERATOR)(other)
+    register_term("mine", GENERATOR)(other)  # as a reloaded notebook does
+    with pytest.raises(InputError, match=r"loss term mine returns a tensor \[1, 3, 2, 2\]: it must be a scalar"):
+        make(mine=1.0).generator(generator_inputs())

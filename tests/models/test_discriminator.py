@@ -8,6 +8,8 @@ from torch import nn
 
 from simswap.errors import InputError
 from simswap.models.discriminator import Discriminators, layer_sizes, most_layers
+from simswap.models.frozen import frozen
+from simswap.models.statistics import eval_mode_batch_norm
 
 
 @pytest.mark.parametrize(
@@ -72,11 +74,11 @@ def test_norms_start_at_the_second_layer():
         Discriminators(32, norm="layer")
 
 
-def test_read_only_lets_gradient_through_and_keeps_everything():
+def test_frozen_lets_gradient_through_and_keeps_everything():
     net = Discriminators(32, width=4).train()
     before = copy.deepcopy(net.state_dict())
     image = torch.rand(2, 3, 32, 32, requires_grad=True)
-    with net.read_only():
+    with frozen(net):
         sum(o.logits.sum() for o in net(image)).backward()
     assert image.grad is not None
     assert image.grad.abs().sum() > 0
@@ -88,7 +90,7 @@ def test_read_only_lets_gradient_through_and_keeps_everything():
 def test_uncoupled_samples_do_not_see_each_other():
     net = Discriminators(32, width=4, norm="batch").train()
     image = torch.rand(3, 3, 32, 32)
-    with net.eval_mode_batch_norm():
+    with eval_mode_batch_norm(net):
         together, alone = net(image)[0].logits[:1], net(image[:1])[0].logits
     torch.testing.assert_close(together, alone)
     coupled = net(image)[0].logits[:1]

@@ -11,9 +11,19 @@ from simswap.config import CONF_DIR, check
 from simswap.errors import InputError
 from simswap.settings.check import _signature_types
 from simswap.settings.paths import LISTS, PATHS
-from simswap.settings.ranges import LARGEST_SEED, RANGES, short_seed, table, whole
+from simswap.settings.ranges import LARGEST_SEED, RANGES, range_of, short_seed, table, whole
 from simswap.train import main
 from tests.training.runs import SMALL
+
+
+def spelled_out(key):
+    """The keys of conf/ that a range covers: one, or those of an open node."""
+    if not key.endswith(".*"):
+        return [key]
+    node = OmegaConf.load(Path(CONF_DIR) / "objective" / "simswap.yaml")
+    assert key == "objective.weights.*"
+    return [key.replace("*", name) for name in node.weights]
+
 
 DOORS = ("train", "evaluate", "prepare", "swap", "compare", "export", "import")
 FREE = ("sweep.params",)  # a sweep's own words, checked where it is read
@@ -55,8 +65,9 @@ def numeric(value, hint):
 def test_no_numeric_key_lacks_a_range_and_no_range_its_key(keys):
     found = {path for _, _, path, value, hint in keys if numeric(value, hint) and not path.startswith(FREE)}
     found -= {"trainer.max_time", "trainer.precision"}  # times and names of precisions: see training/values.py
-    assert found - set(RANGES) == set()
-    assert set(RANGES) - {path for _, _, path, _, _ in keys} == set()
+    assert {path for path in found if range_of(path) is None} == set()
+    paths = {path for _, _, path, _, _ in keys}
+    assert {key for key in RANGES if not paths & {*spelled_out(key)}} == set()
 
 
 def test_every_path_of_conf_is_known_as_one(keys):
@@ -108,8 +119,9 @@ def default():
 
 
 TRAIN = [
-    key
+    name
     for key in RANGES
+    for name in spelled_out(key)
     if key.partition(".")[0]
     in (
         "ema_decay",
@@ -134,7 +146,7 @@ TRAIN = [
 
 @pytest.mark.parametrize("key", TRAIN)
 def test_what_lies_outside_is_refused_in_a_composed_config(key, default):
-    for value in RANGES[key].outside():
+    for value in range_of(key).outside():
         cfg = OmegaConf.create(OmegaConf.to_container(default, resolve=False))
         OmegaConf.update(cfg, key, value, merge=False)
         with pytest.raises(InputError, match=key.rpartition(".")[2]):
@@ -165,7 +177,7 @@ NOT_ALONE = {  # what else must be said where a key is at an end
 @pytest.mark.parametrize("end", [0, 1])
 def test_both_ends_train_two_iterations(key, end, crops, tmp_path, door, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    value = RANGES[key].ends()[end]
+    value = range_of(key).ends()[end]
     more = NOT_ALONE.get((key, value), []) if not isinstance(value, list) else []
     if more is None:
         pytest.skip("an end that depends on the crops' size or on the machine")
@@ -192,7 +204,7 @@ def test_all_ends_that_go_together_train_at_once(crops, tmp_path, door, monkeypa
              "trainer.val_check_interval", "optimizer.total_iterations", "optimizer.discriminator_lr",
              "optimizer.generator_lr", "generator.max_width", "optimizer.micro_batches"}  # fmt: skip
     for end in (0, 1):
-        given = [f"{key}={RANGES[key].ends()[end]}" for key in TRAIN if key not in apart]
+        given = [f"{key}={range_of(key).ends()[end]}" for key in TRAIN if key not in apart]
         code, _, errors = door(
             main,
             *SMALL,

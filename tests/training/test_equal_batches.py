@@ -13,12 +13,13 @@ from tests.training.test_module import logged, reference_run
 from tests.training.tiny import batches, fit, tiny_module
 
 FAST, PROOF = 4, 50  # iterations
+CYCLE = {"cycle": 5.0}  # a term that runs the generator twice
 SKIPPED_ON = 2  # of the run in which one rank's discriminators give a loss that is not finite
 
 
-def train(steps, precision, micro_batches=1, breaks=None, **trainer):
+def train(steps, precision, micro_batches=1, breaks=None, weights=None, **trainer):
     """Losses and weights of a run; ``breaks(module)`` may put a fault in."""
-    module = tiny_module("none", "none", micro_batches=micro_batches, generator_clip=50.0)
+    module = tiny_module("none", "none", weights, micro_batches=micro_batches, generator_clip=50.0)
     if breaks is not None:
         breaks(module)
     lines = logged(module)
@@ -65,6 +66,8 @@ def one_rank(rank, port, folder, iterations):
     made = {
         "64": train(steps, "64-true", strategy=ddp(), **trainer),
         "64 in parts": train(steps[:3], "64-true", micro_batches=2, strategy=ddp(), **trainer),
+        "cycle": train(steps[:2], "64-true", weights=CYCLE, strategy=ddp(), **trainer),
+        "cycle in parts": train(steps[:2], "64-true", micro_batches=2, weights=CYCLE, strategy=ddp(), **trainer),
         "32": train(steps[:1], "32-true", strategy=ddp(), **trainer),
         "no number": train(steps[:4], "64-true", breaks=no_number_on(1), strategy=ddp(), **trainer),
     }
@@ -117,6 +120,16 @@ def test_in_float64_all_three_stay_one(whole, two_ranks, steps):
 def test_two_ranks_with_parts_are_the_same_too(two_ranks, whole):
     assert len(two_ranks[0]["64 in parts"]["losses"]) == 3
     assert_same_losses(two_ranks[0]["64 in parts"], whole, 1e-8)
+
+
+def test_the_cycle_too_is_the_same_over_ranks_and_micro_batches(two_ranks, steps):
+    whole = train(steps[:2], "64-true", weights=CYCLE)
+    assert all(line["train/cycle"] > 0.01 for line in whole["losses"])
+    parts = train(steps[:2], "64-true", micro_batches=4, weights=CYCLE)
+    for made in (parts, two_ranks[0]["cycle"], two_ranks[0]["cycle in parts"]):
+        assert len(made["losses"]) == 2
+        assert_same_losses(made, whole, 1e-8)
+        assert_same_weights(made, whole, 1e-8)
 
 
 def test_in_float32_the_first_step_is_the_same_within_its_rounding(two_ranks, steps):

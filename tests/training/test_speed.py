@@ -63,19 +63,19 @@ def test_bf16_mixed_is_close_and_keeps_weights_in_fp32(plain):
 def test_under_bf16_the_gradient_penalty_is_fp32s():
     """Worked out again from what the objective was given, outside of any autocast."""
     module = tiny_module()
-    penalty, given = module.objective.penalty, []
+    discriminator, given = module.objective.discriminator, []
 
-    def watched(discriminators, target, result, mix):
+    def watched(inputs):
         assert torch.is_autocast_enabled("cpu")
-        value = penalty(discriminators, target, result, mix)
+        total, terms = discriminator(inputs)
         with torch.autocast("cpu", enabled=False):
-            real, fake = ([x.detach().float() for x in images] for images in (target, result))
-            again = gradient_penalty(copy.deepcopy(module.discriminators).patch_functions(), real, fake, mix)
-        given.append((value.item(), again.item()))
-        assert value.dtype == torch.float32
-        return value
+            real, fake = ([x.detach().float() for x in images] for images in (inputs.real_pyramid, inputs.fake_pyramid))
+            again = gradient_penalty(copy.deepcopy(module.discriminators).patch_functions(), real, fake, inputs.mix)
+        given.append((terms["gradient_penalty"].item(), again.item()))
+        assert terms["gradient_penalty"].dtype == torch.float32
+        return total, terms
 
-    module.objective.penalty = watched
+    module.objective.discriminator = watched
     terms_of(module, "bf16-mixed")
     assert len(given) == STEPS
     for value, again in given:

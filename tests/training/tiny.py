@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from simswap.losses.objective import Objective
 from simswap.models.discriminator import Discriminators
+from simswap.models.discriminator_contract import DiscriminatorPyramid
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recognizer
@@ -34,13 +35,14 @@ def tiny_module(
     weights: dict | None = None,
     pixel_range: str = "unit",
     checkpointing: bool = False,
+    discriminators: DiscriminatorPyramid | None = None,
     **optimizer: Any,
 ) -> SimSwapModule:
     recognizer = tiny_recognizer()
     torch.manual_seed(0)
     return SimSwapModule(
         generator=Generator(4, 2, 2, 8, 16, pixel_range, generator_norm, checkpointing=checkpointing),
-        discriminators=Discriminators(SIZE, width=4, norm=discriminator_norm),
+        discriminators=discriminators or Discriminators(SIZE, width=4, norm=discriminator_norm),
         embedder=Embedder(recognizer, "arcface", SIZE),
         objective=Objective(
             {
@@ -51,8 +53,8 @@ def tiny_module(
                 "feature_matching": 10.0,
             }
             | (weights or {}),
-            {"first_layer": 1, "last_layer": 2, "layer_reduction": "sum"},
-            {"patch_reduction": "mean"},
+            feature_matching={"first_layer": 1, "last_layer": 2, "layer_reduction": "sum"},
+            gradient_penalty={"patch_reduction": "mean"},
         ),
         optimizer=OptimizerSettings(
             **({"generator_lr": 1e-3, "discriminator_lr": 2e-3, "betas": [0.0, 0.999]} | optimizer)

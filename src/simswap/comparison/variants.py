@@ -73,9 +73,13 @@ def changed_settings(runs: Sequence[Run]) -> list[str]:
     return [
         key
         for key in keys
-        if key.split(".")[0] not in BOOKKEEPING
-        and len({comparable(config.get(key, NO_SETTING)) for config in configs}) > 1
+        if key.split(".")[0] not in BOOKKEEPING and len({comparable(setting_of(config, key)) for config in configs}) > 1
     ]
+
+
+def setting_of(config: Mapping[str, Any], key: str) -> Any:
+    """A run's value of a dotted key; of a loss term that its version did not have, the weight 0."""
+    return config.get(key, 0.0 if key.startswith("objective.weights.") else NO_SETTING)
 
 
 def fold(runs: Sequence[Run]) -> list[Variant]:
@@ -83,12 +87,10 @@ def fold(runs: Sequence[Run]) -> list[Variant]:
     keys = changed_settings(runs)
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
-        marks: tuple = tuple(comparable(run.config.get(key, NO_SETTING)) for key in keys)
+        marks: tuple = tuple(comparable(setting_of(run.config, key)) for key in keys)
         groups.setdefault(marks if run.config else (run.where, run.swapper), []).append(run)
     folded = list(groups.values())
-    settings = [
-        {key: group[0].config.get(key, NO_SETTING) for key in keys} if group[0].config else {} for group in folded
-    ]
+    settings = [{key: setting_of(group[0].config, key) for key in keys} if group[0].config else {} for group in folded]
     labels = _labels(folded, settings)
     order = sorted(range(len(folded)), key=lambda i: (_paper_place(folded[i][0]), i))
     colors = _colors([folded[i] for i in order])

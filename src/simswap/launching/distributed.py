@@ -83,14 +83,20 @@ class Processes:
             given = environments(count, gpus, store.port if store else 0, share_of_cores(count))
             return run_in_processes(module, cfg, given)
 
-    def check(self, trainer: DictConfig, penalty_weight: float) -> None:
-        """Raise InputError where batch norm over ranks does not go together with the rest."""
+    def check(self, trainer: DictConfig, second_derivatives: Sequence[str]) -> None:
+        """Raise InputError where batch norm over ranks does not go together with the rest.
+
+        Args:
+            trainer: The trainer's settings.
+            second_derivatives: Names of the trained loss terms whose gradient is a second derivative.
+        """
         if not self.sync_batchnorm:
             return
-        if penalty_weight > 0:
+        if second_derivatives:
             raise InputError(
-                "strategy.sync_batchnorm=true: its backward has no second derivative, so it does not go with the "
-                "gradient penalty; set objective.weights.gradient_penalty=0, or sync_batchnorm=false"
+                "strategy.sync_batchnorm=true: its backward has no second derivative, so it does not go with "
+                f"{', '.join(second_derivatives)}; set objective.weights.{second_derivatives[0]}=0, or "
+                "sync_batchnorm=false"
             )
         if not on_gpu(trainer):
             raise InputError("strategy.sync_batchnorm=true needs GPUs: set trainer.accelerator=gpu, or it to false")

@@ -1,115 +1,133 @@
-"""The combined objective: a map of names to weights; a weight of 0 means measured and logged, not trained.
+"""The combined objective: the weighted sum of the registered terms, for each of the two phases.
 
 ``L = lambda_ID L_ID + lambda_Recon L_Recon + L_Adv + lambda_GP L_GP + lambda_wFM (L_wFM(D1) + L_wFM(D2))``
-(SimSwap, equation 9). The generator's share is summed by `Objective.generator`, the discriminators' by
-`Objective.discriminator`; neither knows a network. Terms are worked out in fp32 at least, whatever autocast is on.
+(SimSwap, equation 9), and every further term of `simswap.losses.terms`. A weight of 0 means: measured and logged, not
+trained. Terms are computed in at least fp32, also under autocast.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from simswap.errors import InputError
-from simswap.losses.adversarial import hinge_discriminator, hinge_generator
-from simswap.losses.feature_matching import check_layer_range, feature_matching_loss, layer_distances
-from simswap.losses.gradient_penalty import gradient_penalty
-from simswap.losses.identity import identity_loss
-from simswap.losses.reconstruction import reconstruction_loss
-
-TERMS = ("identity", "reconstruction", "adversarial", "gradient_penalty", "feature_matching")
-
-
-@dataclass(frozen=True)
-class ScaleOutput:
-    """What one discriminator says of its input: every intermediate layer's features, and the patch logits."""
-
-    features: Sequence[Tensor]
-    logits: Tensor
+from simswap.losses.terms import (
+    DISCRIMINATOR,
+    GENERATOR,
+    TERMS,
+    DiscriminatorInputs,
+    GeneratorInputs,
+    Term,
+    weighted_terms,
+)
 
 
 class Objective:
-    """Weights and settings of the five terms.
+    """The weights and settings of all terms.
 
-    weights: one number >= 0 for each of identity, reconstruction, adversarial, gradient_penalty, feature_matching.
-    feature_matching: ``first_layer``, ``last_layer`` (0-based, inclusive), ``layer_reduction`` (sum or mean).
-    gradient_penalty: ``patch_reduction`` (mean or sum). Raises InputError for an unknown or negative entry.
+    Args:
+        weights: Term → its weight, a finite number >= 0. A term that is left out has weight 0. Terms are summed in
+            this order.
+        settings: Term → its settings, such as ``feature_matching={"first_layer": 2, …}``.
+
+    Attributes:
+        weights: Term → its weight, for every registered term with a weight of its own.
+
+    Raises:
+        InputError: A term or setting is unknown, a setting is missing, or a weight is negative or not finite.
     """
 
-    def __init__(self, weights: dict, feature_matching: dict, gradient_penalty: dict) -> None:
-        self.weights = {name: float(value) for name, value in _exactly(weights, TERMS, "objective.weights").items()}
-        for name, weight in self.weights.items():
-            if not 0 <= weight < float("inf"):
+    def __init__(self, weights: dict, **settings: dict) -> None:
+        known = weighted_terms()
+        for name, node in {"weights": weights, **settings}.items():
+            if not isinstance(node, dict):
+                raise InputError(f"objective.{name} is {node!r}: it takes keys and values")
+        for name, weight in weights.items():
+            _check_known(name, known, "objective.weights")
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
                 raise InputError(f"objective.weights.{name}={weight}: a weight is a finite number >= 0")
-        settings = _exactly(
-            feature_matching, ("first_layer", "last_layer", "layer_reduction"), "objective.feature_matching"
-        )
-        self.first_layer: int = settings["first_layer"]
-        self.last_layer: int = settings["last_layer"]
-        self.layer_reduction: str = settings["layer_reduction"]
-        settings = _exactly(gradient_penalty, ("patch_reduction",), "objective.gradient_penalty")
-        self.patch_reduction: str = settings["patch_reduction"]
+        for name in settings:
+            _check_known(name, [name for name, term in TERMS.items() if term.settings()], "objective")
+        self.weights = {name: float(weights.get(name, 0)) for name in [*weights, *known]}
+        fixed = [name for name in TERMS if name not in self.weights]
+        self._terms = [TERMS[name] for name in [*fixed, *self.weights]]
+        self._settings = {term.name: _settings_of(term, settings.get(term.name, {})) for term in self._terms}
 
     def check_layers(self, layers: int) -> None:
-        """Raise InputError unless the layer range fits discriminators with so many intermediate layers."""
-        check_layer_range(self.first_layer, self.last_layer, layers)
+        """Raise InputError where a term's settings do not fit discriminators with this many intermediate layers."""
+        for term in self._terms:
+            if term.check is not None:
+                term.check(layers, **self._settings[term.name])
 
-    def discriminator(
-        self, real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput], penalty: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total and terms of the discriminators' phase. penalty: from `Objective.penalty`."""
-        real, fake = _precise_outputs(real), _precise_outputs(fake)
-        adversarial = hinge_discriminator([s.logits for s in real], [s.logits for s in fake])
-        weight = self.weights["gradient_penalty"]
-        total = adversarial + weight * penalty if weight else adversarial
-        return total, {"discriminator": adversarial.detach(), "gradient_penalty": penalty.detach()}
+    def second_derivatives(self) -> list[str]:
+        """Names of the trained terms whose gradient is a second derivative; it needs full precision."""
+        return [term.name for term in self._terms if term.second_derivative and self._weight(term) > 0]
 
-    def generator(
-        self,
-        result: Tensor,
-        target: Tensor,
-        same_identity: Tensor,
-        result_identity: Tensor,
-        source_identity: Tensor,
-        fake: Sequence[ScaleOutput],
-        real: Sequence[ScaleOutput],
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total and terms of the generator's phase.
+    def discriminator(self, inputs: DiscriminatorInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """The discriminators' total, a scalar with a graph, and each logged value, scalars without one."""
+        return self._sum(DISCRIMINATOR, _precise_outputs(inputs))
 
-        result, target: [B, 3, H, W] in the generator's range; identities: [B, E]; fake, real: the discriminators' word
-        on result and target, a `ScaleOutput` a scale.
-        """
-        real, fake = _precise_outputs(real), _precise_outputs(fake)
-        result, target = _precise(result), _precise(target)
-        result_identity, source_identity = _precise(result_identity), _precise(source_identity)
-        distances = [layer_distances(f.features, r.features) for f, r in zip(fake, real, strict=True)]
-        terms = {
-            "identity": identity_loss(result_identity, source_identity),
-            "reconstruction": reconstruction_loss(result, target, same_identity),
-            "adversarial": hinge_generator([s.logits for s in fake]),
-            "feature_matching": feature_matching_loss(
-                distances, self.first_layer, self.last_layer, self.layer_reduction
+    def generator(self, inputs: GeneratorInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's total, a scalar with a graph, and each logged value, scalars without one."""
+        generate = inputs.generate
+        return self._sum(
+            GENERATOR,
+            replace(
+                _precise_outputs(inputs),
+                target=_precise(inputs.target),
+                result=_precise(inputs.result),
+                source_identity=_precise(inputs.source_identity),
+                result_identity=_precise(inputs.result_identity),
+                generate=lambda images, identity: _precise(generate(images, identity)),
             ),
-        }
-        trained = [self.weights[name] * term for name, term in terms.items() if self.weights[name]]
-        # Without any weight there is still a graph to walk, so that the phase stays the same.
-        total = torch.stack(trained).sum() if trained else 0.0 * result.sum()
-        logged = {name: term.detach() for name, term in terms.items()}
-        for k, layers in enumerate(distances):  # every layer is logged, also those outside the range
-            logged |= {f"feature_matching_d{k + 1}_layer{i}": value for i, value in enumerate(layers.detach())}
-        return total, logged
+        )
 
-    def penalty(
-        self,
-        discriminators: Sequence[Callable[[Tensor], Tensor]],
-        target: Sequence[Tensor],
-        result: Sequence[Tensor],
-        mix: Tensor,
-    ) -> Tensor:
-        """`gradient_penalty` with this objective's settings; without a weight it is only measured."""
-        trained = self.weights["gradient_penalty"] > 0
-        return gradient_penalty(discriminators, target, result, mix, self.patch_reduction, trained)
+    def _weight(self, term: Term) -> float:
+        return self.weights[term.name] if term.fixed_weight is None else term.fixed_weight
+
+    def _sum(self, phase: str, inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        trained: list[Tensor] = []
+        terms: dict[str, Tensor] = {}
+        further: dict[str, Tensor] = {}
+        for term in self._terms:
+            weight = self._weight(term)
+            if term.phase != phase or not (weight or term.measured_at_zero):
+                continue
+            with nullcontext() if weight else torch.no_grad():
+                found = term.loss(inputs, **self._settings[term.name])
+            value, more = found if isinstance(found, tuple) else (found, {})
+            if value.dim():
+                raise InputError(f"loss term {term.name} returns a tensor {list(value.shape)}: it must be a scalar")
+            if weight:
+                trained.append(weight * value)
+            terms[term.name] = value.detach()
+            further |= {name: one.detach() for name, one in more.items()}
+        # Without any weight there is still a graph to walk, so that the phase stays the same.
+        total = torch.stack(trained).sum() if trained else 0.0 * inputs.result.sum()
+        return total, terms | further
+
+
+def _settings_of(term: Term, given: dict[str, Any]) -> dict[str, Any]:
+    """The given settings of a term, or InputError where one is unknown or missing."""
+    parameters, where = term.settings(), f"objective.{term.name}"
+    for name in given:
+        _check_known(name, parameters, where)
+    for name, parameter in parameters.items():
+        if name not in given and parameter.default is parameter.empty:
+            raise InputError(f"{where}.{name} is missing; give it a value")
+    return dict(given)
+
+
+def _check_known(name: str, known: Iterable[str], where: str) -> None:
+    names = list(known)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; valid here: {', '.join(names)}"
+        raise InputError(f"unknown key {where}.{name}{hint}")
 
 
 def _precise(x: Tensor) -> Tensor:
@@ -117,16 +135,16 @@ def _precise(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _precise_outputs(scales: Sequence[ScaleOutput]) -> list[ScaleOutput]:
-    return [ScaleOutput([_precise(f) for f in scale.features], _precise(scale.logits)) for scale in scales]
+def _precise_outputs(inputs: Any) -> Any:
+    """The same inputs with the discriminators' outputs in at least fp32."""
 
+    def features(scales: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+        return [[_precise(layer) for layer in layers] for layers in scales]
 
-def _exactly(given: Mapping, names: Sequence[str], where: str) -> dict:
-    """The mapping as a dict, or InputError where names are missing or unknown."""
-    for name in given:
-        if name not in names:
-            raise InputError(f"unknown key {where}.{name}; valid here: {', '.join(names)}")
-    for name in names:
-        if name not in given:
-            raise InputError(f"{where}.{name} is missing; give it a value (0 measures a term without training it)")
-    return dict(given)
+    return replace(
+        inputs,
+        real_features=features(inputs.real_features),
+        real_logits=[_precise(x) for x in inputs.real_logits],
+        fake_features=features(inputs.fake_features),
+        fake_logits=[_precise(x) for x in inputs.fake_logits],
+    )

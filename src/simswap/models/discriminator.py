@@ -4,14 +4,12 @@ Per scale, as in the public code: 4x4 convolutions with padding 1, stride 2 whil
 then one of stride 1, then one of stride 1 to the patch logits; LeakyReLU 0.2; a norm from the second layer on.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from simswap.errors import InputError
-from simswap.losses.objective import ScaleOutput
-from simswap.models.statistics import batch_norms, frozen_batch_norm_statistics
+from simswap.models.discriminator_contract import ScaleOutput
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")
@@ -108,28 +106,6 @@ class Discriminators(nn.Module):
     def patch_functions(self) -> list[Callable[[Tensor], Tensor]]:
         """For each scale, its own input → logits."""
         return [lambda x, scale=scale: scale(x).logits for scale in self.scales]  # type: ignore[misc]
-
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
-        """No gradient to the weights and no change of running statistics, while gradients pass to the input."""
-        self.requires_grad_(False)
-        try:
-            with frozen_batch_norm_statistics(self):
-                yield
-        finally:
-            self.requires_grad_(True)
-
-    @contextmanager
-    def eval_mode_batch_norm(self) -> Iterator[None]:
-        """Batch norm in eval mode: a per-sample gradient penalty is not defined while it couples samples."""
-        norms = [m for m in batch_norms(self) if m.training]
-        for m in norms:
-            m.eval()
-        try:
-            yield
-        finally:
-            for m in norms:
-                m.train()
 
 
 def _norm(channels: int, norm: str) -> list[nn.Module]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from simswap.errors import InputError
-from simswap.models.statistics import statistics_kept_in_recomputation
+from simswap.models.statistics import unmoved_batch_norm_statistics
 from simswap.pixels import get_range
 
 NORMS = ("batch", "instance", "none")
@@ -148,7 +148,7 @@ class Generator(nn.Module):
             return part(*inputs)
 
         def contexts() -> tuple[Any, Any]:
-            return nullcontext(), statistics_kept_in_recomputation(part)
+            return nullcontext(), unmoved_batch_norm_statistics(part)
 
         # There is nothing random in here whose state would have to be kept.
         return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)

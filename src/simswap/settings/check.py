@@ -15,10 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from simswap.errors import InputError
-from simswap.settings.ranges import OPTIONAL, RANGES
+from simswap.settings.ranges import OPTIONAL, RANGES, range_of
 from simswap.settings.targets import check_target, check_targets
 from simswap.settings.trainer_keys import allowed_of_trainer
 from simswap.settings.words import explain_hydra, nearest
+
+ANY_KEY = "**"
+"""Stands among a target's parameters where it takes keys by any name, and checks them itself."""
 
 
 def check(cfg: DictConfig, reference: DictConfig) -> None:
@@ -44,24 +47,24 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
     hints: dict[str, Any] = {}
     if target is not None:
         hints = _signature_types(target, path)
-        allowed: set[str] | None = {*hints, "_target_"}
+        allowed: set[str] | None = None if ANY_KEY in hints else {*hints, "_target_"}
         if path == "trainer":
             allowed = allowed_of_trainer(node, reference, hints)
-    elif isinstance(reference, dict):
+    elif isinstance(reference, dict) and f"{path}.*" not in RANGES:
         allowed = set(reference)
     else:
-        allowed = None  # a free mapping (its default is null): the room that takes it checks it
+        allowed = None  # an open mapping: the code that takes it checks its keys
     for key, value in node.items():
         where = f"{path}.{key}" if path else str(key)
         if allowed is not None and key not in allowed:
             raise InputError(f"unknown key {where}{nearest(str(key), allowed)}")
         known = reference.get(key) if isinstance(reference, dict) else None
-        ranged = where in RANGES and _is_numeric(hints.get(str(key)))
-        if ranged:
-            RANGES[where].check(where, value)
+        limit = range_of(where) if _is_numeric(hints.get(str(key))) else None
+        if limit is not None:
+            limit.check(where, value)
         else:
             _check_type(value, hints.get(str(key)), known, where)
-        if allowed is not None and not ranged:
+        if limit is None and (allowed is not None or isinstance(known, dict)):
             _check_node(value, known, where)
     if target is None and isinstance(reference, dict):
         gone = [key for key in reference if key not in node]
@@ -98,7 +101,8 @@ def _signature_types(target: str, path: str) -> dict[str, Any]:
         hints = typing.get_type_hints(constructor)
     except (NameError, TypeError):
         hints = {}
-    return {name: hints.get(name) for name in inspect.signature(function).parameters}
+    parameters = inspect.signature(function).parameters
+    return {ANY_KEY if one.kind is one.VAR_KEYWORD else name: hints.get(name) for name, one in parameters.items()}
 
 
 def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:

@@ -170,11 +170,7 @@ RANGES: dict[str, Range] = {
     "discriminator.width": whole(1, tried=32),
     "discriminator.layers": whole(2, 5, null=True),
     "discriminator.scales": whole(1, 8),
-    "objective.weights.identity": number(0, tried=(None, 1e3)),
-    "objective.weights.reconstruction": number(0, tried=(None, 1e3)),
-    "objective.weights.adversarial": number(0, tried=(None, 1e3)),
-    "objective.weights.gradient_penalty": number(0, tried=(None, 1e3)),
-    "objective.weights.feature_matching": number(0, tried=(None, 1e3)),
+    "objective.weights.*": number(0, tried=(None, 1e3)),
     "objective.feature_matching.first_layer": whole(0, 4),
     "objective.feature_matching.last_layer": whole(0, 4),
     "optimizer.generator_lr": above_zero(1e-12, 1e-1),
@@ -237,7 +233,16 @@ RANGES: dict[str, Range] = {
     # simswap-compare
     "pictures": whole(0, tried=100),
 }
-"""Dotted key → its range. A new numeric key in conf/ needs its line here: a test looks for it."""
+"""Dotted key → its range. A new numeric key in conf/ needs its line here: a test looks for it.
+
+A last part ``*`` stands for every key of an open node: the code that takes the node knows its keys.
+"""
+
+
+def range_of(key: str) -> Range | None:
+    """The range of a dotted key, by its own name or by that of its open node."""
+    return RANGES.get(key) or RANGES.get(f"{key.rpartition('.')[0]}.*")
+
 
 OPTIONAL = {"checkpoint"}
 """Keys without a default that may be null all the same; the job says where they may not."""

@@ -3,6 +3,7 @@
 One iteration = discriminator steps (one by default) + one generator step = one ``global_step``.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,11 +14,18 @@ from simswap import pixels
 from simswap.checkpoint import KEY, describe
 from simswap.data.pairs import random_words, unit
 from simswap.losses.objective import Objective
+from simswap.losses.terms import DiscriminatorInputs, GeneratorInputs
 from simswap.measuring.swappers import Faces, swap_faces
-from simswap.models.discriminator import Discriminators
+from simswap.models.discriminator_contract import DiscriminatorPyramid, ScaleOutput, as_module
 from simswap.models.embedder import Embedder
+from simswap.models.frozen import frozen
 from simswap.models.generator import Generator
-from simswap.models.statistics import copy_of_buffers, frozen_batch_norm_statistics
+from simswap.models.statistics import (
+    copy_of_buffers,
+    eval_mode_batch_norm,
+    frozen_batch_norm_statistics,
+    unmoved_batch_norm_statistics,
+)
 from simswap.settings.recorded_names import CALLBACKS
 from simswap.training.optimization import OptimizerSettings, averaged_copy, update_ema
 from simswap.training.phase import MicroBatch, Phase
@@ -40,7 +48,7 @@ class SimSwapModule(SteppingModule):
     def __init__(
         self,
         generator: Generator,
-        discriminators: Discriminators,
+        discriminators: DiscriminatorPyramid,
         embedder: Embedder,
         objective: Objective,
         optimizer: OptimizerSettings,
@@ -54,9 +62,9 @@ class SimSwapModule(SteppingModule):
                 # The gradient penalty's gradient is a second derivative: it loses digits first.
                 Phase(
                     "discriminator",
-                    discriminators,
+                    as_module(discriminators),
                     optimizer.discriminator_clip,
-                    precise=objective.weights["gradient_penalty"] > 0,
+                    precise=bool(objective.second_derivatives()),
                 ),
                 Phase("generator", generator, optimizer.generator_clip),
             ]
@@ -80,7 +88,7 @@ class SimSwapModule(SteppingModule):
     def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
         generator = settings.generator_adam(self.generator)
-        discriminators = settings.discriminator_adam(self.discriminators)
+        discriminators = settings.discriminator_adam(self.phases["discriminator"].network)
         schedules = [settings.generator_schedule.of(generator), settings.discriminator_schedule.of(discriminators)]
         return [generator, discriminators], schedules
 
@@ -118,40 +126,66 @@ class SimSwapModule(SteppingModule):
 
     def discriminator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch]) -> bool:
         """D: tell real targets from swaps. True where the step was made."""
-        statistics = copy_of_buffers(self.discriminators)
-        return self.step(self.phases["discriminator"], optimizer, micro_batches, self._discriminator_loss, statistics)
+        phase = self.phases["discriminator"]
+        return self.step(phase, optimizer, micro_batches, self._discriminator_loss, copy_of_buffers(phase.network))
 
     def _discriminator_loss(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         target = self._target(micro_batch)
         result = self._detached_result(micro_batch, target)
-        real, fake = self.discriminators(target), self.discriminators(result)
-        with self.discriminators.eval_mode_batch_norm():
-            penalty = self.objective.penalty(
-                self.discriminators.patch_functions(),
-                self.discriminators.pyramid(target),
-                self.discriminators.pyramid(result),
-                micro_batch.mix,
+        judged = outputs(self.discriminators(target), self.discriminators(result))
+        with eval_mode_batch_norm(self.phases["discriminator"].network):
+            return self.objective.discriminator(
+                DiscriminatorInputs(
+                    target=target,
+                    result=result,
+                    same_identity=micro_batch.batch["same_identity"],
+                    real_pyramid=self.discriminators.pyramid(target),
+                    fake_pyramid=self.discriminators.pyramid(result),
+                    patch_functions=self.discriminators.patch_functions(),
+                    mix=micro_batch.mix,
+                    **judged,
+                )
             )
-        return self.objective.discriminator(real, fake, penalty)
 
     def generator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch], statistics: list[Tensor]) -> bool:
-        """G: bring the source's identity in, keep the target's attributes, look real; D is read-only.
+        """G: bring the source's identity in, keep the target's attributes, look real; D is frozen.
 
         statistics: the generator's before this iteration. True where the step was made.
         """
-        with self.discriminators.read_only():
+        with frozen(self.phases["discriminator"].network):
             return self.step(self.phases["generator"], optimizer, micro_batches, self._generator_loss, statistics)
 
     def _generator_loss(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         target = self._target(micro_batch)
         result = self.generator(target, micro_batch.identity) if micro_batch.result is None else micro_batch.result
-        unit_result = pixels.to_unit(result, self.generator.pixel_range)
-        result_identity = self.embedder(unit_result, micro_batch.batch["target_view"])
+
+        def to_unit(images: Tensor) -> Tensor:
+            return pixels.to_unit(images, self.generator.pixel_range)
+
+        def embed(images: Tensor) -> Tensor:
+            return self.embedder(to_unit(images), micro_batch.batch["target_view"])
+
+        result_identity = embed(result)
         with torch.no_grad():
             real = self.discriminators(target)
-        fake = self.discriminators(result)
-        same = micro_batch.batch["same_identity"]
-        return self.objective.generator(result, target, same, result_identity, micro_batch.identity, fake, real)
+        return self.objective.generator(
+            GeneratorInputs(
+                target=target,
+                result=result,
+                same_identity=micro_batch.batch["same_identity"],
+                source_identity=micro_batch.identity,
+                result_identity=result_identity,
+                generate=self._generate_again,
+                embed=embed,
+                to_unit=to_unit,
+                **outputs(real, self.discriminators(result)),
+            )
+        )
+
+    def _generate_again(self, images: Tensor, identity: Tensor) -> Tensor:
+        """The generator on images that are no targets: its running statistics must not learn from them."""
+        with unmoved_batch_norm_statistics(self.generator):
+            return self.generator(images, identity)
 
     def _draws(self, batch: dict[str, Tensor]) -> list[list[MicroBatch]]:
         """The batch by discriminator steps and micro_batches."""
@@ -224,3 +258,13 @@ class SimSwapModule(SteppingModule):
         start = (draw * self.trainer.world_size + self.trainer.global_rank) * size
         words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + size)
         return torch.from_numpy(unit(words[:, 0]))
+
+
+def outputs(real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput]) -> dict[str, Any]:
+    """The discriminators' outputs for targets and swaps, by the names that the terms' inputs give them."""
+    return {
+        "real_features": [scale.features for scale in real],
+        "real_logits": [scale.logits for scale in real],
+        "fake_features": [scale.features for scale in fake],
+        "fake_logits": [scale.logits for scale in fake],
+    }

@@ -58,6 +58,7 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
         )
     stored = _record(run)
     default = hydra.compose(HydraConfig.get().job.config_name)
+    _fill_weights(stored, default)
     fill(stored, default)
     try:
         check(stored, default)
@@ -96,6 +97,14 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
                 OmegaConf.save(stored, part)
     stored.resume, stored.resume_overrides = cfg.resume, cfg.resume_overrides
     return stored
+
+
+def _fill_weights(stored: DictConfig, default: DictConfig) -> None:
+    """A loss term that a recorded config does not know did not train: its weight is 0, whatever the default is."""
+    weights = OmegaConf.select(stored, "objective.weights")
+    for name in default.objective.weights if isinstance(weights, DictConfig) else ():
+        if name not in weights:
+            OmegaConf.update(stored, f"objective.weights.{name}", 0.0, force_add=True)
 
 
 def newest_checkpoint(run: Path, resuming: bool) -> Path | None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from simswap.config import build
 from simswap.errors import InputError
 from simswap.launching.distributed import local_devices
 from simswap.settings.words import nearest
@@ -30,6 +31,7 @@ def check_training(cfg: DictConfig) -> None:
     shares = OmegaConf.to_container(cfg.data.fractions, resolve=True)
     if isinstance(shares, dict) and abs(sum(shares.values()) - 1) > 1e-6:
         raise InputError(f"data.fractions: {shares} must be shares from 0 to 1 that sum to 1")
+    build(cfg.objective)  # it knows its terms and their settings
     valid = logged_names()
     for name in cfg.sweep.metrics:
         if name not in valid:
