@@ -1,7 +1,9 @@
-"""``simswap-evaluate``: measure a checkpoint, or anybody's finished swaps, by a protocol, beside the controls."""
+"""``simswap-evaluate``: measure a checkpoint or precomputed swaps by a protocol, beside the controls."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -10,9 +12,9 @@ from omegaconf import DictConfig
 from simswap import checkpoint
 from simswap.config import build
 from simswap.evaluation.pairs_file import write_pairs
-from simswap.evaluation.protocol_data import EvaluationProtocol, Setting
+from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
-from simswap.evaluation.runner import baselines, checkpoint_swappers, describe_protocol, run_protocol
+from simswap.evaluation.runner import Evaluated, baselines, checkpoint_swappers, describe_protocol, run_protocol
 from simswap.launching.claims import claimed
 from simswap.launching.devices import choose_device
 from simswap.launching.evaluation_ranks import EvaluationRanks
@@ -28,79 +30,108 @@ from simswap.tracking.wandb_summary import put_evaluation
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Evaluate by a checked config: table, evaluation.json, every pair's figures and grid pictures."""
+    """Evaluate by a checked config: the table, evaluation.json, every pair's figures and grids of swaps."""
     out, ranks = Path(HydraConfig.get().runtime.output_dir), EvaluationRanks.from_environment()
     ranks.meet()
     if cfg.checkpoint and not Path(cfg.checkpoint).is_file():
-        checkpoint.load(cfg.checkpoint)  # says what is wrong, before anything is written where it may not belong
+        checkpoint.load(cfg.checkpoint)  # reports what is wrong before anything is written to a wrong place
     with nullcontext() if ranks.rank else claimed(out, "evaluation"):
         evaluate_into(out, cfg, ranks)
 
 
 def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
-    """The evaluation in a folder that is this one's own for the time."""
+    """Measure all swappers and write the results to a folder that this process has claimed."""
     device = choose_device(cfg.device)
     ranks.wait()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-
-    # What is measured: networks of ours, or none.
     paths = {"trained": cfg.checkpoint, "shipped": cfg.shipped}
-    rows = [(kind, checkpoint.load(path)) for kind, path in paths.items() if path]
-    first = rows[0][1] if rows else None
+    networks = [(kind, checkpoint.load(path)) for kind, path in paths.items() if path]
+    first = networks[0][1] if networks else None
     config = first.description["config"] if first else {}
 
-    # With which instruments (built first: what is wrong with them shows before long work).
+    # Built before the long work, so that a wrong setting shows at once.
     recognizer = recognizer_of(config, cfg.recognition.path) if first else None
     judge = build(cfg.judge) if cfg.judge._target_ else judge_of(config) if cfg.judge.get("of_training") else None
     pose = build(cfg.pose) if cfg.pose._target_ else pose_of(config)
     gaze, features = (build(node) if node._target_ else None for node in (cfg.gaze, cfg.fid))
 
-    # By which protocol: faces and pairs.
-    protocol: EvaluationProtocol = build(cfg.protocol)
-    detector = build(cfg.detector) if cfg.detector._target_ else None
-    crops = (first.template, first.image_size) if first else (None, None)
-    material = protocol.prepare(Setting(config, crops[0], crops[1], cfg.data.root, detector, out, ranks))
-    instruments = instruments_for(
-        first, recognizer, judge, pose, gaze, features, material.faces.template, material.faces.size
-    )
-
-    ours = checkpoint_swappers(rows, recognizer, material.faces, device)
-    ruler = Evaluator(
-        material.faces,
-        material.pairs,
-        instruments,
-        material.batch_size,
-        device,
-        material.work(instruments),
-        material.jitter,
-    )
-    swappers: list[Swapper | PrecomputedSwaps] = [*ours, *material.finished, *baselines(cfg.baselines)]
-    results, samples, chance = run_protocol(ruler, swappers, material)
+    data = protocol_data(cfg, first, out, ranks)
+    template, size = data.faces.template, data.faces.size
+    instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size)
+    ours = checkpoint_swappers(networks, recognizer, data.faces, device)
+    work = data.work(instruments)
+    evaluator = Evaluator(data.faces, data.pairs, instruments, data.batch_size, device, work, data.jitter)
+    swappers: list[Swapper | PrecomputedSwaps] = [*ours, *data.finished, *baselines(cfg.baselines)]
+    evaluated = run_protocol(evaluator, swappers, data)
     ranks.leave()
     if ranks.rank:
         return
-    for kind, content in rows:
-        results[kind] |= {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
+    for kind, content in networks:
+        facts = {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
+        evaluated.results[kind].update(facts)
+    description = describe_protocol(data, instruments, recognizer, evaluated.chance)
+    write_results(out, data, description, evaluated)
+    grids = write_grids(out, data, ours, {kind: content.sha256 for kind, content in networks}, cfg.grid_faces, device)
+    print(f"figures: {out / EVALUATION}")
+    put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb)
 
-    description = describe_protocol(material, instruments, recognizer, chance)
+
+def protocol_data(
+    cfg: DictConfig, first: checkpoint.SwapCheckpoint | None, out: Path, ranks: EvaluationRanks
+) -> ProtocolData:
+    """The protocol's faces and pairs. first: the checkpoint whose crops and data are the defaults."""
+    protocol: EvaluationProtocol = build(cfg.protocol)
+    detector = build(cfg.detector) if cfg.detector._target_ else None
+    config, template, size = (
+        (first.description["config"], first.template, first.image_size) if first else ({}, None, None)
+    )
+    return protocol.prepare(Setting(config, template, size, cfg.data.root, detector, out, ranks))
+
+
+def write_results(out: Path, data: ProtocolData, description: Mapping[str, Any], evaluated: Evaluated) -> None:
+    """Write every file of figures and print the table; an earlier evaluation is kept under its time."""
+    results = evaluated.results
     keep_earlier([out / EVALUATION, out / PAIRS])
-    write_skipped(out / "evaluation_skipped.csv", material.skipped)
-    write_pairs(out / PAIRS, material.names, {name: entry["kind"] for name, entry in results.items()}, samples)
+    write_skipped(out / "evaluation_skipped.csv", data.skipped)
+    write_pairs(out / PAIRS, data.names, {name: entry["kind"] for name, entry in results.items()}, evaluated.samples)
     write_evaluation(out / EVALUATION, description, results)
     print_table(description, results)
-    pictures = {}
-    shown = grid_rows(material.faces, material.pairs, cfg.grid_faces)
-    for (kind, content), swapper in zip(rows if len(shown[0]) else [], ours, strict=False):
-        pictures[kind] = picture = out / ("evaluation.png" if kind == "trained" else f"evaluation_{kind}.png")
-        grid = grid_of(material.faces, *shown, swapper.swap, device)
-        write_png(picture, grid, provenance(f"sha256:{content.sha256}"))
-        print(f"grid ({kind}): {picture}")
-    print(f"figures: {out / EVALUATION}")
-    put_evaluation(out, description, results, pictures.get("trained"), cfg.wandb)
+
+
+def write_grids(
+    out: Path,
+    data: ProtocolData,
+    swappers: Sequence[Swapper],
+    sha256: Mapping[str, str],
+    faces: int,
+    device: torch.device,
+) -> dict[str, Path]:
+    """Write a grid of swaps for each network; nothing if the data has no faces to show.
+
+    Args:
+        out: The folder.
+        data: The protocol's faces and pairs.
+        swappers: The networks.
+        sha256: The hash of each network's checkpoint, by the swapper's name.
+        faces: Targets and sources per grid.
+        device: Where to swap.
+
+    Returns:
+        The files, by the swapper's name.
+    """
+    files = {}
+    shown = grid_rows(data.faces, data.pairs, faces)
+    for swapper in swappers if len(shown[0]) else []:
+        kind = swapper.name
+        files[kind] = file = out / ("evaluation.png" if kind == "trained" else f"evaluation_{kind}.png")
+        write_png(file, grid_of(data.faces, *shown, swapper.swap, device), provenance(f"sha256:{sha256[kind]}"))
+        print(f"grid ({kind}): {file}")
+    return files
 
 
 def main() -> None:
+    """The entry point of ``simswap-evaluate``."""
     front_door(evaluate, "evaluate")
 
 

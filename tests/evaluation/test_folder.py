@@ -113,7 +113,7 @@ def test_what_cannot_be_used_is_counted_and_listed(swaps, door):
 
 @pytest.mark.parametrize(
     ("row", "complaint"),
-    [(["../x.png", "1/0.png", "0/0.png", "1"], "does not lie inside"), (["/etc/hosts", "a", "b", "c"], "does not lie")],
+    [(["../x.png", "1/0.png", "0/0.png", "1"], "is not inside"), (["/etc/hosts", "a", "b", "c"], "is not inside")],
 )
 def test_paths_stay_inside(swaps, door, row, complaint):
     write(swaps, [], [row])
@@ -181,9 +181,9 @@ def test_names_match_in_either_unicode_form(swaps, door):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda rows: [*rows, [*rows[0][:3], "z", "a"]], "stands in row 1 already"),
-        (lambda rows: [*rows, ["r0.png", *rows[0][1:3], "z", "a"]], "is of the person 'z', and in a row above of 'b'"),
-        (lambda rows: [["", *rows[0][1:]]], "row 1: nothing stands under result"),
+        (lambda rows: [*rows, [*rows[0][:3], "z", "a"]], "is already in row 1"),
+        (lambda rows: [*rows, ["r0.png", *rows[0][1:3], "z", "a"]], "shows the person 'z', and in a row above 'b'"),
+        (lambda rows: [["", *rows[0][1:]]], "row 1: the column result is empty"),
         (lambda rows: [rows[0][:3]], "Expected 5 columns, got 3"),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_gallery_that_names_other_persons_is_refused_and_system_folders_are_no
     assert (facts["gallery_persons"], facts["gallery_images"]) == (3, 6)
     code, _, errors = start(["0", "1", "other"])
     assert code == 2
-    assert "of the person 'other', and in protocol.gallery it is in the folder '2'" in one_line(errors)
+    assert "shows the person 'other', and in protocol.gallery it is in the folder '2'" in one_line(errors)
 
 
 def test_landmarks_that_can_be_no_face_are_said(swaps, door):

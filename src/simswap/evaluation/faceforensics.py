@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from simswap.data.listing import natural_key
 from simswap.data.video import count_frames, why_unreadable
 from simswap.described import describe, digest
 from simswap.errors import InputError
-from simswap.evaluation.disk_work import DiskWork, load, share
+from simswap.evaluation.disk_work import DiskWork, share
 from simswap.evaluation.faceforensics_layout import (
     Pair,
     find_videos,
@@ -20,36 +19,47 @@ from simswap.evaluation.faceforensics_layout import (
     read_pairs,
     split_pairs,
 )
+from simswap.evaluation.faceforensics_results import FORMAT, Matched, Originals, manipulated_swaps
 from simswap.evaluation.frames import (
     FrameFaceFinder,
     VideoFaces,
-    crops_at,
     evenly_spaced,
     face_crops,
     file_state,
-    result_crops,
 )
 from simswap.evaluation.pairs_file import PairNames, names_sha256, pairs_sha256
 from simswap.evaluation.protocol_data import ProtocolData, Setting, Skipped, check_share
 from simswap.measuring.evaluator import Work
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments, signature
-from simswap.measuring.swappers import Faces, PrecomputedSwaps
-
-FORMAT = 1  # counts up when crops are made otherwise
 
 
 class FaceForensics:
-    """Frames of original videos swapped by FF++'s pairing, and retrieved among all original frames: right is the right
-    source *video*. Manipulated videos of other methods (``swaps``) are measured in the same windows.
+    """Frames of original videos, swapped by FF++'s pairing and retrieved among all original frames.
 
-    root: FF++'s folder. originals: the original videos below it. pairs: ``splits`` (root's splits/*.json), ``swaps``
-    (the names of the first swaps' videos) or a JSON file of [target, source]. splits: which. frames: of a video, evenly
-    spaced over what it and its partners share. gallery: ``all`` originals or those of the ``pairs``. swaps: folders of
-    manipulated videos ``<target>_<source>``. landmarks: tables with NAME_ID ``<video>/<frame>``, in place of detector=.
-    missing: ``stop`` at pairs whose videos are not there, or ``skip`` them. max_skipped_share: of frames without a
-    usable face. jitter: also swap each frame's neighbors. template, size: of the crops; null: the checkpoint's. cache:
-    folder of crops and readings; null: evaluation_cache beside evaluation.json. batch_size: pictures at a time.
+    A retrieval is right if it finds the source *video*. Manipulated videos of other methods (``swaps``) are measured in
+    the same windows.
+
+    Args:
+        root: FF++'s folder.
+        originals: The folder of original videos below it.
+        pairs: ``splits`` (root's splits/*.json), ``swaps`` (the names of the first method's videos) or a JSON file of
+            [target, source].
+        splits: Which splits.
+        frames: Frames per video, evenly spaced over the length that it shares with its partners.
+        gallery: ``all`` originals or those of the ``pairs``.
+        swaps: Folders of manipulated videos ``<target>_<source>``.
+        landmarks: Tables with NAME_ID ``<video>/<frame>``, instead of ``detector=``.
+        missing: ``stop`` if a pair's videos are missing, or ``skip`` the pair.
+        max_skipped_share: The largest share of frames that may lack a usable face.
+        jitter: Whether to swap the frames before and after each frame too.
+        template: Of the crops; None for the checkpoint's.
+        size: Of the crops in pixels; None for the checkpoint's.
+        cache: Folder for crops and predictions; None for evaluation_cache beside evaluation.json.
+        batch_size: Images at a time.
+
+    Raises:
+        InputError: If a value is not one of these.
     """
 
     def __init__(
@@ -82,42 +92,80 @@ class FaceForensics:
         self.template, self.size, self.batch_size = template, size, batch_size
 
     def prepare(self, setting: Setting) -> ProtocolData:
-        template, size = setting.crops(self.template, self.size)
+        """Find the faces in all videos, pair their frames and load the manipulated videos.
+
+        Raises:
+            InputError: If folders, pairs or faces are missing.
+        """
+        crops = setting.crops(self.template, self.size)
         finder = FrameFaceFinder.of(self.landmarks, setting.detector)
         folder = Path(self.cache) if self.cache else setting.out / "evaluation_cache"
         videos = find_videos(self.root / self.originals)
         manipulated = {method_name(swaps): find_videos(swaps) for swaps in self.swaps}
         if len(manipulated) < len(self.swaps):
-            raise InputError(f"protocol.swaps: two folders have one method's name ({', '.join(manipulated)})")
-        pairs, missing = self._pairs(videos, manipulated)
+            raise InputError(f"protocol.swaps: two folders have the same method name ({', '.join(manipulated)})")
+        pairs, skipped = self._pairs(videos, manipulated)
+        originals, lost = self._originals(videos, pairs, finder, crops, folder, setting)
+        matched, unmatched = self._matched(pairs, originals)
+        skipped += [*lost, *unmatched]
+        finished = []
+        for method, results in manipulated.items():
+            swaps, missed = manipulated_swaps(method, results, matched, originals, folder, setting.ranks, self.jitter)
+            finished.append(swaps)
+            skipped += missed
+        faces, rows = originals.faces, matched.rows
+        video_of = [originals.names[person] for person in faces.person]
+        text = [f"{video}/{number}" for video, number in zip(video_of, faces.number, strict=True)]
+        pair_names = PairNames(
+            *([text[row] for row in column] for column in (rows.target, rows.source)),
+            *([video_of[row] for row in column] for column in (rows.target, rows.source)),
+        )
+        facts = self._facts(originals, matched, finder, text)
+        frames = [file.stem for file in originals.files]
 
-        # Faces of the originals, a file a video.
+        def work(instruments: Instruments) -> Work:
+            settings = [frames, pairs_sha256(pair_names), self.batch_size, self.jitter, signature(instruments)]
+            return DiskWork(folder / "readings", setting.ranks, settings)
+
+        return ProtocolData(faces, rows, pair_names, facts, self.batch_size, finished, skipped, {}, work, self.jitter)
+
+    def _originals(
+        self,
+        videos: dict[str, Path],
+        pairs: list[Pair],
+        finder: FrameFaceFinder,
+        crops: tuple[str, int],
+        folder: Path,
+        setting: Setting,
+    ) -> tuple[Originals, list[Skipped]]:
+        """Find the faces of the originals, and list frames and videos without one. crops: (template, size)."""
         names = sorted(videos if self.gallery == "all" else {name for pair in pairs for name in pair}, key=natural_key)
         numbers = self._frame_numbers(videos, names, pairs)
-        made_by = [FORMAT, template, size, self.jitter, describe(finder.described)["digest"]]
+        made_by = [FORMAT, *crops, self.jitter, describe(finder.described)["digest"]]
         states = [[made_by, name, numbers[name], file_state(videos[name], numbers[name])] for name in names]
         files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
         share(
             files,
-            lambda k: face_crops(videos[names[k]], names[k], numbers[names[k]], finder, template, size, self.jitter),
+            lambda k: face_crops(videos[names[k]], names[k], numbers[names[k]], finder, *crops, self.jitter),
             setting.ranks,
             "finding faces",
             "video",
         )
-        faces = VideoFaces(files, template, size)
+        faces = VideoFaces(files, *crops)
         skipped: list[Skipped] = []
         for name, lines in zip(names, faces.skipped, strict=True):
             skipped += [Skipped(f"video {name}, frame {line.split(': ')[0]}", line.split(": ", 1)[1]) for line in lines]
             if not numbers[name]:
                 skipped.append(Skipped(f"video {name}", why_unreadable(videos[name], "has no frame that can be read")))
         asked = sum(max(1, len(chosen)) for chosen in numbers.values())
-        # Of the videos that are there: those that are not were left out at the user's word.
+        # Only of the videos that are there: the user agreed to leave out the others.
         check_share(skipped, asked, self.max_skipped_share, "frames", "protocol.max_skipped_share")
-        skipped = missing + skipped
+        return Originals(names, files, faces), skipped
 
-        # Each kept frame of a target with the source's frame at the same place.
-        video = {name: k for k, name in enumerate(names)}
-        chosen, target, source = [], [], []
+    def _matched(self, pairs: list[Pair], originals: Originals) -> tuple[Matched, list[Skipped]]:
+        """Pair each kept frame of a target with the source's frame at the same place."""
+        video, faces = {name: k for k, name in enumerate(originals.names)}, originals.faces
+        chosen, target, source, skipped = [], [], [], []
         for pair in pairs:
             there, other = (np.flatnonzero(faces.person == video[name]) for name in pair)
             if not len(there) or not len(other):
@@ -129,45 +177,33 @@ class FaceForensics:
             source.append(other[after])
         if not chosen:
             raise InputError(
-                f"{self.root}: no pair has a usable face in both of its videos; see what detector= or "
-                "protocol.landmarks= find in them"
+                f"{self.root}: no pair has a usable face in both videos; check which faces detector= or "
+                "protocol.landmarks= finds in them"
             )
         which = np.repeat(np.arange(len(chosen)), [len(rows) for rows in target])
         rows = ProtocolPairs(np.arange(len(faces.person)), np.concatenate(target), np.concatenate(source))
+        return Matched(chosen, which, rows), skipped
 
-        finished = []
-        for method, results in manipulated.items():
-            made = self._finished(method, results, chosen, which, rows, faces, files, video, folder, setting)
-            skipped += made[1]
-            finished.append(made[0])
-        text = [f"{names[faces.person[row]]}/{faces.number[row]}" for row in range(len(faces.person))]
-        pair_names = PairNames(
-            *([text[row] for row in column] for column in (rows.target, rows.source)),
-            *([names[faces.person[row]] for row in column] for column in (rows.target, rows.source)),
-        )
-        facts = {
-            "name": "faceforensics", "groups": "videos", "gallery_persons": len(names),
-            "pairing": f"FaceForensics++'s ({self.pairs}), {len(chosen)} pairs of videos, each target frame with "
-            "the source's frame at the same place",
-            "gallery_rule": f"{self.frames} frames a video, evenly spaced over what it and its partners share; right "
-            "is the right source video; the source frame and the target frame are in it "
+    def _facts(
+        self, originals: Originals, matched: Matched, finder: FrameFaceFinder, frames: Sequence[str]
+    ) -> dict[str, Any]:
+        """The protocol as evaluation.json describes it. frames: ``<video>/<frame>`` of the gallery."""
+        return {
+            "name": "faceforensics", "groups": "videos", "gallery_persons": len(originals.names),
+            "pairing": f"FaceForensics++'s ({self.pairs}), {len(matched.videos)} pairs of videos, each target frame "
+            "with the source's frame at the same place",
+            "gallery_rule": f"{self.frames} frames per video, evenly spaced over the length that it shares with its "
+            "partners; the source video counts as right; the source frame and the target frame are in it "
             "(id_retrieval_without_source: without the source frame)",
             "data": str(self.root), "seed": None,
             "split": ", ".join(self.splits) if self.pairs == "splits" else "",
-            "faces": describe(finder.described), "gallery_sha256": names_sha256(text),
+            "faces": describe(finder.described), "gallery_sha256": names_sha256(frames),
         }  # fmt: skip
-        frames = [file.stem for file in files]
-
-        def work(instruments: Instruments) -> Work:
-            settings = [frames, pairs_sha256(pair_names), self.batch_size, self.jitter, signature(instruments)]
-            return DiskWork(folder / "readings", setting.ranks, settings)
-
-        return ProtocolData(faces, rows, pair_names, facts, self.batch_size, finished, skipped, {}, work, self.jitter)
 
     def _pairs(
         self, videos: dict[str, Path], manipulated: dict[str, dict[str, Path]]
     ) -> tuple[list[Pair], list[Skipped]]:
-        """The pairs whose videos are there, and those that are not. Raises InputError for the latter on ``stop``."""
+        """The pairs whose videos exist, and the missing videos. Raises InputError for the latter on ``stop``."""
         if self.pairs == "swaps":
             if not manipulated:
                 raise InputError(
@@ -183,7 +219,7 @@ class FaceForensics:
         if lost and self.missing == "stop":
             raise InputError(
                 f"the pairs name {len(lost)} videos that are not in {self.root / self.originals}, the "
-                f"first is {lost[0]!r}; fetch them, or leave their pairs out with protocol.missing=skip"
+                f"first is {lost[0]!r}; download them, or leave out their pairs with protocol.missing=skip"
             )
         there = [pair for pair in dict.fromkeys(pairs) if not set(pair) & set(lost)]
         if not there:
@@ -193,63 +229,13 @@ class FaceForensics:
         return there, [Skipped(f"video {name}", "is not there; its pairs are left out") for name in lost]
 
     def _frame_numbers(self, videos: dict[str, Path], names: Sequence[str], pairs: list[Pair]) -> dict[str, list[int]]:
-        """Which frames of each video: evenly spaced over the shortest of it and its partners, since manipulated videos
-        end where the shorter of the two ends; partners that cannot be read do not count."""
+        """The frames of each video, evenly spaced over the shortest of it and its partners.
+
+        A manipulated video ends where the shorter of its two videos ends. Unreadable partners do not count.
+        """
         counts = {name: count_frames(videos[name]) for name in names}
         shared = dict(counts)
         for target, source in pairs:
             for one, other in ((target, source), (source, target)):
                 shared[one] = min(shared[one], counts[other] or shared[one])
         return {name: evenly_spaced(shared[name], self.frames) for name in names}
-
-    def _finished(
-        self,
-        method: str,
-        results: dict[str, Path],
-        chosen: list[Pair],
-        which: np.ndarray,
-        rows: ProtocolPairs,
-        faces: VideoFaces,
-        originals: list[Path],
-        video_of: dict[str, int],
-        folder: Path,
-        setting: Setting,
-    ) -> tuple[PrecomputedSwaps, list[Skipped]]:
-        """The manipulated videos of a method, in the windows of their targets' faces."""
-        names = ["_".join(pair) for pair in chosen]
-        lost = [name for name in names if name not in results]
-        if len(lost) == len(names):
-            raise InputError(f"{method}: none of its videos is called after one of the pairs, such as {names[0]}")
-        there = [k for k, name in enumerate(names) if name in results]
-        targets = [originals[video_of[chosen[k][0]]] for k in there]
-        states = [
-            [FORMAT, file_state(results[names[k]], load(target)["number"].tolist()), target.stem]
-            for k, target in zip(there, targets, strict=True)
-        ]
-        files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
-        share(
-            files,
-            lambda k: result_crops(results[names[there[k]]], load(targets[k]), faces.size, self.jitter),
-            setting.ranks,
-            f"reading {method}",
-            "video",
-        )
-        skipped = [Skipped(f"{method}, video {name}", "is not there") for name in lost]
-        found, file_of = np.zeros(len(which), dtype=bool), np.zeros(len(which), dtype=np.int64)
-        for number, (k, file) in enumerate(zip(there, files, strict=True)):
-            arrays = load(file)
-            found[which == k], file_of[which == k] = arrays["there"], number
-            skipped += [
-                Skipped(f"{method}, video {names[k]}, frame {str(line).split(': ')[0]}", str(line).split(": ", 1)[1])
-                for line in arrays["skipped"]
-            ]
-
-        def read(places: np.ndarray, offset: int, device: torch.device) -> tuple[Faces, Tensor]:
-            targets, here = rows.target[places], np.flatnonzero(found[places])
-            images = torch.zeros(len(places), 3, faces.size, faces.size, device=device)
-            if len(here):
-                images[here] = crops_at(files, file_of[places[here]], faces.place[targets[here]], offset, device)
-            view = torch.from_numpy(faces.view[targets]).to(device)
-            return Faces(images, view), torch.from_numpy(found[places]).to(device)
-
-        return PrecomputedSwaps(method, read, key=digest(states)), skipped

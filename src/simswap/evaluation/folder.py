@@ -1,18 +1,16 @@
-"""``protocol=folder``: finished swaps of anybody, listed in a table; no network of ours is needed."""
+"""``protocol=folder``: precomputed swaps of any method, listed in a table; no checkpoint is needed."""
 
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from simswap import pixels
 from simswap.data.listing import walk_images
-from simswap.data.reading import UnreadableImage, read_image
 from simswap.data.sources import nfc
 from simswap.data.tables import read_table
 from simswap.described import Source, describe
@@ -20,24 +18,44 @@ from simswap.errors import InputError
 from simswap.evaluation.frames import FrameFaceFinder
 from simswap.evaluation.pairs_file import PairNames, names_sha256
 from simswap.evaluation.protocol_data import ProtocolData, Setting, Skipped, check_share
-from simswap.faces.alignment import align, apply, template_points, warp
-from simswap.faces.detection import Pixels
+from simswap.evaluation.windows import PictureFaces, Windows
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.swappers import Faces, PrecomputedSwaps
-from simswap.precision import from_array
 
 NEEDED, OPTIONAL = ("result", "source", "target"), ("source_person", "target_person")
 
 
-class Folder:
-    """Results, their sources and their targets, as files below one folder.
+class Listed(NamedTuple):
+    """What the table and the gallery's folder say.
 
-    pairs: CSV with the columns result, source, target (paths below root) and perhaps source_person, target_person;
-    without them every source picture is a person of its own. root: null: the table's folder. method: the row's name.
-    aligned: the files are crops of ``template`` already; else faces are found (landmarks= or detector=) on source and
-    target, and a result as large as its target is looked at in the target's window, another where its own face is.
-    gallery: a folder of persons' folders to retrieve among; null: the sources and targets. max_skipped_share: of
-    entries that cannot be used. template, size, batch_size: as for faceforensics.
+    Attributes:
+        entries: The table's rows: paths below root of ``result``, ``source`` and ``target``.
+        persons: The persons that the table names, by image.
+        gallery: The persons of the gallery's images, by image.
+    """
+
+    entries: list[dict[str, str]]
+    persons: dict[str, str]
+    gallery: dict[str, str]
+
+
+class Folder:
+    """Results, sources and targets as files below one folder, listed in a CSV file.
+
+    Args:
+        pairs: CSV with the columns result, source, target (paths below root) and optionally source_person,
+            target_person. Without these, every source image is a person of its own.
+        root: The folder of all files; None for the table's folder.
+        method: The name of the results' row.
+        aligned: Whether the files are already crops of ``template``. Otherwise faces are found on source and target
+            (``landmarks`` or a detector); a result of its target's size is cropped in the target's window, any other
+            where its own face is.
+        gallery: A folder of persons' folders to retrieve from; None for the sources and targets.
+        landmarks: Tables of landmarks, instead of ``detector=``.
+        max_skipped_share: The largest share of entries that may be unusable.
+        template: Of the crops; None for the checkpoint's.
+        size: Of the crops in pixels; None for the checkpoint's.
+        batch_size: Images at a time.
     """
 
     def __init__(
@@ -60,28 +78,67 @@ class Folder:
         self.template, self.size, self.batch_size = template, size, batch_size
 
     def prepare(self, setting: Setting) -> ProtocolData:
+        """Read the table, find the face on every image, and pair the usable entries.
+
+        Raises:
+            InputError: If the table, the gallery or too many entries are unusable.
+        """
         if setting.ranks.size > 1:
-            raise InputError("protocol=folder runs in one process; protocol=faceforensics is the one for several")
+            raise InputError("protocol=folder runs in one process; use protocol=faceforensics for several")
         template, size = setting.crops(self.template, self.size)
         if self.aligned and template == "simswap":
             raise InputError(
-                "protocol.aligned=true: which view of the simswap template a finished crop has is not "
-                "known; give the pictures as they are, with a detector"
+                "protocol.aligned=true: the view of the simswap template is not known for a precomputed crop; give the "
+                "original images and a detector"
             )
         finder = None if self.aligned else FrameFaceFinder.of(self.landmarks, setting.detector)
+        listed = self._listed()
+        windows = Windows(self.root, finder, template, size)
+        kept, skipped = self._usable(listed, windows)
+
+        # Rows: the kept sources and targets, then the gallery's other images.
+        seen = dict.fromkeys(name for entry in kept for name in (entry["source"], entry["target"]))
+        names = [*seen, *(name for name in listed.gallery if name not in windows.lost and name not in seen)]
+        person_of = [listed.persons.get(name) or listed.gallery.get(name) or name for name in names]
+        row = {name: k for k, name in enumerate(names)}
+        codes = np.unique(person_of, return_inverse=True)[1].astype(np.int64)
+        target, source = (np.array([row[entry[key]] for entry in kept]) for key in ("target", "source"))
+
+        def read(places: np.ndarray, offset: int, device: torch.device) -> tuple[Faces, Tensor]:
+            shown = windows.load([kept[place]["result"] for place in places], device)
+            return shown, torch.ones(len(places), dtype=torch.bool, device=device)
+
+        pair_names = PairNames(
+            *([entry[key] for entry in kept] for key in ("target", "source")),
+            *([person_of[r] for r in rows] for rows in (target, source)),
+        )
+        return ProtocolData(
+            PictureFaces(windows, names, codes),
+            ProtocolPairs(np.arange(len(names)), target, source),
+            pair_names,
+            self._facts(kept, windows, names, persons=int(codes.max()) + 1),
+            self.batch_size,
+            [PrecomputedSwaps(self.method, read)],
+            skipped,
+        )
+
+    def _listed(self) -> Listed:
+        """The table and the gallery, which must name the same persons."""
         entries, persons = self._read_table()
         gallery = self._gallery_files()
         for name, person in persons.items():
             if gallery.get(name, person) != person:
                 raise InputError(
-                    f"{self.pairs}: {name} is of the person {person!r}, and in protocol.gallery it is in "
-                    f"the folder {gallery[name]!r}; give the persons the same names in both"
+                    f"{self.pairs}: {name} shows the person {person!r}, and in protocol.gallery it is in the folder "
+                    f"{gallery[name]!r}; give the persons the same names in both"
                 )
+        return Listed(entries, persons, gallery)
 
-        # Where the faces are in every picture, each looked at once.
-        windows = Windows(self.root, finder, template, size)
+    def _usable(self, listed: Listed, windows: Windows) -> tuple[list[dict[str, str]], list[Skipped]]:
+        """Find the face on every image, each read once; the usable entries, and what is unusable."""
+        entries, gallery = listed.entries, listed.gallery
         files = list(dict.fromkeys(name for entry in entries for name in (entry["source"], entry["target"])))
-        for name in tqdm([*files, *gallery], "finding faces", unit="picture", disable=None, leave=False):
+        for name in tqdm([*files, *gallery], "finding faces", unit="image", disable=None, leave=False):
             windows.look(name)
         kept, skipped = [], []
         for entry in entries:
@@ -93,26 +150,18 @@ class Folder:
         check_share(skipped, len(entries), self.max_skipped_share, "entries", "protocol.max_skipped_share")
         if not kept:
             raise InputError(f"{self.pairs}: it lists no pair")
-        skipped += [Skipped(name, windows.lost[name]) for name in gallery if name in windows.lost]
+        return kept, skipped + [Skipped(name, windows.lost[name]) for name in gallery if name in windows.lost]
 
-        # Rows: the kept sources and targets, and the gallery's own pictures.
-        seen = dict.fromkeys(name for entry in kept for name in (entry["source"], entry["target"]))
-        names = [*seen, *(name for name in gallery if name not in windows.lost and name not in seen)]
-        person_of = [persons.get(name) or gallery.get(name) or name for name in names]
-        row = {name: k for k, name in enumerate(names)}
-        codes = np.unique(person_of, return_inverse=True)[1].astype(np.int64)
-        faces = PictureFaces(windows, names, codes)
-        target, source = (np.array([row[entry[key]] for entry in kept]) for key in ("target", "source"))
+    def _facts(
+        self, kept: Sequence[dict[str, str]], windows: Windows, names: Sequence[str], persons: int
+    ) -> dict[str, Any]:
+        """The protocol as evaluation.json describes it. names, persons: of the gallery."""
+        finder = windows.finder
         own = sum(windows.windows[entry["result"]] is not windows.windows[entry["target"]] for entry in kept)
-
-        def read(places: np.ndarray, offset: int, device: torch.device) -> tuple[Faces, Tensor]:
-            shown = windows.load([kept[place]["result"] for place in places], device)
-            return shown, torch.ones(len(places), dtype=torch.bool, device=device)
-
-        facts = {
-            "name": "folder", "pairing": f"those of {self.pairs}", "gallery_persons": int(codes.max()) + 1,
-            "gallery_rule": ("the pictures of protocol.gallery and all" if gallery else "all") + " sources and targets "
-            "of the table; the very source image and the target's original are in it (id_retrieval_without_source: "
+        return {
+            "name": "folder", "pairing": f"those of {self.pairs}", "gallery_persons": persons,
+            "gallery_rule": ("the images of protocol.gallery and all" if self.gallery else "all") + " sources and "
+            "targets of the table, including the source image and the target's original (id_retrieval_without_source: "
             "without the source image)",
             "data": str(self.root), "split": "", "seed": None,
             "faces": describe(finder.described if finder else Source("finished crops", "", {"kind": "finished crops"})),
@@ -120,18 +169,12 @@ class Folder:
             "result_windows": "finished crops" if self.aligned else
             f"{len(kept) - own} in the target's window, {own} where their own face is",
         }  # fmt: skip
-        pair_names = PairNames(
-            *([entry[key] for entry in kept] for key in ("target", "source")),
-            *([person_of[r] for r in rows] for rows in (target, source)),
-        )
-        rows = ProtocolPairs(np.arange(len(names)), target, source)
-        return ProtocolData(
-            faces, rows, pair_names, facts, self.batch_size, [PrecomputedSwaps(self.method, read)], skipped
-        )
 
     def _read_table(self) -> tuple[list[dict[str, str]], dict[str, str]]:
-        """The entries, and the persons that the table names, by picture. Raises InputError for another table, and for
-        one that contradicts itself."""
+        """The entries, and the persons that the table names, by image.
+
+        Raises InputError for another table, and for one that contradicts itself.
+        """
         table = read_table(self.pairs)
         columns = {
             name: table.text(name).to_pylist()
@@ -145,32 +188,32 @@ class Folder:
             where = f"{self.pairs}, row {place + 1}"
             for name in NEEDED:
                 if not columns[name][place]:
-                    raise InputError(f"{where}: nothing stands under {name}")
+                    raise InputError(f"{where}: the column {name} is empty")
             entry = {name: inside(self.root, columns[name][place], where) for name in NEEDED}
             if (before := row_of.setdefault(entry["result"], place)) != place:
                 raise InputError(
-                    f"{where}: the result {entry['result']} stands in row {before + 1} already; list each result once"
+                    f"{where}: the result {entry['result']} is already in row {before + 1}; list each result once"
                 )
             entries.append(entry)
             for key in ("source", "target"):
                 person = nfc(columns[f"{key}_person"][place]) if f"{key}_person" in columns else ""
                 if person and persons.setdefault(entry[key], person) != person:
                     raise InputError(
-                        f"{where}: {entry[key]} is of the person {person!r}, and in a row above of "
-                        f"{persons[entry[key]]!r}; a picture shows one person"
+                        f"{where}: {entry[key]} shows the person {person!r}, and in a row above "
+                        f"{persons[entry[key]]!r}; an image shows one person"
                     )
         return entries, persons
 
     def _gallery_files(self) -> dict[str, str]:
-        """Picture below root → person, of the gallery's folder."""
+        """Image below root → person, of the gallery's folder."""
         if self.gallery is None:
             return {}
         if not self.gallery.is_dir():
-            raise InputError(f"protocol.gallery={self.gallery} is no folder")
+            raise InputError(f"protocol.gallery={self.gallery} is not a folder")
         if not self.gallery.resolve().is_relative_to(self.root.resolve()):
             raise InputError(
-                f"protocol.gallery={self.gallery} does not lie inside {self.root}; set protocol.root to a "
-                "folder that holds both"
+                f"protocol.gallery={self.gallery} is not inside {self.root}; set protocol.root to a "
+                "folder that contains both"
             )
         below = self.gallery.resolve().relative_to(self.root.resolve())
         files = [Path(folder, name) for folder, names in walk_images(self.gallery) for name in names]
@@ -179,8 +222,16 @@ class Folder:
 
 
 def inside(root: Path, name: str, where: str) -> str:
-    """The path below root with slashes, as the disk has it: in whichever Unicode form, and with backslashes for
-    slashes. Raises InputError for one that leads out of it."""
+    """The path below root with slashes, as it is on the disk.
+
+    Args:
+        root: The folder.
+        name: The path as written, in either Unicode form and with either kind of slash.
+        where: For the error.
+
+    Raises:
+        InputError: If the path leads out of root.
+    """
     relative = Path(name)
     for written in (name, name.replace("\\", "/")):
         for form in ("NFC", "NFD"):
@@ -192,79 +243,5 @@ def inside(root: Path, name: str, where: str) -> str:
         or not relative.parts
         or not ((root / relative).resolve().is_relative_to(root.resolve()))
     ):
-        raise InputError(f"{where}: {name!r} does not lie inside {root}; give paths below protocol.root")
+        raise InputError(f"{where}: {name!r} is not inside {root}; give paths below protocol.root")
     return relative.as_posix()
-
-
-class Windows:
-    """Where each picture's face is (matrix [2, 3] and view), found once; a picture is read again when it is shown."""
-
-    def __init__(self, root: Path, finder: FrameFaceFinder | None, template: str, size: int) -> None:
-        self.root, self.finder, self.template, self.size = root, finder, template, size
-        self.windows: dict[str, tuple[np.ndarray, int, np.ndarray]] = {}
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.lost: dict[str, str] = {}
-
-    def look(self, name: str, like: str | None = None) -> tuple[np.ndarray, int, np.ndarray] | None:
-        """The window of a picture: of ``like`` where both are of one size, else of its own face; None where it has none
-        (``lost`` says why)."""
-        if name in self.windows or name in self.lost:
-            return self.windows.get(name)
-        try:
-            picture = read_image(self.root / name)
-            self.shapes[name] = picture.shape
-            if like is not None and self.shapes[like] == picture.shape:
-                self.windows[name] = self.windows[like]
-            else:
-                self.windows[name] = self._window(name, picture)
-        except (UnreadableImage, ValueError) as error:
-            self.lost[name] = str(error)
-        return self.windows.get(name)
-
-    def _window(self, name: str, picture: Pixels) -> tuple[np.ndarray, int, np.ndarray]:
-        if self.finder is None:
-            if picture.shape[0] != picture.shape[1]:
-                raise ValueError(f"is {picture.shape[1]} x {picture.shape[0]} px, and an aligned crop is square")
-            return np.zeros((2, 3)), 0, template_points(self.template, self.size)
-        landmarks = self.finder.find(str(Path(name).with_suffix("")), picture, Path(name).suffix)
-        if landmarks is None:
-            raise ValueError("no face")
-        alignment = align(landmarks, self.template, self.size)
-        return alignment.matrix, alignment.view, apply(alignment.matrix, landmarks)
-
-    def load(self, names: Sequence[str], device: torch.device, landmarks: bool = False) -> Faces:
-        """Crops of these pictures, unit range [B, 3, S, S], with their views, and their landmarks where asked for."""
-        crops = np.stack([self._crop(name) for name in names]).transpose(0, 3, 1, 2)
-        view = torch.tensor([self.windows[name][1] for name in names], device=device)
-        points = np.stack([self.windows[name][2] for name in names])
-        return Faces(
-            pixels.from_uint8(torch.from_numpy(crops.copy()).to(device), "unit"),
-            view,
-            from_array(points, device) if landmarks else None,
-        )
-
-    def _crop(self, name: str) -> Pixels:
-        try:
-            picture = read_image(self.root / name)
-        except UnreadableImage as error:
-            raise InputError(f"{self.root / name}: {error}; it could be read a moment ago") from error
-        if self.finder is not None:
-            return warp(picture, self.windows[name][0], self.size)
-        if picture.shape[0] == self.size:
-            return picture
-        how = cv2.INTER_AREA if self.size < picture.shape[0] else cv2.INTER_CUBIC
-        return cv2.resize(picture, (self.size, self.size), interpolation=how)  # type: ignore[return-value]
-
-
-class PictureFaces:
-    """The pictures of some windows as a `measuring.FaceSource`."""
-
-    def __init__(self, windows: Windows, names: Sequence[str], person: np.ndarray) -> None:
-        self.windows, self.names, self.person = windows, list(names), person
-        self.template, self.size = windows.template, windows.size
-
-    def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
-        return self.windows.load([self.names[row] for row in rows], device, landmarks)
-
-    def attribute(self, name: str) -> np.ndarray | None:
-        return None
