@@ -1,7 +1,6 @@
 """The crops that could not be read: counted, listed once each, and too many of them stop the run."""
 
 import csv
-import fcntl
 import io
 import logging
 import math
@@ -10,6 +9,7 @@ from pathlib import Path
 from simswap.data.manifest import Manifest
 from simswap.data.reading import may_pass
 from simswap.errors import InputError
+from simswap.launching.claims import locked
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,7 @@ class UnreadableCrops:
         or network hid: this run may well read them."""
         assert self._file is not None
         try:
-            with self._file.open("a+b") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX)
+            with self._file.open("a+b") as stream, locked(self._file.with_name(f".{self._file.name}.lock")):
                 stream.seek(0)
                 text = stream.read()
                 whole = text[: text.rfind(b"\n") + 1]  # a killed process may have left half a line

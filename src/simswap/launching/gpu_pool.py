@@ -1,28 +1,35 @@
-"""GPUs of this machine lent to one job at a time, over all sweeps and processes of a user.
+"""GPUs of this machine, each used by one job at a time, over all sweeps and processes of a user.
 
-Each GPU is a lock file; the system gives the lock back when its holder ends, killed or not.
+Each GPU has a lock file; the system releases the lock when its holder ends, killed or not.
 """
 
-import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import Timeout
 
 from simswap.errors import InputError
+from simswap.launching.claims import locked
 
 POLL_SECONDS = 0.5
 
 
 @contextmanager
 def lent(pool: Sequence[Any], count: int, folder: Path | None = None) -> Iterator[list[str]]:
-    """Wait for ``count`` free GPUs of ``pool`` and keep them until the block ends; gives their ids.
+    """Wait for free GPUs and hold them until the block ends; yields their ids.
 
-    folder: of the lock files; by default the user's own in the system's folder of temporary files.
-    Raises InputError where the pool is too small, or names a GPU twice.
+    Args:
+        pool: ids of the GPUs to choose from.
+        count: GPUs that the job needs.
+        folder: of the lock files; by default one per user in the system's folder for temporary files.
+
+    Raises:
+        InputError: the pool is too small, or names a GPU twice.
     """
     ids = [str(device) for device in pool]
     if len(set(ids)) != len(ids):
@@ -40,21 +47,15 @@ def lent(pool: Sequence[Any], count: int, folder: Path | None = None) -> Iterato
 
 def _wait_for(ids: Sequence[str], count: int, folder: Path, held: ExitStack) -> list[str]:
     while True:
-        mine: list[tuple[str, IO[str]]] = []
-        for device in ids:
+        mine: list[str] = []
+        with ExitStack() as tried:  # all or none: two jobs that each held a part would wait for each other
+            for device in ids:
+                if len(mine) == count:
+                    break
+                with suppress(Timeout):
+                    tried.enter_context(locked(folder / f"{device}.lock", 0))
+                    mine.append(device)
             if len(mine) == count:
-                break
-            file: IO[str] = (folder / f"{device}.lock").open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                continue
-            mine.append((device, file))
-        if len(mine) == count:
-            for _, file in mine:
-                held.callback(file.close)
-            return [device for device, _ in mine]
-        for _, file in mine:  # all or none: two jobs that each hold a part would wait for each other
-            file.close()
+                held.push(tried.pop_all())
+                return mine
         time.sleep(POLL_SECONDS)

@@ -5,19 +5,19 @@ leaves a study to go on with.
 """
 
 import csv
-import fcntl
 import io
 import json
 import math
 import random
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import optuna
+from filelock import Timeout
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from simswap.errors import InputError
 from simswap.files import atomic_write
+from simswap.launching.claims import locked
 from simswap.launching.jobs import failure_of, values_of
 from simswap.settings.ranges import short_seed
 from simswap.settings.recorded_names import current_figure
@@ -263,11 +264,10 @@ def mend(journal: Path) -> None:
                 file.truncate(whole)
 
 
-def _hold(folder: Path) -> IO[str]:
-    file = (folder / ".sweeper.lock").open("a")
+def _hold(folder: Path) -> ExitStack:
+    held = ExitStack()
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
+        held.enter_context(locked(folder / ".sweeper.lock", 0))
+    except Timeout as error:
         raise InputError(f"{folder}: another process runs this sweep; wait for it, or end it first") from error
-    return file
+    return held
