@@ -88,7 +88,7 @@ def test_attributes_are_joined_by_name(prepare, raw, tmp_path):
     ("arguments", "complaint"),
     [
         (["out=out"], "raw has no value: give raw=…, as in: simswap-prepare raw="),
-        (["raw=raw", "out=out"], "nothing says where the faces are"),
+        (["raw=raw", "out=out"], "nothing gives face positions"),
         (["raw=raw", "out=out", "landmarks=none.csv"], "none.csv is not there"),
         (["raw=none", "out=out", "landmarks=raw/marks.csv"], "raw=none is no folder"),
         (["raw=raw/Ann", "out=out", "landmarks=raw/marks.csv"], "2 loose images and no person's folder"),
@@ -109,7 +109,7 @@ def test_attributes_are_joined_by_name(prepare, raw, tmp_path):
         (["raw=raw", "out=out", "detector=insightface", "detector.pack=./none"], "there is no such folder"),
         (
             ["raw=raw", "out=out", "landmarks=raw/marks.csv", "detector=insightface", "detector.pack=./none"],
-            "both say where the faces are",
+            "both give face positions",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from simswap.config import build
 from simswap.data.aligning import SUFFIXES, CropSettings
-from simswap.data.landmarks import LandmarkTable
+from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE
 from simswap.data.preparing import Summary, check_folders, copy_table, prepare_folder
 from simswap.data.tables import read_table
@@ -35,27 +35,21 @@ def run(cfg: DictConfig) -> None:
     check_folders(raw, out)
 
     # Faces to prepare: given, or rendered first.
-    tables = _as_paths(cfg.landmarks)
+    landmarks = cfg.landmarks
+    has_detector = cfg.detector._target_ is not None
     attributes = Path(cfg.attributes) if cfg.attributes else None
     if cfg.origin._target_ is not None:
-        # The generator of rendered faces is loaded only where it is asked for.
+        # The generator of rendered faces is imported only when it is used.
         build(cfg.origin, root=str(raw), workers=cfg.workers)
-        tables = [] if cfg.detector._target_ is not None else [raw / "loose_landmark.csv"]
+        landmarks = None if has_detector else str(raw / "loose_landmark.csv")
         attributes = raw / "attributes.csv"
-
-    # Where the faces are: a table of landmarks or a detector, never both.
-    if bool(tables) == (cfg.detector._target_ is not None):
-        raise InputError(
-            "landmarks= and detector= both say where the faces are; give one of them"
-            if tables
-            else "nothing says where the faces are; give landmarks=<csv>, or detector=insightface detector.pack=<pack>"
-        )
+    tables = landmark_files(landmarks, has_detector)
     if attributes is not None and read_table(attributes).lacking(["NAME_ID"]):
         raise InputError(f"attributes={attributes} has no column NAME_ID")
-    landmarks = LandmarkTable(tables) if tables else None
-    detector = build(cfg.detector) if cfg.detector._target_ is not None else None
+    table = LandmarkTable(tables) if tables else None
+    detector = build(cfg.detector) if has_detector else None
 
-    summary = prepare_folder(raw, out, crops, _record(cfg, tables), landmarks, detector, cfg.workers)
+    summary = prepare_folder(raw, out, crops, _record(cfg, tables), table, detector, cfg.workers)
     if attributes is not None:
         copy_table(out, attributes, ATTRIBUTES_FILE)
     print(report(summary, out))
@@ -89,12 +83,6 @@ def _crop_settings(cfg: DictConfig) -> CropSettings:
     if cfg.min_side < 0:
         raise InputError(f"min_side={cfg.min_side}: it takes 0 (no filter) or a number of pixels")
     return CropSettings(cfg.template, cfg.size, cfg.format, cfg.quality, cfg.min_side)
-
-
-def _as_paths(value: Any) -> list[Path]:
-    if value is None:
-        return []
-    return [Path(value)] if isinstance(value, str) else [Path(item) for item in value]
 
 
 def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:

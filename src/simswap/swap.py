@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from simswap import checkpoint
 from simswap.config import build
-from simswap.data.landmarks import LandmarkTable
+from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.listing import PassedOver, list_images
 from simswap.data.tables import read_table
 from simswap.errors import InputError
@@ -170,10 +170,9 @@ def _settings(cfg: DictConfig, sources: list[Path]) -> dict[str, Any]:
 
 
 def _finder(cfg: DictConfig) -> PhotoFaceFinder | TableFinder:
-    if (cfg.detector._target_ is None) == (cfg.landmarks is None):
-        raise InputError("say where the faces are: detector=insightface detector.pack=<pack>, or landmarks=<csv>")
-    if cfg.landmarks:
-        return TableFinder(LandmarkTable([Path(cfg.landmarks)]))
+    tables = landmark_files(cfg.landmarks, cfg.detector._target_ is not None)
+    if tables:
+        return TableFinder(LandmarkTable(tables))
     return PhotoFaceFinder(build(cfg.detector))
 
 

@@ -265,7 +265,7 @@ def test_bad_videos_are_counted_and_listed(videos, tmp_path, door):
 @pytest.mark.parametrize(
     ("change", "arguments", "complaint"),
     [
-        (None, ["protocol.landmarks=null"], "nothing says where the faces are"),
+        (None, ["protocol.landmarks=null"], "nothing gives face positions"),
         (None, ["protocol.gallery=some"], "it takes all or pairs"),
         ("missing", [], "the pairs name 1 videos that are not in"),
         ("list", [], "is no pair of video names"),

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,25 @@ from simswap.errors import InputError
 LANDMARK_TABLE_COLUMNS = ["NAME_ID", *(f"P{number}{axis}" for number in range(1, 6) for axis in "XY")]
 
 _ENDING = rf"(?i)\.({'|'.join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))})$"
+
+
+def landmark_files(landmarks: str | Sequence[str] | None, has_detector: bool, key: str = "landmarks") -> list[Path]:
+    """The landmark tables that give face positions; [] where a detector does.
+
+    Args:
+        landmarks: one path, several, or none.
+        has_detector: whether a detector is configured.
+        key: of the tables in the configuration.
+
+    Raises:
+        InputError: unless exactly one of the two sources is given.
+    """
+    files = [Path(file) for file in ([landmarks] if isinstance(landmarks, str) else landmarks or [])]
+    if bool(files) and has_detector:
+        raise InputError(f"{key}= and detector= both give face positions; use one of them")
+    if not files and not has_detector:
+        raise InputError(f"nothing gives face positions; set {key}=<csv>, or detector=insightface detector.pack=<pack>")
+    return files
 
 
 class LandmarkTable:

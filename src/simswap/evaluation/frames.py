@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from simswap import pixels
-from simswap.data.landmarks import LandmarkTable
+from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.listing import list_images
 from simswap.data.video import read_frames, why_unreadable
 from simswap.described import Instrument, Source, digest
-from simswap.errors import InputError
 from simswap.evaluation.disk_work import Arrays, load
 from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import Detector, Pixels, pick_main_face
@@ -38,14 +37,7 @@ class FrameFaceFinder:
     @classmethod
     def of(cls, landmarks: str | list[str] | None, detector: Detector | None) -> "FrameFaceFinder":
         """Raises InputError for both, neither, or a table that cannot be read."""
-        files = [Path(file) for file in ([landmarks] if isinstance(landmarks, str) else landmarks or [])]
-        if bool(files) == (detector is not None):
-            raise InputError(
-                "protocol.landmarks= and detector= both say where the faces are; give one of them"
-                if files
-                else "nothing says where the faces are; give detector=insightface detector.pack=<pack>, or "
-                "protocol.landmarks=<csv>"
-            )
+        files = landmark_files(landmarks, detector is not None, "protocol.landmarks")
         if files:
             table = LandmarkTable(files)
             hashes = [sha256_of(file) for file in files]
