@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from simswap.errors import InputError
-from simswap.models.pickle_machine import Machine, Record, Unkept, plain_ordered, plain_set, refuse
+from simswap.models.pickle_machine import Machine, Record, Unkept, first_argument, plain_ordered, plain_set, refuse
 from simswap.stand_ins import refuse_stand_in
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -49,15 +49,11 @@ def _strided(storage: Any, offset: Any, size: Any, stride: Any, *rest: object) -
     return _Strided(storage, offset, size, stride)
 
 
-def _itself(value: Any, *rest: object) -> Any:
-    return value
-
-
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): plain_ordered,
     ("torch._utils", "_rebuild_tensor"): _strided,
     ("torch._utils", "_rebuild_tensor_v2"): _strided,
-    ("torch._utils", "_rebuild_parameter"): _itself,
+    ("torch._utils", "_rebuild_parameter"): first_argument,
     ("torch", "Size"): tuple,  # its elements are counted
     # modules pickled by torch before 1.2 name the backend of then
     ("torch.nn.backends.thnn", "_get_thnn_function_backend"): Record,

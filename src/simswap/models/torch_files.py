@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
-from simswap.models.pickle_machine import Machine, Record, plain_ordered, plain_set, refuse
+from simswap.models.pickle_machine import Machine, Record, first_argument, plain_ordered, plain_set, refuse
 from simswap.models.pickled import LEGACY_MAGIC, MOST_AXES, key_of
 
 MOST_DEPTH, MOST_NODES = 200, 500_000
@@ -55,10 +55,6 @@ _KINDS = {
 _DTYPES = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
 
 
-def _itself(value: Any, *rest: object) -> Any:
-    return value
-
-
 def _encoded(text: str, encoding: str = "") -> bytes:
     """Bytes, as pickles of this form write them."""
     if not isinstance(text, str) or encoding != "latin1":
@@ -69,8 +65,8 @@ def _encoded(text: str, encoding: str = "") -> bytes:
 _NAMES: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): plain_ordered,
     ("collections", "Counter"): plain_ordered,
-    ("torch._utils", "_rebuild_parameter"): _itself,
-    ("torch._utils", "_rebuild_parameter_with_state"): _itself,
+    ("torch._utils", "_rebuild_parameter"): first_argument,
+    ("torch._utils", "_rebuild_parameter_with_state"): first_argument,
     ("torch", "Size"): tuple,  # its elements are counted
     ("torch", "Tensor"): Record,
     ("torch.nn.parameter", "Parameter"): Record,
@@ -136,7 +132,7 @@ class _Scan(Machine):
         return _Tensor()
 
     def _with_attributes(self, rebuild: Any, kind: Any, arguments: Any, state: Any) -> Any:
-        if rebuild not in (self._tensor, _itself) or type(arguments) is not tuple:
+        if rebuild not in (self._tensor, first_argument) or type(arguments) is not tuple:
             raise refuse("a tensor that is made in an unknown way")
         return rebuild(*arguments)
 
