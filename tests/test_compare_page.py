@@ -7,9 +7,10 @@ from html import unescape
 
 import pytest
 
-from simswap.comparison.collected import keep_where, load_local
+from simswap.comparison.collected import load_local
 from simswap.comparison.comparison import compare_runs
 from simswap.comparison.output import write_all
+from simswap.comparison.run_settings import keep_where
 from simswap.comparison.sections import sections_of
 from tests.comparison.made import made_run
 from tests.skips import NO_BROWSER

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import wandb
 
-from simswap.comparison.collected import keep_where
 from simswap.comparison.comparison import compare_runs
+from simswap.comparison.run_settings import keep_where
 from simswap.comparison.sections import sections_of
 from simswap.comparison.swaps import side_by_side
 from simswap.comparison.wandb_report import build_report, check_report, ids_in_wandb, publish, results_for_wandb

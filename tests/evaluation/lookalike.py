@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from simswap.models.builtin import WEIGHTS
 from simswap.rendered.dataset import LANDMARK_COLUMNS, draw_photo, person_seed
 from simswap.rendered.rendering import render, render_person
 
@@ -52,3 +53,19 @@ def write_lookalike(root: Path) -> Path:
     with open(root / "landmarks.csv", "w", newline="") as file:
         csv.writer(file).writerows([["NAME_ID", *LANDMARK_COLUMNS], *rows])
     return root
+
+
+def command(root, out, *more: str) -> list[str]:
+    """The arguments of an evaluation on such videos, which writes to ``out``."""
+    return [
+        f"checkpoint={WEIGHTS / 'demo.ckpt'}",
+        "protocol=faceforensics",
+        f"protocol.root={root}",
+        f"out={out}",
+        f"protocol.landmarks={root / 'landmarks.csv'}",
+        "protocol.frames=3",
+        "protocol.batch_size=4",
+        f"protocol.swaps={root / 'manipulated_sequences/Rendered/c23'}",
+        "grid_faces=6",
+        *more,
+    ]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -12,16 +11,14 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from pyarrow import parquet
-from tests.evaluation.lookalike import FRAMES, film, write_lookalike, write_video
-from tests.test_train import one_line
+from tests.evaluation.lookalike import FRAMES, command, film, write_lookalike
 from tests.waiting import DEADLINE, started
 
-from simswap.data.video import count_frames, read_frames
 from simswap.evaluate import main
 from simswap.evaluation import disk_work
 from simswap.evaluation.frames import evenly_spaced
 from simswap.faces.alignment import align, warp
-from simswap.models.builtin import WEIGHTS, judge, pose_estimator
+from simswap.models.builtin import judge, pose_estimator
 
 NAMES = ("000", "001", "002", "003")
 
@@ -29,21 +26,6 @@ NAMES = ("000", "001", "002", "003")
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     return write_lookalike(tmp_path_factory.mktemp("ff"))
-
-
-def command(root, out, *more: str) -> list[str]:
-    return [
-        f"checkpoint={WEIGHTS / 'demo.ckpt'}",
-        "protocol=faceforensics",
-        f"protocol.root={root}",
-        f"out={out}",
-        f"protocol.landmarks={root / 'landmarks.csv'}",
-        "protocol.frames=3",
-        "protocol.batch_size=4",
-        f"protocol.swaps={root / 'manipulated_sequences/Rendered/c23'}",
-        "grid_faces=6",
-        *more,
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -231,161 +213,6 @@ def test_interrupted_and_started_again_agrees_exactly(whole, videos, tmp_path, d
     monkeypatch.undo()
     start(arguments)
     equal(whole, tmp_path)
-
-
-def test_bad_videos_are_counted_and_listed(videos, tmp_path, door):
-    root = tmp_path / "ff"
-    shutil.copytree(videos, root)
-    original = root / "original_sequences/youtube/c23/videos"
-    (original / "003.mp4").write_bytes(b"")
-    lines = (root / "landmarks.csv").read_text().splitlines()
-    (root / "landmarks.csv").write_text("\n".join(line for line in lines if not line.startswith("001/3,")) + "\n")
-    (root / "manipulated_sequences/Rendered/c23/videos/000_001.mp4").unlink()
-    out = tmp_path / "out"
-    code, _, errors = door(main, *command(root, out))
-    assert code == 2
-    assert "frames cannot be used, more than protocol.max_skipped_share=0.1" in one_line(errors)
-    code, text, errors = door(
-        main, *command(root, out, "protocol.max_skipped_share=0.5", "checkpoint=null", "judge=builtin", "pose=builtin")
-    )
-    assert code == 0, errors
-    listed = (out / "evaluation_skipped.csv").read_text()
-    assert '"video 001, frame 3",no face' in listed
-    assert "video 003,is an empty file and no video" in listed
-    assert "pair 002_003,one of its videos has no usable face" in listed
-    assert '"Rendered, video 000_001",is not there' in listed
-    content = json.loads((out / "evaluation.json").read_text())
-    assert content["protocol"]["pairs"] == 5  # three frames of 000 and two of 001
-    assert content["protocol"]["recognizer"] is None
-    assert content["results"]["Rendered"]["missed_results"] == 3
-    assert "Rendered: 3 of 5 pairs have no usable result" in text
-    assert "no checkpoint of ours" in text
-
-
-@pytest.mark.parametrize(
-    ("change", "arguments", "complaint"),
-    [
-        (None, ["protocol.landmarks=null"], "nothing gives face positions"),
-        (None, ["protocol.gallery=some"], "it takes all or pairs"),
-        ("missing", [], "the pairs name 1 videos that are not in"),
-        ("list", [], "is no pair of video names"),
-        (None, ["protocol.swaps=nowhere"], "nowhere is not there"),
-        (None, ["checkpoint=null"], "no checkpoint that names a pose estimator"),
-        (None, ["checkpoint=null", "pose=builtin"], "no checkpoint whose recognizer could judge"),
-        (None, ["protocol.size=32"], "prepare the images with"),
-        (None, ["baselines=[clasical]"], "did you mean classical?"),
-    ],
-)
-def test_bad_input_is_one_line(videos, tmp_path, door, change, arguments, complaint):
-    root = videos
-    if change:
-        root = tmp_path / "ff"
-        shutil.copytree(videos, root)
-        if change == "missing":
-            (root / "original_sequences/youtube/c23/videos/002.mp4").unlink()
-        else:
-            (root / "splits/test.json").write_text('[["000", 1]]')
-    code, _, errors = door(main, *command(root, tmp_path / "out", *arguments))
-    assert code == 2
-    assert complaint in one_line(errors)
-    assert not (tmp_path / "out" / "evaluation.json").exists()
-
-
-def test_rotated_and_variable_videos_are_read_upright_by_frame_number(tmp_path):
-    pictures = [np.full((48, 64, 3), 20 * k, np.uint8) for k in range(6)]
-    for picture in pictures:
-        picture[:8] = 255  # a white bar at the top
-    write_video(tmp_path / "plain.mp4", pictures)
-    data = bytearray((tmp_path / "plain.mp4").read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 4 + 20 + 16
-    quarter = [0, 1, 0, -1 & 0xFFFFFFFF, 0, 0, 48, 0, 0x40000000]  # 90 degrees clockwise, 16.16 fixed point
-    values = [v << 16 if i not in (8,) and v == 1 else v for i, v in enumerate(quarter)]
-    values[3], values[6] = (-1 << 16) & 0xFFFFFFFF, 48 << 16
-    data[matrix : matrix + 36] = b"".join(v.to_bytes(4, "big") for v in values)
-    (tmp_path / "rotated.mp4").write_bytes(data)
-    assert count_frames(tmp_path / "rotated.mp4") == 6
-    ((number, frame),) = read_frames(tmp_path / "rotated.mp4", [4])
-    assert (number, frame.shape) == (4, (64, 48, 3))
-    assert frame[32, -4].min() > 200  # the bar has come to the right
-    assert abs(int(frame[32, 10, 0]) - 80) < 12
-    # Another time scale for each frame changes no number: stretch the first entry of the time table.
-    table = data.index(b"stts")
-    data[table + 12 : table + 16] = (99999).to_bytes(4, "big")
-    (tmp_path / "variable.mp4").write_bytes(data)
-    found = {n: int(f[32, 10, 0]) for n, f in read_frames(tmp_path / "variable.mp4", [1, 5]) if f is not None}
-    assert found[1] == pytest.approx(20, abs=12)
-    assert found[5] == pytest.approx(100, abs=12)
-    assert count_frames(tmp_path / "none.mp4") == 0
-    (tmp_path / "cut.mp4").write_bytes(bytes(data[:100]))
-    assert count_frames(tmp_path / "cut.mp4") == 0
-    assert [f for _, f in read_frames(tmp_path / "cut.mp4", [0, 1])] == [None, None]
-
-
-def test_folders_of_frames_are_videos_too(tmp_path):
-    (tmp_path / "000").mkdir()
-    for k in range(3):
-        cv2.imwrite(str(tmp_path / "000" / f"{k:04d}.png"), np.full((20, 20, 3), 10 * k, np.uint8))
-    assert count_frames(tmp_path / "000") == 3
-    found = list(read_frames(tmp_path / "000", [2, 7, 0]))
-    assert [number for number, _ in found] == [0, 2, 7]
-    assert found[1][1][0, 0].tolist() == [20, 20, 20]
-    assert found[2][1] is None
-
-
-def test_frames_without_zeros_in_front_come_in_the_order_of_their_numbers(tmp_path):
-    for name, form in (("padded", "{:04d}.png"), ("plain", "{}.png"), ("words", "frame {}.jpg")):
-        (tmp_path / name).mkdir()
-        for k in range(1, 13):
-            cv2.imwrite(str(tmp_path / name / form.format(k)), np.full((16, 16, 3), 20 * k, np.uint8))
-        (tmp_path / name / "._1.png").write_bytes(b"of a Mac")
-        (tmp_path / name / "@eaDir").mkdir()
-        frames = read_frames(tmp_path / name, range(count_frames(tmp_path / name)))
-        found = [int(frame.mean().round()) for _, frame in frames if frame is not None]
-        assert found == [20 * k for k in range(1, 13)]
-
-
-def test_pairs_without_their_videos_are_left_out_at_a_word(videos, tmp_path, door):
-    root = tmp_path / "ff"
-    shutil.copytree(videos, root)
-    for name in ("002", "003"):
-        (root / f"original_sequences/youtube/c23/videos/{name}.mp4").unlink()
-    many = [["000", "001"], *([f"{k:03d}", f"{k + 1:03d}"] for k in range(100, 140, 2))]  # 40 that nobody fetched
-    (root / "splits/test.json").write_text(json.dumps([*many, ["002", "003"]]))
-    out, more = tmp_path / "out", ["checkpoint=null", "judge=builtin", "pose=builtin"]
-    code, _, errors = door(main, *command(root, out, *more))
-    assert code == 2
-    assert "the pairs name 42 videos that are not in" in one_line(errors)
-    code, _, errors = door(main, *command(root, out, *more, "protocol.missing=skip"))
-    assert code == 0, errors
-    content = json.loads((out / "evaluation.json").read_text())
-    assert content["protocol"]["pairs"] == 6
-    assert (out / "evaluation_skipped.csv").read_text().count("its pairs are left out") == 42
-
-
-@pytest.mark.real
-def test_padded_and_unpadded_frames_give_the_same_figures(shared, tmp_path, door):
-    results = []
-    for name in ("ff_padded", "ff_unpadded"):
-        root, out = shared / "cases" / name, tmp_path / name
-        code, _, errors = door(
-            main,
-            "checkpoint=null",
-            "protocol=faceforensics",
-            f"protocol.root={root}",
-            "protocol.originals=orig",
-            "protocol.pairs=swaps",
-            f"protocol.swaps={root / 'swaps'}",
-            "protocol.frames=12",
-            f"out={out}",
-            "detector=insightface",
-            f"detector.pack={shared / 'models' / 'lite'}",
-            "judge=builtin",
-            "pose=builtin",
-        )
-        assert code == 0, errors
-        results.append(json.loads((out / "evaluation.json").read_text())["results"])
-    assert results[0] == results[1]
-    assert results[0]["swaps"]["pose_error_deg"]["value"] < 1.5  # these swaps are their targets
 
 
 def test_frames_are_evenly_spaced():

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from onnx_cases import CASES, save
+from onnx_cases import CASES
+from onnx_files import save
 from test_features import write_features
 from test_landmark_pose import write_network
 from tests.device import APPLE, DEVICE, StandIn

@@ -32,6 +32,13 @@ SMALL = [
 ]  # fmt: skip
 """A run of debug size on the suite's 32-px crops."""
 
+LONG = [
+    *SMALL, "data.workers=2", "data.augmentation={flip: 0.5, color: 0.2}", "trainer.max_steps=10",
+    "trainer.val_check_interval=4", "trainer.log_every_n_steps=3", "checkpoints.every=2", "samples.every=3",
+    "optimizer.schedule=cosine", "optimizer.warmup=2", "optimizer.total_iterations=10",
+]  # fmt: skip
+"""A run of ten iterations with every kind of state that a checkpoint holds."""
+
 
 def start(arguments: list[str], output: Path, trouble: str = "") -> BaseProcess:
     """``simswap-train`` with these arguments; its output goes behind what ``output`` holds.

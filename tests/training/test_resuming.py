@@ -1,9 +1,7 @@
 """Killed and gone on with, a run becomes what it would have been: to the bit."""
 
 import os
-import random
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -16,14 +14,7 @@ from simswap.launching.folders import run_of
 from simswap.tracking.status import read_status
 from simswap.train import main
 from simswap.training.resuming import newest_checkpoint
-from tests.training.runs import SMALL, content_of, differences, finish, kill, start
-from tests.waiting import DEADLINE, until
-
-LONG = [
-    *SMALL, "data.workers=2", "data.augmentation={flip: 0.5, color: 0.2}", "trainer.max_steps=10",
-    "trainer.val_check_interval=4", "trainer.log_every_n_steps=3", "checkpoints.every=2", "samples.every=3",
-    "optimizer.schedule=cosine", "optimizer.warmup=2", "optimizer.total_iterations=10",
-]  # fmt: skip
+from tests.training.runs import LONG, content_of, differences, finish
 
 
 @pytest.fixture(scope="module")
@@ -129,53 +120,6 @@ def test_a_full_disk_leaves_the_checkpoint_before(whole, crops, tmp_path):
     assert read_status(run).state == "failed"  # type: ignore[union-attr]
     assert finish([f"resume={run}"], output) == 0
     assert differences(content_of(whole), content_of(run)) == []
-
-
-@pytest.mark.slow
-def test_killed_at_20_random_moments(crops, tmp_path):
-    # Runs that end before their turn to be killed are compared too, and begun anew.
-    longer = [*LONG, f"data.root={crops}", "trainer.max_steps=40", "checkpoints.every=1"]
-    output, moments, kills, folders = tmp_path / "out.txt", random.Random(4), 0, 0
-    began = time.monotonic()
-    assert finish([*longer, f"hydra.run.dir={tmp_path / 'whole'}"], output) == 0
-    seconds = time.monotonic() - began
-    expected = content_of(tmp_path / "whole")
-    reached: list[int] = []
-    while kills < 20:
-        folders += 1
-        run = tmp_path / f"run{folders}"
-        arguments = [*longer, f"hydra.run.dir={run}"]
-        while True:
-            process = start(arguments, output)
-            process.join(moments.uniform(0.2, 1.2) * seconds if kills < 20 else DEADLINE)
-            if process.exitcode is not None:
-                break
-            kill(process)
-            kills += 1
-            status = read_status(run)
-            reached.append(status.iteration if status else 0)
-            if (run / ".hydra" / "overrides.yaml").is_file():  # before it nothing is begun, and nothing to go on with
-                arguments = [f"resume={run}"]
-        assert process.exitcode == 0, output.read_text()[-3000:]
-        assert differences(expected, content_of(run)) == []
-    print(f"killed {kills} times, at iterations {reached}; {folders} run(s), each the same to the bit")
-
-
-@pytest.mark.slow
-def test_two_ranks_killed_and_resumed(crops, tmp_path):
-    two = [*LONG, f"data.root={crops}", "trainer.devices=2", "trainer.log_every_n_steps=2"]
-    output = tmp_path / "out.txt"
-    assert finish([*two, f"hydra.run.dir={tmp_path / 'whole'}"], output, seconds=600) == 0, output.read_text()
-    run = tmp_path / "run"
-    process = start([*two, f"hydra.run.dir={run}", "trainer.max_steps=100000"], output)
-    try:
-        until((run / "checkpoints" / "previous.ckpt").is_file, "the second checkpoint")
-    finally:
-        kill(process)
-    before = torch.load(run / "checkpoints" / "previous.ckpt", weights_only=True)["global_step"]
-    assert 0 < before < 10
-    assert finish([f"resume={run}", "trainer.max_steps=10"], output, seconds=600) == 0, output.read_text()
-    assert differences(content_of(tmp_path / "whole"), content_of(run)) == []
 
 
 @pytest.fixture

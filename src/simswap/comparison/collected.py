@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simswap.comparison.ended import check_current, check_state
+from simswap.comparison.run_settings import flat
 from simswap.errors import InputError
 from simswap.metrics.figures import Interval, required, validated
-from simswap.settings.recorded_names import current_key
 from simswap.tracking.evaluation_format import FORMAT
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (
@@ -273,28 +273,6 @@ def read_curves(metrics: Mapping[str, list[float]]) -> dict[str, Curve]:
         if name != STEP and points:
             curves[name] = ([s for s, _ in points], [v for _, v in points])
     return curves
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys; lists are values."""
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = tuple(value) if isinstance(value, list) else value
-    return result
-
-
-def comparable(value: Any) -> str:
-    """A setting's value in a form in which 1 and 1.0 are the same, and true is not 1."""
-    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
-
-
-def keep_where(wanted: Mapping[str, Any] | None) -> Callable[[Mapping[str, Any]], bool]:
-    """A filter of runs by their settings: dotted keys (or nested ones) and the values that they must have."""
-    conditions = {current_key(key): comparable(value) for key, value in flat(wanted or {}).items()}
-    return lambda config: all(key in config and comparable(config[key]) == value for key, value in conditions.items())
 
 
 def _name(folder: Path, among: list[Path]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simswap.comparison.collected import comparable
+from simswap.comparison.run_settings import comparable
 from simswap.comparison.variants import Variant
 
 FEWEST_VARIANTS = 6

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from simswap.comparison.collected import comparable
+from simswap.comparison.run_settings import comparable
 from simswap.comparison.statistics import difference_over_seeds
 from simswap.comparison.variants import Variant, short_keys, shown_value
 from simswap.metrics.figures import FIGURES, Interval

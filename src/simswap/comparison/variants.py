@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from simswap.comparison.collected import Run, comparable
+from simswap.comparison.collected import Run
+from simswap.comparison.run_settings import comparable
 from simswap.comparison.statistics import Spread, spread
 from simswap.config import nearest
 from simswap.errors import InputError

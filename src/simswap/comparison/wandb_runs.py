@@ -10,11 +10,11 @@ from simswap.comparison.collected import (
     Run,
     check_evaluation,
     control_columns,
-    flat,
     last_validation,
     swapper_of,
     validation_protocol,
 )
+from simswap.comparison.run_settings import flat
 from simswap.errors import InputError
 from simswap.metrics.figures import validated
 from simswap.settings.recorded_names import earlier_figures, with_current_names

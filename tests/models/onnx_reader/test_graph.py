@@ -10,7 +10,9 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
-from onnx_cases import CASES, NORM, floats, save, whole
+from onnx_cases import CASES
+from onnx_files import floats, save, whole
+from onnx_operators import NORM
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 from packaging.version import Version
 
