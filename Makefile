@@ -75,6 +75,7 @@ coverage: install
 lint: install
 	$(BIN)/ruff check src tests benchmarks notebooks
 	$(BIN)/ruff format --check src tests benchmarks notebooks
+	$(BIN)/codespell -D - -D codespell.txt
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
