@@ -242,7 +242,8 @@ def test_a_second_prepare_into_the_same_folder_is_refused_while_the_first_lives(
 @pytest.mark.real
 def test_the_tables_that_failed(shared, tmp_path):
     cases = shared / "cases"
-    refused = {"normalized": "normalized", "yx": "x and y", "swapped_lr": "left and right", "scaled": "another size",
+    refused = {"normalised": "normalized",  # codespell:ignore normalised
+               "yx": "x and y", "swapped_lr": "left and right", "scaled": "another size",
                "huge": "outside", "zeros": "coincide", "nan": "no number", "empty": "is an empty file",
                "header_only": "no row", "ragged": "Expected 11 columns"}  # fmt: skip
     for file in sorted((cases / "tables").glob("*.csv")):
