@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.test_preparing import CROPS, HEADER, POINTS, _prepare, _rows, _save, _table
+from tests.data.photo_folders import CROPS, HEADER, POINTS, OneFace, landmark_table, prepare, rows_of, save_photo
 
 from simswap.data import reading
 from simswap.data.landmarks import LandmarkTable
@@ -34,35 +34,28 @@ def _lines(points_of: dict[str, np.ndarray]) -> str:
      "a\u2028b", "\U0001fae9", "'quote\" , comma'", "#1 = ~"],
 )  # fmt: skip
 def test_names_of_every_kind_are_taken(tmp_path, name):
-    _save(tmp_path / "raw" / name / f"{name}.png")
+    save_photo(tmp_path / "raw" / name / f"{name}.png")
     for _ in range(2):
-        assert _prepare(tmp_path, None, detector=_OneFace()).counts == {"ok": 1}
+        assert prepare(tmp_path, None, detector=OneFace()).counts == {"ok": 1}
     manifest = Manifest.open(tmp_path / "out")
     assert manifest.person_names == [name]
     assert manifest.path(0).is_file()
 
 
-class _OneFace:
-    def detect(self, image):
-        from simswap.faces.detection import Face
-
-        return [Face(np.array([10.0, 10, 60, 60]), POINTS, 0.9)]
-
-
 def test_control_characters_and_broken_utf8_are_listed(tmp_path):
     for name in ("a\x07", "b\x7f", "c\u0085"):
-        _save(tmp_path / "raw" / "p" / f"{name}.png")
-    _save(tmp_path / "raw" / "p" / "fine.png")
-    assert _prepare(tmp_path, None, detector=_OneFace()).counts == {"ok": 1, "bad_name": 3}
+        save_photo(tmp_path / "raw" / "p" / f"{name}.png")
+    save_photo(tmp_path / "raw" / "p" / "fine.png")
+    assert prepare(tmp_path, None, detector=OneFace()).counts == {"ok": 1, "bad_name": 3}
 
 
 @pytest.mark.parametrize("disk", ["NFC", "NFD"])
 @pytest.mark.parametrize("table", ["NFC", "NFD"])
 def test_composed_and_decomposed_names_are_the_same(tmp_path, disk, table):
     name = "José Müller/Übung 1"
-    _save(tmp_path / "raw" / unicodedata.normalize(disk, f"{name}.png"))
-    marks = _table(tmp_path / "l.csv", [unicodedata.normalize(table, name)])
-    summary = _prepare(tmp_path, marks)
+    save_photo(tmp_path / "raw" / unicodedata.normalize(disk, f"{name}.png"))
+    marks = landmark_table(tmp_path / "l.csv", [unicodedata.normalize(table, name)])
+    summary = prepare(tmp_path, marks)
     assert (summary.aligned, summary.unused_landmark_rows) == (1, 0)
     assert Manifest.open(tmp_path / "out").person_names == ["José Müller"]
 
@@ -70,8 +63,8 @@ def test_composed_and_decomposed_names_are_the_same(tmp_path, disk, table):
 def test_two_folders_that_differ_in_the_form_alone_are_one_person(tmp_path):
     for form, images in (("NFC", ["1", "2"]), ("NFD", ["2", "3"])):
         for image in images:
-            _save(tmp_path / "raw" / unicodedata.normalize(form, "Zoë") / f"{image}.png", int(image))
-    summary = _prepare(tmp_path, _table(tmp_path / "l.csv", ["Zoë/1", "Zoë/2", "Zoë/3"]))
+            save_photo(tmp_path / "raw" / unicodedata.normalize(form, "Zoë") / f"{image}.png", int(image))
+    summary = prepare(tmp_path, landmark_table(tmp_path / "l.csv", ["Zoë/1", "Zoë/2", "Zoë/3"]))
     assert (summary.persons, summary.counts) == (1, {"ok": 3, "bad_name": 1})  # whose the row of "2" is nobody knows
     manifest = Manifest.open(tmp_path / "out")
     assert manifest.person_names == ["Zoë"]
@@ -80,26 +73,26 @@ def test_two_folders_that_differ_in_the_form_alone_are_one_person(tmp_path):
 
 def test_one_folder_with_both_forms_of_a_name(tmp_path):
     for form in ("NFC", "NFD"):
-        _save(tmp_path / "raw" / "p" / unicodedata.normalize(form, "é.png"))
-    assert _prepare(tmp_path, _table(tmp_path / "l.csv", ["p/é"])).counts == {"ok": 1, "bad_name": 1}
+        save_photo(tmp_path / "raw" / "p" / unicodedata.normalize(form, "é.png"))
+    assert prepare(tmp_path, landmark_table(tmp_path / "l.csv", ["p/é"])).counts == {"ok": 1, "bad_name": 1}
 
 
 def test_the_longest_names_are_taken(tmp_path):
     names = [f"{'a' * 251}.jpg", f"{'a' * 250}.webp", f"{'é' * 125}.jpg", f"{'b' * 251}.bmp"]
     for name in names:
         assert len(os.fsencode(name)) <= 255
-        _save(tmp_path / "raw" / "p" / name)
+        save_photo(tmp_path / "raw" / "p" / name)
     made = crop_names([f"{'a' * 250}.jpg", *names], {}, ".png")
     assert len({crop.lower() for crop in made.values()}) == 5
     assert all(len(os.fsencode(crop)) <= 255 for crop in made.values())
-    assert _prepare(tmp_path, None, detector=_OneFace()).counts == {"ok": 4}
+    assert prepare(tmp_path, None, detector=OneFace()).counts == {"ok": 4}
 
 
 def test_persons_that_differ_in_case_keep_apart(tmp_path):
     for person in ("Ann", "ann", "ANN"):
-        _save(tmp_path / "raw" / person / "1.png")
+        save_photo(tmp_path / "raw" / person / "1.png")
     for _ in range(2):
-        assert _prepare(tmp_path, _table(tmp_path / "l.csv", ["Ann/1", "ann/1", "ANN/1"])).aligned == 3
+        assert prepare(tmp_path, landmark_table(tmp_path / "l.csv", ["Ann/1", "ann/1", "ANN/1"])).aligned == 3
     manifest = Manifest.open(tmp_path / "out")
     assert manifest.person_names == ["ANN", "Ann", "ann"]
     assert len({str(manifest.path(row)).lower() for row in range(3)}) == 3
@@ -119,22 +112,22 @@ MIXES = {
 def test_a_wrong_table_of_a_few_photos_is_listed_and_guessed_and_mended(tmp_path, mix):
     mixed, guess = MIXES[mix]
     for number in range(4):
-        _save(tmp_path / "raw" / "p" / f"{number}.png", number)
+        save_photo(tmp_path / "raw" / "p" / f"{number}.png", number)
     names = [f"p/{number}" for number in range(4)]
     file = tmp_path / "l.csv"
     file.write_text(_lines({name: mixed(POINTS) for name in names}))
     with pytest.raises(InputError, match=rf"bad_landmarks in 4 of .*: it seems that .*{guess}"):
-        _prepare(tmp_path, LandmarkTable([file]))
-    rows = _rows(tmp_path / "out")
+        prepare(tmp_path, LandmarkTable([file]))
+    rows = rows_of(tmp_path / "out")
     assert all(row["status"] == "bad_landmarks" and row["detail"] for row in rows.values())
     file.write_text(_lines(dict.fromkeys(names, POINTS)))  # the table is mended: those images are tried anew
-    assert _prepare(tmp_path, LandmarkTable([file])).counts == {"ok": 4}
-    assert {row["status"] for row in _rows(tmp_path / "out").values()} == {"ok"}
+    assert prepare(tmp_path, LandmarkTable([file])).counts == {"ok": 4}
+    assert {row["status"] for row in rows_of(tmp_path / "out").values()} == {"ok"}
 
 
 def test_a_large_wrong_table_stops_before_anything_is_written(tmp_path):
     names = [f"p{number % 7}/{number}" for number in range(120)]
-    _save(tmp_path / "one.png")
+    save_photo(tmp_path / "one.png")
     for name in names:
         (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
         os.link(tmp_path / "one.png", tmp_path / "raw" / f"{name}.png")
@@ -143,26 +136,28 @@ def test_a_large_wrong_table_stops_before_anything_is_written(tmp_path):
     file.write_text(_lines(wrong))
     complaint = r"l\.csv: bad_landmarks in \d\d of the first 100 .*x and y are exchanged"
     with pytest.raises(InputError, match=complaint) as error:
-        _prepare(tmp_path, LandmarkTable([file]))
+        prepare(tmp_path, LandmarkTable([file]))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
     few = {name: POINTS[:, ::-1] if number % 9 == 0 else POINTS for number, name in enumerate(names)}
     file.write_text(_lines(few))
-    assert _prepare(tmp_path, LandmarkTable([file])).counts == {"ok": 106, "bad_landmarks": 14}
+    assert prepare(tmp_path, LandmarkTable([file])).counts == {"ok": 106, "bad_landmarks": 14}
 
 
 @pytest.mark.parametrize("given", ["P/1", "photos/p/1", "p/ 1", "p/001"])
 def test_names_that_nearly_match_are_shown(tmp_path, given):
-    _save(tmp_path / "raw" / "p" / "1.png")
-    _save(tmp_path / "raw" / "q" / "2.png")
-    table = _table(tmp_path / "l.csv", ["q/2", given, "zed/9"])
-    summary = _prepare(tmp_path, table)
+    save_photo(tmp_path / "raw" / "p" / "1.png")
+    save_photo(tmp_path / "raw" / "q" / "2.png")
+    table = landmark_table(tmp_path / "l.csv", ["q/2", given, "zed/9"])
+    summary = prepare(tmp_path, table)
     assert summary.counts == {"ok": 1, "no_landmarks": 1}
     words = report(summary, tmp_path / "out")
     assert "'p/1'" in words
     assert f"'{given}'" in words
     with pytest.raises(InputError, match="no row of the table is called 'p/1'"):
-        prepare_folder(tmp_path / "raw", tmp_path / "out2", CROPS, {}, _table(tmp_path / "m.csv", [given]), None, 0)
+        prepare_folder(
+            tmp_path / "raw", tmp_path / "out2", CROPS, {}, landmark_table(tmp_path / "m.csv", [given]), None, 0
+        )
 
 
 # ---- disks that fail
@@ -170,7 +165,7 @@ def test_names_that_nearly_match_are_shown(tmp_path, given):
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN])
 def test_an_error_that_passes_is_tried_again_at_once(tmp_path, monkeypatch, code):
-    _save(tmp_path / "raw" / "p" / "1.png")
+    save_photo(tmp_path / "raw" / "p" / "1.png")
     left, read = [2], Path.read_bytes
 
     def failing(self):
@@ -181,14 +176,14 @@ def test_an_error_that_passes_is_tried_again_at_once(tmp_path, monkeypatch, code
 
     monkeypatch.setattr(Path, "read_bytes", failing)
     monkeypatch.setattr(reading, "_WAITS", (0.0, 0.0))
-    assert _prepare(tmp_path, None, detector=_OneFace()).counts == {"ok": 1}
+    assert prepare(tmp_path, None, detector=OneFace()).counts == {"ok": 1}
     assert left == [0]
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOENT, errno.EACCES])
 def test_an_image_that_could_not_be_opened_is_tried_anew_by_the_next_run(tmp_path, monkeypatch, code):
     for number in range(3):
-        _save(tmp_path / "raw" / "p" / f"{number}.png", number)
+        save_photo(tmp_path / "raw" / "p" / f"{number}.png", number)
     (tmp_path / "raw" / "p" / "text.png").write_text("no picture")
     read = Path.read_bytes
 
@@ -200,11 +195,11 @@ def test_an_image_that_could_not_be_opened_is_tried_anew_by_the_next_run(tmp_pat
     monkeypatch.setattr(reading, "_WAITS", (0.0, 0.0))
     with monkeypatch.context() as broken:
         broken.setattr(Path, "read_bytes", failing)
-        assert _prepare(tmp_path, None, detector=_OneFace()).counts == {"ok": 1, "unreadable": 3}
+        assert prepare(tmp_path, None, detector=OneFace()).counts == {"ok": 1, "unreadable": 3}
     (tmp_path / "raw" / "p" / "2.png").unlink()  # it is gone for good, and no longer listed
-    summary = _prepare(tmp_path, None, detector=_OneFace())
+    summary = prepare(tmp_path, None, detector=OneFace())
     assert (summary.counts, summary.new) == ({"ok": 2, "unreadable": 1}, 1)
-    assert sorted(_rows(tmp_path / "out")) == ["p/0.png", "p/1.png", "p/text.png"]
+    assert sorted(rows_of(tmp_path / "out")) == ["p/0.png", "p/1.png", "p/text.png"]
 
 
 # ---- where the output lies
@@ -212,28 +207,28 @@ def test_an_image_that_could_not_be_opened_is_tried_anew_by_the_next_run(tmp_pat
 
 @pytest.mark.parametrize("out", ["raw", "raw/out", "raw/p/../out", "link/out", "raw/p"])
 def test_an_output_among_the_photos_is_refused(tmp_path, out):
-    _save(tmp_path / "raw" / "p" / "1.png")
+    save_photo(tmp_path / "raw" / "p" / "1.png")
     (tmp_path / "link").symlink_to(tmp_path / "raw")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=r"out=.* lies in raw="):
-        prepare_folder(tmp_path / "raw", tmp_path / out, CROPS, {}, None, _OneFace(), 0)
+        prepare_folder(tmp_path / "raw", tmp_path / out, CROPS, {}, None, OneFace(), 0)
     with pytest.raises(InputError, match=r"out=.* lies in raw="):
-        prepare_folder(tmp_path / "link", tmp_path / out, CROPS, {}, None, _OneFace(), 0)
+        prepare_folder(tmp_path / "link", tmp_path / out, CROPS, {}, None, OneFace(), 0)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_crops_are_not_prepared_into_their_own_folder(tmp_path):
-    _save(tmp_path / "raw" / "p" / "1.png")
-    _prepare(tmp_path, None, detector=_OneFace())
+    save_photo(tmp_path / "raw" / "p" / "1.png")
+    prepare(tmp_path, None, detector=OneFace())
     with pytest.raises(InputError, match="among its crops"):
-        prepare_folder(tmp_path / "out" / "crops", tmp_path / "out", CROPS, {}, None, _OneFace(), 0)
+        prepare_folder(tmp_path / "out" / "crops", tmp_path / "out", CROPS, {}, None, OneFace(), 0)
 
 
 def test_a_second_prepare_into_the_same_folder_is_refused_while_the_first_lives(tmp_path):
-    _save(tmp_path / "raw" / "p" / "1.png")
+    save_photo(tmp_path / "raw" / "p" / "1.png")
     with claimed(tmp_path / "out", "prepare"), pytest.raises(InputError, match="out is in use"):
-        _prepare(tmp_path, None, detector=_OneFace())
-    assert _prepare(tmp_path, None, detector=_OneFace()).aligned == 1
+        prepare(tmp_path, None, detector=OneFace())
+    assert prepare(tmp_path, None, detector=OneFace()).aligned == 1
 
 
 # ---- the small inputs
@@ -269,11 +264,11 @@ def test_the_names_that_failed(shared, tmp_path, folder, counts):
 @pytest.mark.real
 def test_network_drives_and_phones(shared, tmp_path):
     cases = shared / "cases"
-    summary = prepare_folder(cases / "nas", tmp_path / "nas", CROPS, {}, None, _OneFace(), 0)
+    summary = prepare_folder(cases / "nas", tmp_path / "nas", CROPS, {}, None, OneFace(), 0)
     assert (summary.images, summary.persons) == (4, 2)
     assert summary.passed_over.counts["system folder"] >= 3
-    summary = prepare_folder(cases / "heic", tmp_path / "heic", CROPS, {}, None, _OneFace(), 0)
+    summary = prepare_folder(cases / "heic", tmp_path / "heic", CROPS, {}, None, OneFace(), 0)
     assert summary.images == 3
     assert "passed over 4 HEIC photos (save as JPEG or PNG to use)" in report(summary, tmp_path)
-    summary = prepare_folder(cases / "long", tmp_path / "long", CROPS, {}, None, _OneFace(), 0)
+    summary = prepare_folder(cases / "long", tmp_path / "long", CROPS, {}, None, OneFace(), 0)
     assert summary.counts == {"ok": summary.images}
