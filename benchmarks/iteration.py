@@ -29,12 +29,13 @@ from timing import PARTS, WARM_UP, StopWatch, TimedModule
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from simswap.config import CONF_DIR, build
+from simswap.config import build
 from simswap.data.datamodule import SwapDataModule
 from simswap.models.builtin import recognizer
 from simswap.models.embedder import Embedder
 from simswap.models.iresnet import IResNet
 from simswap.models.recognition import Recognizer, onnx_recognizer
+from simswap.settings.words import CONF_DIR
 from simswap.training.speed import set_speed
 
 EXPERIMENTS = {"demo": 64, "lfw": 112, "vggface2_224": 224}

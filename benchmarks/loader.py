@@ -83,7 +83,7 @@ def loader_rate(root: Path, batch_size: int, workers: int, seconds: float, **set
     """Pairs a second of the training loader; the workers' CPU time is known when they have ended."""
     data = SwapDataModule(root, batch_size, workers=workers, fractions={"train": 1.0}, prefetch=4, **settings)
     if data.cache_embeddings:
-        data.identities = root / "identities.npy"
+        data.prepare_training(identities=root / "identities.npy")
         np.save(data.identities, np.zeros((len(data.manifest), 512), np.float32))
     stream = iter(data.train_dataloader())
     if workers == 0:

@@ -10,9 +10,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simswap.config import CONF_DIR, build, check, explain_hydra
+from simswap.config import build
 from simswap.errors import InputError
 from simswap.launching.folders import evaluation_folder, new_folder, run_folder
+from simswap.settings.check import check
+from simswap.settings.words import CONF_DIR, explain_hydra
 from simswap.training.values import check_training
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from simswap import checkpoint
-from simswap.config import CONF_DIR
+from simswap.settings.words import CONF_DIR
 from simswap.train import main
 from simswap.training import warm_start
 from tests.training.tiny import tiny_module

@@ -13,10 +13,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from simswap.config import CONF_DIR, check
 from simswap.errors import InputError
 from simswap.launching.distributed import Processes
 from simswap.launching.front_door import front_door
+from simswap.settings.check import check
+from simswap.settings.words import CONF_DIR
 from simswap.train import main
 from tests.skips import NO_GPU
 from tests.test_train import DEBUG, settings

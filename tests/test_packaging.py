@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SEE = (
-    "from simswap.config import CONF_DIR; from simswap.models.builtin import WEIGHTS; print(CONF_DIR); "
+    "from simswap.settings.words import CONF_DIR; from simswap.models.builtin import WEIGHTS; print(CONF_DIR); "
     "print(len(list(WEIGHTS.iterdir())))"
 )
 

@@ -15,7 +15,7 @@ from simswap.measuring.swappers import Faces, PreparedFaces, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.precision import full_precision
-from simswap.training.callbacks.embedding_table import fill
+from simswap.training.embedding_table import fill
 from tests.training.tiny import batches, fit, tiny_module, tiny_recognizer
 
 

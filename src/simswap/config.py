@@ -7,11 +7,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.settings.check import check
 from simswap.settings.targets import import_target
-from simswap.settings.words import CONF_DIR, explain_hydra, hydra_quoted, nearest
-
-__all__ = ["CONF_DIR", "build", "check", "explain_hydra", "nearest", "reference_for"]
+from simswap.settings.words import hydra_quoted
 
 # Groups whose files change other groups' keys: they are what is checked, so they are no part of the reference.
 OVERLAY_GROUPS = ("experiment", "ablation", "sweep", "launcher")

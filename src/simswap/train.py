@@ -11,7 +11,7 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.config import build, nearest
+from simswap.config import build
 from simswap.data.workers import fault_of
 from simswap.errors import InputError
 from simswap.launching import ranks
@@ -22,10 +22,10 @@ from simswap.launching.front_door import front_door
 from simswap.launching.naming import group_name, run_name
 from simswap.models.embedder import Embedder
 from simswap.settings.ranges import short_seed
+from simswap.settings.words import nearest
 from simswap.sweeping.pruning import pruning_of
 from simswap.tracking.logger import finish
 from simswap.training.callbacks.diagnosis import Diagnosis, Limits
-from simswap.training.callbacks.embedding_table import EmbeddingTable
 from simswap.training.callbacks.guards import SkippedSteps
 from simswap.training.callbacks.rank_consistency import RankConsistency
 from simswap.training.callbacks.reporting import StatusReport
@@ -77,10 +77,11 @@ def fit(
     """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
     quieten()
     L.seed_everything(short_seed(cfg.seed), workers=True, verbose=False)
-    data = build(cfg.data, seed=cfg.seed, workers=keep_to_share(cfg.threads, cfg.data.workers))
-    data.unreadable.keep_list(run / "unreadable.csv")
+    workers = keep_to_share(cfg.threads, cfg.data.workers)
+    data = build(cfg.data, seed=cfg.seed, workers=workers, unreadable_list=run / "unreadable.csv")
     frozen = build_frozen(cfg)
-    module = build_module(cfg, data, *frozen)
+    settings = plain(cfg)
+    module = build_module(cfg, data, *frozen, settings)
     if cfg.start_from and newest is None:
         start_from(module, cfg.start_from)
     if cfg.trainer.precision == "64-true":
@@ -93,7 +94,7 @@ def fit(
         cfg.trainer,
         **trainer_values(cfg.trainer),
         **processes.trainer_settings(cfg.trainer, [WholeFiles()]),
-        logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=plain(cfg)),
+        logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=settings),
         callbacks=[*build_callbacks(cfg, run, data, frozen, stop), *around],
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -119,7 +120,9 @@ def build_frozen(cfg: DictConfig) -> tuple[Any, Any, Any]:
     return build(cfg.recognition), build(cfg.judge) if cfg.judge._target_ else None, build(cfg.pose)
 
 
-def build_module(cfg: DictConfig, data: Any, recognizer: Any, judge: Any, pose: Any) -> SimSwapModule:
+def build_module(
+    cfg: DictConfig, data: Any, recognizer: Any, judge: Any, pose: Any, settings: dict[str, Any]
+) -> SimSwapModule:
     """The module that trains, with its networks, objective and validation."""
     return SimSwapModule(
         generator=build(cfg.generator, identity_size=recognizer.embedding_size),
@@ -130,7 +133,7 @@ def build_module(cfg: DictConfig, data: Any, recognizer: Any, judge: Any, pose: 
         validation=Validation(judge, pose, seed=cfg.seed, **cfg.validation),
         ema_decay=cfg.ema_decay,
         seed=cfg.seed,
-        config=plain(cfg),
+        config=settings,
     )
 
 
@@ -140,7 +143,6 @@ def build_callbacks(
     """What happens around the iterations, in this order; what reports, compares ranks, prunes and stops comes after."""
     watch = SpeedMonitor(run, data.batch_size)
     return [
-        EmbeddingTable(),
         SameStatistics(),
         SkippedSteps(run, cfg.guards.max_skipped_in_a_row),
         Diagnosis(cfg.guards.start_iteration, Limits(**cfg.guards.limits)),

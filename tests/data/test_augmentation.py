@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import yaml
 
-from simswap.config import CONF_DIR
 from simswap.data.augmentation import PairAugmentation
 from simswap.data.pairs import AUGMENTATION_PURPOSE, random_words
 from simswap.errors import InputError
 from simswap.faces.alignment import template_points
+from simswap.settings.words import CONF_DIR
 
 ROBUST = yaml.safe_load((Path(CONF_DIR) / "augmentation" / "robust.yaml").read_text())["transforms"]
 NOISE = {"_target_": "albumentations.GaussNoise", "std_range": [0.1, 0.2], "p": 1.0}

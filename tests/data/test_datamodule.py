@@ -288,7 +288,7 @@ def test_batches_travel_to_spawned_workers(root):
 
 def test_further_draws_of_an_iteration_are_batches_of_their_own(root):
     once, thrice = module(root, augmentation=AUGMENTATION), module(root, augmentation=AUGMENTATION)
-    thrice.draws = 3
+    thrice.prepare_training(draws=3)
     for single, triple in zip(batches(once, 4, start=0), batches(thrice, 4, start=0), strict=True):
         assert triple.keys() == KEYS
         draws = [{key: triple[key][8 * draw : 8 * draw + 8] for key in KEYS} for draw in range(3)]

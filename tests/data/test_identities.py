@@ -119,7 +119,7 @@ def test_batches_bring_the_rows_of_the_table_and_the_same_pairs_and_targets(crop
     with pytest.raises(ValueError, match="not set"):
         cached.train_batches()
     np.save(tmp_path / "t.npy", values(np.arange(len(plain.manifest))))
-    cached.identities = tmp_path / "t.npy"
+    cached.prepare_training(identities=tmp_path / "t.npy")
     for iteration in range(4):
         one, other = plain.train_batches()[iteration], cached.train_batches()[iteration]
         assert set(one) ^ set(other) == {"source", "source_identity"}
@@ -133,12 +133,12 @@ def test_batches_bring_the_rows_of_the_table_and_the_same_pairs_and_targets(crop
 def test_a_source_without_an_identity_is_replaced_as_an_unreadable_one(crops, tmp_path):
     data = SwapDataModule(crops, batch_size=6, workers=0, fractions={"train": 1.0}, cache_embeddings=True)
     table = values(np.arange(len(data.manifest)))
-    data.identities = tmp_path / "whole.npy"
+    data.prepare_training(identities=tmp_path / "whole.npy")
     np.save(data.identities, table)
     whole = data.train_batches()[1]
     bad = int(whole["source_index"][2])
     table[bad] = np.nan
-    data.identities = tmp_path / "gap.npy"
+    data.prepare_training(identities=tmp_path / "gap.npy")
     np.save(data.identities, table)
     batches = data.train_batches()
     replaced = batches[1]

@@ -7,9 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from simswap.config import CONF_DIR
 from simswap.settings.paths import escape_tree, escaped, read_arguments, with_home
-from simswap.settings.words import explain_hydra, hydra_quoted, quoted
+from simswap.settings.words import CONF_DIR, explain_hydra, hydra_quoted, quoted
 from simswap.train import main
 from tests.training.runs import SMALL
 

@@ -7,11 +7,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from simswap.config import CONF_DIR, check
 from simswap.errors import InputError
-from simswap.settings.check import _signature_types
+from simswap.settings.check import _signature_types, check
 from simswap.settings.paths import LISTS, PATHS
 from simswap.settings.ranges import LARGEST_SEED, RANGES, range_of, short_seed, table, whole
+from simswap.settings.words import CONF_DIR
 from simswap.train import main
 from tests.training.runs import SMALL
 

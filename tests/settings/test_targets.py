@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from simswap.config import CONF_DIR, build
+from simswap.config import build
 from simswap.errors import InputError
 from simswap.settings.targets import HYDRA_TARGETS, TARGETS, check_any_targets, check_targets
+from simswap.settings.words import CONF_DIR
 
 GENERATOR = "simswap.models.generator.Generator"
 

@@ -6,8 +6,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
-from simswap.config import CONF_DIR
 from simswap.errors import InputError
+from simswap.settings.words import CONF_DIR
 from simswap.sweeping.layer_ranges import valid_ranges
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from simswap.comparison.collected import Run
 from simswap.comparison.run_settings import comparable
 from simswap.comparison.statistics import Spread, spread
-from simswap.config import nearest
 from simswap.errors import InputError
 from simswap.metrics.figures import Interval
+from simswap.settings.words import nearest
 
 NO_SETTING = "(none)"
 """Shown for a setting that a run's version did not have."""

@@ -49,11 +49,12 @@ class SwapDataModule(lightning.LightningDataModule):
         fractions: shares of persons by split name, summing to 1; one is called `train`.
         augmentation: keys `flip` (probability), `color` (strength), `sources` (whether they are augmented too) and
             `transforms` (photometric albumentations), see `PairAugmentation`.
-        cache_embeddings: sources come as the identities of a table (`data.identities`), which whoever trains makes.
+        cache_embeddings: sources come as identity embeddings from the table given to `prepare_training`.
         embeddings: folder of that table; None puts it beside the manifest.
         cache_mb: budget in MiB a rank for decoded training crops, 0 is off; see `CropCache`.
         prefetch: batches that each worker holds ready.
         max_unreadable_share: more unreadable crops than this share stop the run, see `UnreadableCrops`.
+        unreadable_list: CSV file for the unreadable training crops; None keeps no file.
 
     Raises:
         InputError: a missing root or manifest, settings out of range, a split without the pairs asked for.
@@ -75,6 +76,7 @@ class SwapDataModule(lightning.LightningDataModule):
         cache_mb: int = 0,
         prefetch: int = 2,
         max_unreadable_share: float = 0.01,
+        unreadable_list: Path | None = None,
     ) -> None:
         super().__init__()
         for key, value, least in (
@@ -102,16 +104,23 @@ class SwapDataModule(lightning.LightningDataModule):
                 "data.augmentation.sources=false, or flip and color to 0 and no transforms"
             )
         self.cache_embeddings, self.embeddings = cache_embeddings, Path(embeddings) if embeddings else None
-        #: the table of source identities, set before training where `cache_embeddings` asks for one
-        self.identities: Path | None = None
-        self._size = size
+        self.unreadable_list, self._size = unreadable_list, size
         self._rows: dict[str, np.ndarray] = {}
-        #: first iteration of the loader; None takes the trainer's global_step, so that a resumed run goes on
+        #: first iteration of the loader; None takes the trainer's global_step, so that a run resumes where it stopped
         self.start_iteration: int | None = None
-        #: batches that one iteration takes, set by the training module
-        self.draws = 1
-        #: what the validation loop goes through: chunks of places in the protocol's pairs, set by the training module
-        self.validation_chunks: Sequence[np.ndarray] = ()
+        self.prepare_training()
+
+    def prepare_training(
+        self, draws: int = 1, identities: Path | None = None, validation_chunks: Sequence[np.ndarray] = ()
+    ) -> None:
+        """Set what depends on the training, before the first loader is asked for.
+
+        Args:
+            draws: batches per iteration.
+            identities: table of source embeddings, needed with `cache_embeddings`.
+            validation_chunks: items of the validation loader, int64 [n] each.
+        """
+        self.draws, self.identities, self.validation_chunks = draws, identities, validation_chunks
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -120,8 +129,11 @@ class SwapDataModule(lightning.LightningDataModule):
 
     @cached_property
     def unreadable(self) -> UnreadableCrops:
-        """The training crops that could not be read, of this and earlier parts of the run."""
-        return UnreadableCrops(self.manifest, len(self.rows("train")), self.max_unreadable_share)
+        """The training crops that could not be read, in this process and before it was resumed."""
+        found = UnreadableCrops(self.manifest, len(self.rows("train")), self.max_unreadable_share)
+        if self.unreadable_list is not None:
+            found.keep_list(self.unreadable_list)
+        return found
 
     @property
     def size(self) -> int:
@@ -129,8 +141,8 @@ class SwapDataModule(lightning.LightningDataModule):
         return self.manifest.crop_size if self._size is None else self._size
 
     def setup(self, stage: str) -> None:
-        """Open the manifest before the first batch is asked for, so that bad input stops a run at its start."""
-        _ = self.manifest
+        """Open the manifest and the list of unreadable crops, so that bad input stops a run at its start."""
+        _ = self.unreadable if stage == "fit" else self.manifest
 
     def rows(self, split: str) -> np.ndarray:
         """Manifest rows of a split's persons, ascending: int64 [n]; InputError where there is no such split."""

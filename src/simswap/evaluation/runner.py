@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from simswap.checkpoint import SwapCheckpoint
-from simswap.config import nearest
 from simswap.described import describe
 from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL
@@ -20,6 +19,7 @@ from simswap.measuring.measured import Estimate
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, PrecomputedSwaps, Swapper, swap_faces
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recognizer
+from simswap.settings.words import nearest
 
 CONTROLS = (DO_NOTHING, COPY_SOURCE)
 BASELINES = {"classical": CLASSICAL}

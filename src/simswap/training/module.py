@@ -27,6 +27,7 @@ from simswap.models.statistics import (
     unmoved_batch_norm_statistics,
 )
 from simswap.settings.recorded_names import CALLBACKS
+from simswap.training.embedding_table import embedding_table
 from simswap.training.optimization import OptimizerSettings, averaged_copy, update_ema
 from simswap.training.phase import MicroBatch, Phase
 from simswap.training.stepping import SteppingModule
@@ -96,8 +97,11 @@ class SimSwapModule(SteppingModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is not None:
             self.optimizer_settings.check_batch(data.batch_size, self.trainer.world_size)
-            data.draws = self.optimizer_settings.discriminator_steps
-            self.validation.prepare(data, self.trainer.global_rank, self.trainer.world_size)
+            data.prepare_training(
+                draws=self.optimizer_settings.discriminator_steps,
+                identities=embedding_table(self.trainer, data, self.embedder) if stage == "fit" else None,
+                validation_chunks=self.validation.prepare(data, self.trainer.global_rank, self.trainer.world_size),
+            )
 
     def on_fit_start(self) -> None:
         self.embedder.to(self.device)

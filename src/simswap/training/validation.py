@@ -51,14 +51,14 @@ class Validation:
         self._swapper: Swapper | None = None
         self._measured: Measured | None = None
 
-    def prepare(self, data: SwapDataModule, rank: int, world_size: int) -> None:
-        """Draw the pairs and hand this rank's share of them to the data module's validation loop."""
+    def prepare(self, data: SwapDataModule, rank: int, world_size: int) -> list[np.ndarray]:
+        """Choose the pairs; returns this rank's share in chunks, as places in the list of pairs: int64 [n] each."""
         self._data = data
         self._protocol = choose_pairs(data, "val", self.persons, self.images_per_person, self.pairs, self.seed)
         mine = np.arange(rank, len(self._protocol.target), world_size)
-        data.validation_chunks = np.array_split(mine, max(1, -(-len(mine) // self.batch_size)))
         #: batches that every rank has; one may have one more
         self.common_batches = max(1, -(-(len(self._protocol.target) // world_size) // self.batch_size))
+        return np.array_split(mine, max(1, -(-len(mine) // self.batch_size)))
 
     def start(self, embedder: Embedder, swap: Callable[[Faces, Faces], Faces], device: torch.device) -> None:
         """Embed the gallery and measure the controls the first time; begin a new measurement."""
