@@ -12,7 +12,9 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from simswap.home import NO_HOME as NO_HOME  # the first import: libraries look for the home folder when they load
+from simswap.launching.home import (
+    NO_HOME as NO_HOME,  # the first import: libraries look for the home folder when they load
+)
 from simswap.version import __version__
 
 if TYPE_CHECKING:

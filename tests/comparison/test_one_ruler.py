@@ -8,9 +8,9 @@ import pytest
 
 from simswap.comparison.collected import load_local
 from simswap.comparison.comparison import compare_runs
-from simswap.described import digest
 from simswap.errors import InputError
 from simswap.files import sha256_of
+from simswap.models.described import digest
 from simswap.tracking.runs import find_runs
 from tests.comparison.made import made_run
 

@@ -10,10 +10,10 @@ import torch
 from onnx import TensorProto, helper
 from tests.training.tiny import tiny_recognizer
 
-from simswap.described import describe
 from simswap.evaluation.disk_work import DiskWork
 from simswap.launching.evaluation_ranks import EvaluationRanks
 from simswap.measuring.instruments import Instruments, descriptions, signature
+from simswap.models.described import describe
 from simswap.models.embedder import Embedder
 from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import gaze_estimator

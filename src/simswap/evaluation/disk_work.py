@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from simswap.described import digest
 from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.launching.evaluation_ranks import EvaluationRanks
 from simswap.measuring.predictions import Predictions
+from simswap.models.described import digest
 
 Arrays = dict[str, np.ndarray]
 FORMAT = 1  # counts up when what a stage computes changes, so that older chunks are not taken for its own

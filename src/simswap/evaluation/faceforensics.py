@@ -8,7 +8,6 @@ import numpy as np
 
 from simswap.data.listing import natural_key
 from simswap.data.video import count_frames, why_unreadable
-from simswap.described import describe, digest
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import DiskWork, share
 from simswap.evaluation.faceforensics_layout import (
@@ -32,6 +31,7 @@ from simswap.evaluation.protocol_data import ProtocolData, Setting, Skipped, che
 from simswap.measuring.evaluator import Work
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments, signature
+from simswap.models.described import describe, digest
 
 
 class FaceForensics:

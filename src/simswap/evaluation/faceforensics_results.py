@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simswap.described import digest
 from simswap.errors import InputError
 from simswap.evaluation.disk_work import load, share
 from simswap.evaluation.faceforensics_layout import Pair
@@ -17,6 +16,7 @@ from simswap.evaluation.protocol_data import Skipped
 from simswap.launching.evaluation_ranks import EvaluationRanks
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.swappers import Faces, PrecomputedSwaps
+from simswap.models.described import digest
 
 FORMAT = 1  # increased when crops are made differently, so that cached ones are not used
 

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from simswap.data.listing import walk_images
 from simswap.data.sources import nfc
 from simswap.data.tables import read_table
-from simswap.described import Source, describe
 from simswap.errors import InputError
 from simswap.evaluation.frames import FrameFaceFinder
 from simswap.evaluation.pairs_file import PairNames, names_sha256
@@ -21,6 +20,7 @@ from simswap.evaluation.protocol_data import ProtocolData, Setting, Skipped, che
 from simswap.evaluation.windows import PictureFaces, Windows
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.swappers import Faces, PrecomputedSwaps
+from simswap.models.described import Source, describe
 
 NEEDED, OPTIONAL = ("result", "source", "target"), ("source_person", "target_person")
 

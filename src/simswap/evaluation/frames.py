@@ -14,13 +14,13 @@ from simswap import pixels
 from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.listing import list_images
 from simswap.data.video import read_frames, why_unreadable
-from simswap.described import Instrument, Source, digest
 from simswap.evaluation.disk_work import Arrays, load
 from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import Detector, Pixels, pick_main_face
 from simswap.faces.plausible import landmark_fault
 from simswap.files import sha256_of
 from simswap.measuring.swappers import Faces
+from simswap.models.described import Instrument, Source, digest
 from simswap.precision import from_array
 
 CROPS = {-1: "before", 0: "crops", 1: "after"}

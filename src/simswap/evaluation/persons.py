@@ -8,12 +8,12 @@ import numpy as np
 
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.manifest import read_settings
-from simswap.described import Source, describe
 from simswap.errors import InputError
 from simswap.evaluation.pairs_file import PairNames, names_sha256
 from simswap.evaluation.protocol_data import ProtocolData, Setting
 from simswap.measuring.gallery import ProtocolPairs, choose_pairs
 from simswap.measuring.swappers import PreparedFaces
+from simswap.models.described import Source, describe
 
 
 class Persons:

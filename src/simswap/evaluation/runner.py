@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from simswap.checkpoint import SwapCheckpoint
-from simswap.described import describe
 from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL
 from simswap.evaluation.pairs_file import pairs_sha256
@@ -17,6 +16,7 @@ from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.instruments import PRECISION, Instruments, descriptions
 from simswap.measuring.measured import Estimate
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, PrecomputedSwaps, Swapper, swap_faces
+from simswap.models.described import describe
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recognizer
 from simswap.settings.words import nearest

@@ -20,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from simswap.compat.hydra import parsed_command_line
 from simswap.config import reference_for
 from simswap.errors import InputError, JobFailed
-from simswap.home import NO_HOME
 from simswap.launching import ranks
 from simswap.launching.folders import TRAINING, let_go, register_resolvers
+from simswap.launching.home import NO_HOME
 from simswap.launching.jobs import failed_jobs, noted, survive
 from simswap.launching.processes import run_handed_over
 from simswap.launching.stops import cut_the_end_short, obeyed

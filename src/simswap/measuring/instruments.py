@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from simswap.checkpoint import SwapCheckpoint
-from simswap.described import describe
 from simswap.errors import InputError
 from simswap.measuring.predictions import Predictions, registered_digests
 from simswap.measuring.swappers import Faces
+from simswap.models.described import describe
 from simswap.models.embedder import Embedder
 from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import GazeEstimator

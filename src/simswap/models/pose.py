@@ -38,7 +38,7 @@ class PoseEstimator(FrozenModule):
         name: what tables call it.
         sha256: of the file or files that decide its answers.
         noise_floor_deg: the pose error that it reports where there is none, degrees, or None where not measured.
-        settings: plain values, all else that decides its answers (see `simswap.described`).
+        settings: plain values, all else that decides its answers (see `simswap.models.described`).
     """
 
     def __init__(self, name: str, sha256: str, noise_floor_deg: float | None, **settings: Any) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simswap import home
-from simswap.home import CACHES, settle_home
+from simswap.launching import home
+from simswap.launching.home import CACHES, settle_home
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 AS_NOBODY = """
