@@ -180,7 +180,7 @@ def test_files_of_settings_that_are_something_else(tmp_path):
     assert read_plain(tmp_path / "a.yaml") == {}  # of a person's own: it changes nothing
     with pytest.raises(InputError, match="a Git LFS pointer, not a file of settings"):
         read_plain(write(tmp_path / "b.yaml", POINTER))
-    with pytest.raises(InputError, match=r"holds no list but .*Not Found"):
+    with pytest.raises(InputError, match=r"contains .*Not Found.* instead of a list"):
         read_pairs(write(tmp_path / "c.json", STAND_INS["api"][0]), both_ways=True)
 
 

@@ -203,5 +203,5 @@ def test_an_attribute_that_is_text_is_said(crops, tmp_path):
     (root / "attributes.csv").write_text("NAME_ID,yaw\n" + "".join(f"{name},left\n" for name in names))
     faces = PreparedFaces(SwapDataModule(str(root), batch_size=1))
     assert faces.attribute("roll") is None
-    with pytest.raises(InputError, match="the column yaw holds text where numbers are needed"):
+    with pytest.raises(InputError, match="the column yaw contains text instead of numbers"):
         faces.attribute("yaw")

@@ -1,10 +1,11 @@
-"""A swap without any training: the source's face bent onto the target's landmarks, then blended in (Poisson).
+"""The classical baseline: the source's face is warped onto the target's landmarks and blended in.
 
-What a trained network has to beat: the pose and the outline are the target's by construction, the identity comes as
-far as texture alone carries it. The face's five points and an ellipse around them are triangulated; each triangle of
-the target is filled by an affine map from the source's (piecewise-affine warp), and the patch is pasted by its
-gradients, so that the target's color and light flow in from the rim (Perez, Gangnet, Blake: Poisson Image Editing,
-SIGGRAPH 2003). The equation is solved here: OpenCV 5.0's seamlessClone gave other pictures at each call.
+It needs no training, so a trained network should beat it. Pose and outline are the target's by construction, and
+identity is transferred only as far as texture carries it. The five landmarks and an ellipse around them are
+triangulated; each triangle of the target is filled from the source's by an affine map (piecewise-affine warp). The
+patch is blended by its gradients, so that the target's color and light enter from its rim (Pérez, Gangnet, Blake:
+Poisson Image Editing, SIGGRAPH 2003). The equation is solved here, because seamlessClone of OpenCV 5.0 returns a
+different image on every call.
 """
 
 import cv2
@@ -31,10 +32,19 @@ OUTLINE, HALF_HIGH, HALF_WIDE = 16, 1.1, 0.85
 def classical_swap(
     target: Pixels, source: Pixels, target_landmarks: npt.ArrayLike, source_landmarks: npt.ArrayLike
 ) -> Pixels:
-    """The target [S, S, 3] with the source's face in it; all uint8 RGB crops of any side S >= 16.
+    """Swap the source's face into the target; outside `face_region` the target's pixels are unchanged.
 
-    Landmarks: [5, 2] each, in px of its own crop: eyes, nose, mouth corners. Outside of `face_region` the target's
-    pixels stay bit for bit. Raises ValueError for other shapes, or landmarks that are not finite or coincide.
+    Args:
+        target: A crop, uint8 RGB [S, S, 3], S >= 16.
+        source: A crop, uint8 RGB.
+        target_landmarks: [5, 2] in pixels of the target: eyes, nose, mouth corners.
+        source_landmarks: [5, 2] in pixels of the source.
+
+    Returns:
+        uint8 RGB [S, S, 3].
+
+    Raises:
+        ValueError: For other shapes, or for landmarks that are not finite or coincide.
     """
     to, of = np.asarray(target_landmarks, np.float64), np.asarray(source_landmarks, np.float64)
     if target.ndim != 3 or target.shape[2] != 3 or target.dtype != np.uint8 or source.dtype != np.uint8:
@@ -49,10 +59,18 @@ def classical_swap(
 
 
 def poisson_blend(target: Pixels, patch: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
-    """The target, inside the mask with the patch's gradients and the target's values around it; uint8 [H, W, 3].
+    """Blend a patch into the target by its gradients (Poisson image editing).
 
-    mask: bool [H, W], False along the border. Of all f with f = target outside, the one whose Laplacian is the
-    patch's: so f - patch is harmonic inside, and equals target - patch on the pixels around it.
+    The result f equals the target outside the mask and has the patch's Laplacian inside. So f - patch is harmonic
+    inside, and equals target - patch on the surrounding pixels.
+
+    Args:
+        target: uint8 [H, W, 3].
+        patch: uint8 [H, W, 3].
+        mask: Bool [H, W], False along the border.
+
+    Returns:
+        uint8 [H, W, 3].
     """
     rows, columns = np.nonzero(mask)
     count = len(rows)
@@ -60,7 +78,7 @@ def poisson_blend(target: Pixels, patch: Pixels, mask: npt.NDArray[np.bool_]) ->
         return target.copy()
     number = np.full(mask.shape, -1, np.intp)
     number[rows, columns] = np.arange(count)
-    around = target.astype(np.float64) - patch  # known where the mask is not
+    around = target.astype(np.float64) - patch  # known outside the mask
     right = np.zeros((count, 3))
     entries, at, to = [np.full(count, 4.0)], [np.arange(count)], [np.arange(count)]
     for down, across in ((0, 1), (0, -1), (1, 0), (-1, 0)):
@@ -71,7 +89,7 @@ def poisson_blend(target: Pixels, patch: Pixels, mask: npt.NDArray[np.bool_]) ->
         to.append(neighbor[inside])
         right[~inside] += around[rows[~inside] + down, columns[~inside] + across]
     laplacian = csc_matrix((np.concatenate(entries), (np.concatenate(at), np.concatenate(to))))
-    # Symmetric and diagonally dominant: no pivoting is needed, and the ordering may keep the symmetry.
+    # Symmetric and diagonally dominant: no pivoting is needed, and the ordering can keep the symmetry.
     solver = splu(laplacian, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     result = target.copy()
     blended = patch[rows, columns] + solver.solve(right)
@@ -80,9 +98,9 @@ def poisson_blend(target: Pixels, patch: Pixels, mask: npt.NDArray[np.bool_]) ->
 
 
 def face_region(landmarks: FloatArray, size: int) -> npt.NDArray[np.bool_]:
-    """The part of a crop that is replaced, bool [size, size]: the hull of the ellipse and the five points.
+    """The part of a crop that is replaced, bool [size, size]: the hull of the ellipse and the five landmarks.
 
-    It keeps two pixels away from the border, where the blending takes the target's colors from.
+    It leaves out two pixels along the border, because blending needs the target's colors there.
     """
     mask = np.zeros((size, size), np.uint8)
     hull = cv2.convexHull(np.rint(np.vstack([landmarks, outline(landmarks)])).astype(np.int32))
@@ -92,15 +110,17 @@ def face_region(landmarks: FloatArray, size: int) -> npt.NDArray[np.bool_]:
 
 
 def outline(landmarks: FloatArray, extent: float = 1.0) -> FloatArray:
-    """`OUTLINE` points [n, 2] of an ellipse about the face, from brows to chin, upright in the face's own frame.
+    """`OUTLINE` points [n, 2] on an ellipse around the face, from brows to chin, upright in the face's own frame.
 
-    extent: factor on both half axes.
+    Args:
+        landmarks: [5, 2].
+        extent: A factor on both half axes.
     """
     eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
     height = max(float(np.linalg.norm(mouth - eyes)), 1.0)
     down = (mouth - eyes) / height
     across = np.array([down[1], -down[0]])
-    # The eyes of a profile are near each other, its head is as long as any.
+    # In a profile the eyes are close together, but the head is as high as any.
     wide = max(float(np.linalg.norm(landmarks[1] - landmarks[0])), 0.8 * height)
     angle = 2 * np.pi * np.arange(OUTLINE)[:, None] / OUTLINE
     center = (eyes + mouth) / 2 + 0.12 * height * down
@@ -111,15 +131,24 @@ def outline(landmarks: FloatArray, extent: float = 1.0) -> FloatArray:
 def where_from(
     to: FloatArray, of: FloatArray, similarity: FloatArray, size: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """For each pixel of the target the place (x, y) in the source that it shows, two arrays float32 [S, S].
+    """The place in the source that each pixel of the target shows.
 
-    Triangle by triangle; where one would be turned over (a profile against the opposite one), all of it by the
-    similarity between the five points instead: bent less well, but whole.
+    It is computed triangle by triangle. If a triangle would be flipped (opposite profiles), the similarity between the
+    landmarks is used everywhere instead: it fits less well, but does not fold.
+
+    Args:
+        to: The target's landmarks [5, 2].
+        of: The source's landmarks [5, 2].
+        similarity: The similarity that maps ``to`` to ``of``.
+        size: S, the target's side in pixels.
+
+    Returns:
+        x and y, each float32 [S, S].
     """
     y, x = np.mgrid[:size, :size]
     here = np.stack([x, y], -1).astype(np.float64)
     there = apply(similarity, here)
-    # The triangles reach past the region that is replaced: no seam of theirs lies in it.
+    # The triangles reach beyond the replaced region, so that their outer seams lie outside it.
     points, images = (np.vstack([landmarks, outline(landmarks, 1.2)]) for landmarks in (to, of))
     triangles = Delaunay(points)
     if (_signed_areas(points[triangles.simplices]) * _signed_areas(images[triangles.simplices]) > 0).all():
@@ -129,7 +158,7 @@ def where_from(
 
 
 def _signed_areas(corners: FloatArray) -> FloatArray:
-    """Of triangles [n, 3, 2]; the sign says which way round."""
+    """The signed areas [n] of triangles [n, 3, 2]; the sign is the orientation."""
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2
 
@@ -137,7 +166,7 @@ def _signed_areas(corners: FloatArray) -> FloatArray:
 def _swap(target: Faces, source: Faces) -> Faces:
     """`classical_swap` of every pair of a batch, on the CPU."""
     if target.landmarks is None or source.landmarks is None:
-        raise InputError("the classical baseline needs the faces' landmarks, which these pictures come without")
+        raise InputError("the classical baseline needs landmarks, which this protocol's crops do not have")
     to, of = (pixels.to_uint8(faces.images).permute(0, 2, 3, 1).cpu().numpy() for faces in (target, source))
     swapped = [
         classical_swap(np.ascontiguousarray(t), np.ascontiguousarray(s), tp, sp)

@@ -1,7 +1,7 @@
-"""The stages of an evaluation in chunks on disk: interrupted it goes on, and several processes share it.
+"""The stages of an evaluation as chunks on disk, so that it can be resumed and shared by several processes.
 
-What a chunk gives depends on the chunk alone, which is the same for any number of processes; every process reads all
-chunks back in order. So one process, two, or one that was killed and started again find the same figures, bit for bit.
+A chunk's result depends only on the chunk, which is the same for any number of processes, and every process reads all
+results back in order. So one process, two processes, and a resumed process compute the same figures, bit for bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,17 @@ from simswap.measuring.predictions import Predictions
 from simswap.models.described import digest
 
 Arrays = dict[str, np.ndarray]
-FORMAT = 1  # counts up when what a stage computes changes, so that older chunks are not taken for its own
+FORMAT = 1  # increased when a stage computes something else, so that cached chunks are not used
 
 
 class DiskWork:
-    """`measuring.Work` in a folder. settings: plain values that say all that decides what the chunks give."""
+    """`measuring.evaluator.Work` that stores every chunk's result in a folder.
+
+    Args:
+        folder: The folder.
+        ranks: The processes that share the work.
+        settings: Plain values that determine the results.
+    """
 
     def __init__(self, folder: Path, ranks: EvaluationRanks, settings: Any) -> None:
         self.folder, self.ranks, self.settings = folder, ranks, settings
@@ -31,6 +37,7 @@ class DiskWork:
     def __call__(
         self, name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Predictions]
     ) -> list[Predictions]:
+        """Compute the missing chunks, wait for the other processes, and read all chunks."""
         folder = self.folder / digest([FORMAT, self.settings, name])
 
         def make(place: int) -> Arrays:
@@ -42,9 +49,14 @@ class DiskWork:
 
 
 def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: EvaluationRanks, what: str, unit: str) -> None:
-    """Make the files that are not there yet, each process its own part, and wait for the others.
+    """Make the missing files, each process its own part, and wait for the other processes.
 
-    make: the number of a file → its arrays.
+    Args:
+        files: All files.
+        make: The place of a file → its arrays.
+        ranks: The processes.
+        what: The label of the progress bar.
+        unit: What a file stands for in the progress bar.
     """
     mine = [place for place in range(ranks.rank, len(files), ranks.size) if not files[place].is_file()]
     for place in tqdm(mine, desc=what, unit=unit, disable=None if ranks.rank == 0 else True, leave=False):
@@ -55,12 +67,12 @@ def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: Evaluatio
 
 
 def load(file: Path) -> Arrays:
-    """The arrays of a file. Raises InputError for one that is damaged."""
+    """The arrays of a file. Raises InputError if it is damaged."""
     try:
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise InputError(
             f"{file}: this part of an earlier evaluation cannot be read ({type(error).__name__}); delete "
-            "it, and the same command makes it again"
+            "it and run the same command again"
         ) from error

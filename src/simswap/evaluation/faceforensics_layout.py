@@ -1,4 +1,4 @@
-"""FaceForensics++'s own folders: which videos there are, and which pairs."""
+"""The layout of FaceForensics++'s folders: its videos and its pairs."""
 
 import json
 from collections.abc import Sequence
@@ -13,12 +13,15 @@ Pair = tuple[str, str]
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
-    """Name → file (``videos/000.mp4``) or folder of extracted frames (``images/000/``), the file where there are both.
+    """The videos of a folder by name: files (``videos/000.mp4``) or folders of extracted frames (``images/000/``).
 
-    The folder may also be the one that holds them itself. Raises InputError where there is none.
+    If both exist, the file is used. The folder may also contain the videos directly.
+
+    Raises:
+        InputError: If there is no such folder or no video in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not there; give FaceForensics++'s own folders, or where else the videos lie")
+        raise InputError(f"{folder} does not exist; give FaceForensics++'s own folders, or another folder of videos")
     found: dict[str, Path] = {}
     for inner in ("videos", "images", "frames", "."):
         if (folder / inner).is_dir():
@@ -28,14 +31,19 @@ def find_videos(folder: Path) -> dict[str, Path]:
                 if is_video or (is_frames and not is_system_name(path.name)):
                     found.setdefault(path.stem if is_video else path.name, path)
     if not found:
-        raise InputError(f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}) and no folder of frames")
+        raise InputError(f"{folder} contains no video ({', '.join(sorted(VIDEO_SUFFIXES))}) and no folder of frames")
     return found
 
 
 def read_pairs(file: Path, both_ways: bool) -> list[Pair]:
-    """(target, source) names of a JSON list of pairs; ``both_ways``: each also the other way round, as FF++'s splits.
+    """The (target, source) names in a JSON list of pairs.
 
-    Raises InputError for a file that is missing or holds anything else.
+    Args:
+        file: The JSON file.
+        both_ways: Whether each pair also counts with target and source exchanged, as in FF++'s splits.
+
+    Raises:
+        InputError: If the file is missing or contains anything else.
     """
     refuse_stand_in(file, "a JSON list of pairs", "json")
     try:
@@ -46,17 +54,17 @@ def read_pairs(file: Path, both_ways: bool) -> list[Pair]:
             f"{SPLITS_FOLDER}/test.json"
         ) from error
     except ValueError as error:
-        raise InputError(f"{file} is no JSON file: {error}") from error
+        raise InputError(f"{file} is not a JSON file: {error}") from error
     if not isinstance(content, list):
         raise InputError(
-            f"{file} holds no list but {str(content)[:60]!r}; give a JSON list of pairs, as in FF++'s "
+            f"{file} contains {str(content)[:60]!r} instead of a list; give a JSON list of pairs, as in FF++'s "
             f"{SPLITS_FOLDER}/test.json"
         )
     pairs = []
     for place, entry in enumerate(content):
         if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(name, str) for name in entry)):
             raise InputError(
-                f'{file}, entry {place}: {str(entry)[:60]!r} is no pair of video names such as ["071", "054"]'
+                f'{file}, entry {place}: {str(entry)[:60]!r} is not a pair of video names such as ["071", "054"]'
             )
         pairs.append((entry[0], entry[1]))
         if both_ways:
@@ -70,12 +78,12 @@ def split_pairs(root: Path, splits: Sequence[str]) -> list[Pair]:
 
 
 def pairs_of_names(videos: Sequence[str]) -> list[Pair]:
-    """The pairs that manipulated videos are named by, ``<target>_<source>``; other names are left out."""
+    """The pairs in the names of manipulated videos, ``<target>_<source>``; other names are left out."""
     return [(name.split("_")[0], name.split("_")[1]) for name in videos if name.count("_") == 1]
 
 
 def method_name(folder: Path) -> str:
-    """``Deepfakes`` of ``…/manipulated_sequences/Deepfakes/c23/videos``, else the folder's own name."""
+    """``Deepfakes`` for ``…/manipulated_sequences/Deepfakes/c23/videos``, otherwise the folder's own name."""
     parts = folder.resolve().parts
     if MANIPULATED in parts[:-1]:
         return parts[parts.index(MANIPULATED) + 1]

@@ -1,4 +1,4 @@
-"""Faces in the frames of videos: found, aligned, and kept as arrays of a file a video."""
+"""Faces in video frames: found, aligned, and stored as one file of arrays per video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,15 +28,21 @@ CROPS = {-1: "before", 0: "crops", 1: "after"}
 
 @dataclass(frozen=True)
 class FrameFaceFinder:
-    """Where faces are: a table of landmarks (``NAME_ID`` = ``<video>/<frame>``) or a detector, one of the two."""
+    """Finds the main face on a frame, by a table of landmarks or by a detector.
+
+    Attributes:
+        table: Landmarks with ``NAME_ID`` = ``<video>/<frame>``; None with a detector.
+        detector: The detector; None with a table.
+        described: The description of either for evaluation.json.
+    """
 
     table: LandmarkTable | None
     detector: Detector | None
-    described: Instrument  # what tells it from others
+    described: Instrument
 
     @classmethod
     def of(cls, landmarks: str | list[str] | None, detector: Detector | None) -> "FrameFaceFinder":
-        """Raises InputError for both, neither, or a table that cannot be read."""
+        """The finder for these settings. Raises InputError for both, neither, or a table that cannot be read."""
         files = landmark_files(landmarks, detector is not None, "protocol.landmarks")
         if files:
             table = LandmarkTable(files)
@@ -47,8 +53,16 @@ class FrameFaceFinder:
         return cls(None, detector, detector)
 
     def find(self, name: str, picture: Pixels, ending: str = "") -> np.ndarray | None:
-        """Landmarks [5, 2] in px of the main face of a picture, None where there is none. ending: a table's rows may
-        bear it. Raises ValueError for a row that can be no face in this picture."""
+        """The landmarks [5, 2] of the main face in pixels, None if there is none.
+
+        Args:
+            name: The image's name in a table.
+            picture: uint8 [H, W, 3].
+            ending: The file's ending, which a table's names may include.
+
+        Raises:
+            ValueError: If the table's landmarks cannot be a face on this image.
+        """
         if self.table is not None:
             given = self.table.find(name, ending)
             if given is not None and (fault := landmark_fault(given, picture.shape)):
@@ -60,7 +74,7 @@ class FrameFaceFinder:
 
 
 def evenly_spaced(count: int, frames: int) -> list[int]:
-    """``frames`` frame numbers, each in the middle of an equal part of ``count`` frames; all of them where fewer."""
+    """``frames`` frame numbers, each in the middle of an equal part of ``count`` frames; all if there are fewer."""
     chosen = min(count, frames)
     return [int((k + 0.5) * count / chosen) for k in range(chosen)]
 
@@ -68,11 +82,22 @@ def evenly_spaced(count: int, frames: int) -> list[int]:
 def face_crops(
     path: Path, video: str, numbers: Sequence[int], finder: FrameFaceFinder, template: str, size: int, jitter: bool
 ) -> Arrays:
-    """The aligned faces of a video's frames, as arrays of n kept frames.
+    """The aligned faces of a video's frames.
 
-    ``slot`` (place in ``numbers``), ``number``, ``crops`` uint8 [n, 3, S, S], ``view``, ``matrix`` [n, 2, 3] (frame →
-    crop), ``landmarks`` [n, 5, 2] in px of the crop, ``shape`` [n, 2] of the frame; with ``jitter`` ``before`` and
-    ``after``, the same window of the neighboring frames; ``skipped``: "frame: reason" for each that is not kept.
+    Args:
+        path: The video.
+        video: Its name in a table of landmarks.
+        numbers: The wanted frames, ascending.
+        finder: Finds the faces.
+        template: Of the crops.
+        size: Of the crops in pixels.
+        jitter: Whether to crop the frames before and after each frame too.
+
+    Returns:
+        Arrays of the n kept frames: ``slot`` (place in ``numbers``), ``number``, ``crops`` uint8 [n, 3, S, S],
+        ``view``, ``matrix`` [n, 2, 3] (frame → crop), ``landmarks`` [n, 5, 2] in pixels of the crop, ``shape`` [n, 2]
+        of the frame; with ``jitter`` also ``before`` and ``after``, the same window in the neighboring frames; and
+        ``skipped``, "frame: reason" for each frame that was not kept.
     """
     wanted = [number + offset for number in numbers for offset in ((-1, 0, 1) if jitter else (0,))]
     frames = _window(read_frames(path, [number for number in wanted if number >= 0]))
@@ -98,7 +123,7 @@ def face_crops(
         for name, value in zip(kept, values, strict=True):
             kept[name].append(value)
         for offset, frame in nearby.items():
-            # A window without its neighbor (the video's very ends) repeats the frame: it does not move there.
+            # At the ends of the video the frame is repeated: nothing moves there.
             shown = picture if frame is None else frame
             crops[CROPS[offset]].append(warp(shown, alignment.matrix, size).transpose(2, 0, 1))
     n = len(kept["slot"])
@@ -111,10 +136,17 @@ def face_crops(
 
 
 def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
-    """A manipulated video in the windows of its target's faces: what a method did to the very place is what is seen.
+    """Crops of a manipulated video in the windows of its target's faces, so that both show exactly the same place.
 
-    target: what `face_crops` gave for the target's video. ``crops`` (``before``, ``after``) and ``there`` bool [n],
-    in the order of the target's kept frames; ``skipped`` as there.
+    Args:
+        path: The manipulated video.
+        target: The result of `face_crops` for the target's video.
+        size: Of the crops in pixels.
+        jitter: As for `face_crops`.
+
+    Returns:
+        ``crops`` (and ``before``, ``after``) and ``there`` bool [n], in the order of the target's kept frames;
+        ``skipped`` as for `face_crops`.
     """
     offsets = (-1, 0, 1) if jitter else (0,)
     numbers = [int(number) for number in target["number"]]
@@ -137,7 +169,7 @@ def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
 
 
 def _window(stream: Any) -> Any:
-    """A function (number, with neighbors) → {offset: frame or None} over an ascending stream; three are held."""
+    """A function (number, with neighbors) → {offset: frame or None} over an ascending stream; it keeps three frames."""
     held: dict[int, Pixels | None] = {}
 
     def frames(number: int, jitter: bool) -> dict[int, Pixels | None]:
@@ -154,7 +186,7 @@ def _window(stream: Any) -> Any:
 
 
 def file_state(path: Path, numbers: Sequence[int]) -> list[Any]:
-    """What tells a video (or the used pictures of a folder) from a changed one."""
+    """Path, size and time of a video, or of the used images of a folder, to notice a change."""
     files = [path]
     if path.is_dir():
         names = list_images(path)
@@ -169,15 +201,20 @@ def _crops_of(file: Path, name: str) -> np.ndarray:
 
 
 def crops_at(files: Sequence[Path], which: np.ndarray, place: np.ndarray, offset: int, device: torch.device) -> Tensor:
-    """Pictures in unit range [B, 3, S, S]: in each of the files number ``which`` [B] the one at ``place`` [B]."""
+    """Images in unit range [B, 3, S, S]: from the files at ``which`` [B], those at ``place`` [B]."""
     made = [_crops_of(files[f], CROPS[offset])[p] for f, p in zip(which, place, strict=True)]
     return pixels.from_uint8(torch.from_numpy(np.stack(made)).to(device), "unit")
 
 
 class VideoFaces:
-    """The kept frames of some videos as a `measuring.FaceSource`; a row a frame, video after video.
+    """The kept frames of some videos as a `measuring.swappers.FaceSource`: one row per frame, video after video.
 
-    files: what `face_crops` gave, in files. ``person``: the video's number.
+    ``person`` is the video's number.
+
+    Args:
+        files: The stored results of `face_crops`, one per video.
+        template: Of the crops.
+        size: Of the crops in pixels.
     """
 
     def __init__(self, files: Sequence[Path], template: str, size: int) -> None:
@@ -192,9 +229,11 @@ class VideoFaces:
         self.skipped = [[str(line) for line in arrays["skipped"]] for arrays in stored]
 
     def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
+        """The crops of these rows, ``offset`` frames later."""
         images = crops_at(self.files, self.person[rows], self.place[rows], offset, device)
         points = from_array(self.landmarks[rows], device) if landmarks else None
         return Faces(images, torch.from_numpy(self.view[rows]).to(device), points)
 
     def attribute(self, name: str) -> np.ndarray | None:
+        """None: no attribute is known."""
         return None

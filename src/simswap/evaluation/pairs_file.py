@@ -1,4 +1,4 @@
-"""``evaluation_pairs.parquet``: every pair's figures, so that two evaluations of the same pairs can be compared."""
+"""``evaluation_pairs.parquet``: every pair's figures, for paired comparisons of two evaluations."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from simswap.files import atomic_write
 
 
 class PairNames(NamedTuple):
-    """Each pair in words, four lists [n]: files of target and source below the data's root, and their persons."""
+    """The pairs by name, four lists [n]: the files of targets and sources below the data's root, and their persons."""
 
     target: Sequence[str]
     source: Sequence[str]
@@ -22,28 +22,31 @@ class PairNames(NamedTuple):
 
 
 def pairs_sha256(pairs: PairNames) -> str:
-    """SHA-256 of the lines ``target<tab>source`` in the order of the pairs: the same hash means the same pairs."""
+    """SHA-256 of the lines ``target<tab>source`` in the order of the pairs; the same hash means the same pairs."""
     return names_sha256([f"{target}\t{source}" for target, source in zip(pairs.target, pairs.source, strict=True)])
 
 
 def names_sha256(names: Sequence[str]) -> str:
-    """SHA-256 of names, a line each, in their order."""
+    """SHA-256 of names, one per line, in their order."""
     return hashlib.sha256("".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def write_pairs(
     path: Path, pairs: PairNames, kinds: Mapping[str, str], samples: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
-    """Write one row a swapper and pair, whole or not at all.
+    """Write one row per swapper and pair, atomically.
 
-    Columns: ``swapper``, ``kind``, ``pair`` (0-based place), ``target``, ``source``, ``source_person``,
-    ``target_person``, then a float64 column a figure, named as in evaluation.json; NaN where it is not defined.
+    The columns are ``swapper``, ``kind``, ``pair`` (0-based place), ``target``, ``source``, ``source_person``,
+    ``target_person``, and one float64 column per figure, named as in evaluation.json; NaN where undefined.
 
     Args:
-        kinds: each swapper's kind.
-        samples: each swapper's figures, float [n].
+        path: The file.
+        pairs: The pairs by name.
+        kinds: Each swapper's kind.
+        samples: Each swapper's figures, float [n].
 
-    Raises InputError for a path that cannot be written.
+    Raises:
+        InputError: If the path cannot be written.
     """
     count = len(pairs.target)
     figures = list(dict.fromkeys(name for columns in samples.values() for name in columns))

@@ -1,4 +1,4 @@
-"""``protocol=persons``: cross-person swaps among unseen persons of an identity folder, and self-swaps."""
+"""``protocol=persons``: cross-person swaps among unseen persons of a prepared folder, and self-swaps."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,12 +17,20 @@ from simswap.models.described import Source, describe
 
 
 class Persons:
-    """Cross-person pairs drawn by seed among persons of one split; gallery: images of the same persons. Each pair's
-    target is also swapped with itself: ``pairs=1000`` is the ablation's 1,000 different-person and 1,000 self-swaps.
+    """Cross-person pairs drawn among the persons of one split, with a gallery of images of the same persons.
 
-    split: of the persons. persons, images_per_person: at most so many in the gallery. pairs: swaps measured. seed: of
-    the draws. batch_size: pictures at a time. slices: figures again over the targets whose attribute is at least this
-    large (absolute value), where attributes are known.
+    Each pair's target is also swapped with itself, so ``pairs=1000`` gives the 1,000 cross-person swaps and 1,000
+    self-swaps of the paper's ablation.
+
+    Args:
+        split: The split of the persons.
+        persons: The largest number of persons in the gallery.
+        images_per_person: The largest number of images per person.
+        pairs: The number of swaps.
+        seed: Of the draws.
+        batch_size: Images at a time.
+        slices: Attribute → threshold: repeats the figures for the targets whose attribute has at least this absolute
+            value, if attributes are known.
     """
 
     def __init__(
@@ -39,8 +47,9 @@ class Persons:
         self.pairs, self.seed, self.batch_size, self.slices = pairs, seed, batch_size, slices
 
     def prepare(self, setting: Setting) -> ProtocolData:
+        """Draw the pairs. Raises InputError for several processes, and without prepared data of two persons."""
         if setting.ranks.size > 1:
-            raise InputError("protocol=persons runs in one process; protocol=faceforensics is the one for several")
+            raise InputError("protocol=persons runs in one process; use protocol=faceforensics for several")
         data = held_out(setting.config, setting.data_root)
         pairs = choose_pairs(data, self.split, self.persons, self.images_per_person, self.pairs, self.seed)
         faces, manifest = PreparedFaces(data), data.manifest
@@ -48,8 +57,8 @@ class Persons:
         facts = {
             "name": "persons", "pairing": "cross-person, each person as often target as source, drawn by seed",
             "gallery_persons": len(np.unique(person)),
-            "gallery_rule": "all images of the protocol's persons, up to images_per_person each; the very source image "
-            "and the target's original are in it (id_retrieval_without_source: without the source image)",
+            "gallery_rule": "all images of the protocol's persons, up to images_per_person each, including the source "
+            "image and the target's original (id_retrieval_without_source: without the source image)",
             "data": str(manifest.root), "split": self.split, "seed": self.seed,
             "faces": describe(prepared_crops(data, pairs)),
             "gallery_sha256": names_sha256([manifest.relative_path(row) for row in pairs.gallery]),
@@ -65,12 +74,14 @@ class Persons:
 
 
 def held_out(config: Mapping[str, Any], root: str | None) -> SwapDataModule:
-    """The data with the same split as in training, so that its test persons are unseen."""
+    """The data with the same split as in training, so that its test persons are unseen.
+
+    Raises:
+        InputError: If neither the checkpoint nor the command line names the data.
+    """
     settings = config.get("data") or {}
     if not (root or settings.get("root")):
-        raise InputError(
-            "there is no checkpoint that names its data (imported ones do not): give prepared crops as data.root=…"
-        )
+        raise InputError("no checkpoint names its data (imported ones do not): give prepared crops as data.root=…")
     return SwapDataModule(
         root or settings["root"],
         batch_size=1,
@@ -80,7 +91,7 @@ def held_out(config: Mapping[str, Any], root: str | None) -> SwapDataModule:
 
 
 def prepared_crops(data: SwapDataModule, pairs: ProtocolPairs) -> Source:
-    """Where the gallery's faces were found, whoever did it, and how their crops are stored."""
+    """The source of the gallery's faces: a hash of their landmarks, and how their crops are stored."""
     points = data.manifest.crop_landmarks(pairs.gallery, data.size)
     settings = (read_settings(data.manifest.root) or {}).get("settings", {})
     kept = {key: settings.get(key) for key in ("format", "quality")}
@@ -98,7 +109,7 @@ def named_pairs(data: SwapDataModule, pairs: ProtocolPairs) -> PairNames:
 
 
 def slice_pairs(faces: PreparedFaces, pairs: ProtocolPairs, slices: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """``<attribute> >= <threshold>`` → bool [pairs] by the targets' known attributes; empty where none are known."""
+    """Slices ``<attribute> >= <threshold>`` by the targets' attributes, bool [pairs]; empty if none are known."""
     chosen = {}
     for attribute, threshold in slices.items():
         values = faces.attribute(attribute)

@@ -1,4 +1,4 @@
-"""What a protocol is given, and what it hands over to be measured."""
+"""The input and the output of a protocol."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +24,16 @@ DEFAULT_TEMPLATE, DEFAULT_SIZE = "arcface", 112
 
 @dataclass(frozen=True)
 class Setting:
-    """The command's side: the checkpoint's config (empty without one), and the template and size of its crops (None
-    without one); prepared crops given by hand; a face detector; where to write; which of several processes this is.
+    """What a protocol gets from the command.
+
+    Attributes:
+        config: The checkpoint's config; empty without one.
+        template: The template of the checkpoint's crops; None without a checkpoint.
+        size: Their size in pixels; None without a checkpoint.
+        data_root: A folder of prepared crops from the command line, or None.
+        detector: A face detector, or None.
+        out: The folder of results.
+        ranks: The processes that share the evaluation.
     """
 
     config: Mapping[str, Any]
@@ -37,27 +45,33 @@ class Setting:
     ranks: EvaluationRanks
 
     def crops(self, template: str | None, size: int | None) -> tuple[str, int]:
-        """Template and size of the crops that are made: the checkpoint's, or what the protocol says without one."""
+        """Template and size of the crops to make.
+
+        Args:
+            template: The protocol's, which has precedence; None for the checkpoint's.
+            size: Likewise, in pixels.
+
+        Raises:
+            InputError: For an unknown template, or a size out of range.
+        """
         template = template or self.template or DEFAULT_TEMPLATE
         if template not in TEMPLATES:
-            raise InputError(
-                f"protocol.template={template}: there is no such template; choose one of {', '.join(TEMPLATES)}"
-            )
+            raise InputError(f"protocol.template={template}: unknown template; choose one of {', '.join(TEMPLATES)}")
         size = size or self.size or DEFAULT_SIZE
         if not 16 <= size <= 4096:
-            raise InputError(f"protocol.size={size}: a crop has between 16 and 4096 pixels a side")
+            raise InputError(f"protocol.size={size}: a crop needs a side of 16 to 4096 pixels")
         return template, size
 
 
 def in_memory(
     name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Predictions]
 ) -> list[Predictions]:
-    """`measuring.Work` in this process, nothing kept."""
+    """`measuring.evaluator.Work` in this process, with a progress bar; nothing is stored."""
     return at_once(name, tqdm(chunks, f"measuring {name.split()[0]}", unit="batch", disable=None, leave=False), compute)
 
 
 class Skipped(NamedTuple):
-    """What was left out, and why."""
+    """Something that was left out, and why."""
 
     what: str
     reason: str
@@ -65,8 +79,20 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class ProtocolData:
-    """What is measured. facts: the protocol in words, as they go into evaluation.json. slices: bool [pairs] by name.
-    work: who does the chunks, with these instruments."""
+    """Everything that an evaluation measures.
+
+    Attributes:
+        faces: The crops.
+        pairs: The pairs, as rows of the crops.
+        names: The pairs by name.
+        facts: The protocol's description for evaluation.json.
+        batch_size: Images at a time.
+        finished: Precomputed swaps.
+        skipped: What was left out.
+        slices: Subsets of the pairs, bool [pairs] by name.
+        work: Who processes the chunks, given the instruments.
+        jitter: Whether to swap the frames before and after each target too.
+    """
 
     faces: FaceSource
     pairs: ProtocolPairs
@@ -81,14 +107,14 @@ class ProtocolData:
 
 
 class EvaluationProtocol(Protocol):
-    """A choice of ``protocol=``: its constructor takes the YAML's keys."""
+    """A choice of ``protocol=``; its constructor takes the keys of its YAML file."""
 
     def prepare(self, setting: Setting) -> ProtocolData:
-        """Find the faces and the pairs. Raises InputError for bad input."""
+        """Find the faces and choose the pairs. Raises InputError for bad input."""
 
 
 def check_share(skipped: Sequence[Skipped], of: int, limit: float, what: str, key: str) -> None:
-    """Raise InputError where more than the share ``limit`` of ``of`` things was left out."""
+    """Raise InputError if more than the share ``limit`` of ``of`` things was left out."""
     if len(skipped) > limit * of:
         first = skipped[0]
         raise InputError(

@@ -1,4 +1,4 @@
-"""What an evaluation found, as ``evaluation.json`` and as a table of 80 columns."""
+"""The results of an evaluation, as ``evaluation.json`` and as a printed table of 80 columns."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from simswap.tracking.evaluation_format import FORMAT
 WIDTH = 80
 KINDS = ("trained", "shipped", "control", "other")
 CONTROLS = ("do_nothing", "copy_source")
-# What an evaluation of any version has: files of before are read with these.
+# In evaluations of every version.
 PROTOCOL_KEYS = (
     "name",
     "pairs",
@@ -43,10 +43,11 @@ ACROSS = 5
 
 
 def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write format, protocol and results as JSON, whole or not at all; a number that is not finite becomes null.
+    """Write format, protocol and results as JSON, atomically; a number that is not finite becomes null.
 
-    Raises ValueError when a protocol key, a control or a swapper's kind or figure is missing, InputError for a path
-    that cannot be written.
+    Raises:
+        ValueError: If a protocol key, a control, or a swapper's kind or figure is missing.
+        InputError: If the path cannot be written.
     """
     check_evaluation(protocol, results)
     content = {"format": FORMAT, "protocol": protocol, "results": results}
@@ -56,10 +57,10 @@ def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[s
 
 
 def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise ValueError, naming it, when something that a reader of the figures needs is missing or contradictory."""
+    """Raise ValueError if something is missing or contradictory."""
     _need(protocol, PROTOCOL_KEYS, "protocol")
     for network, keys in (("recognizer", ()), ("judge", ("same_network",)), ("pose", ("noise_floor_deg",))):
-        if network != "recognizer" or protocol[network] is not None:  # finished swaps come without one of ours
+        if network != "recognizer" or protocol[network] is not None:  # precomputed swaps have none
             _need(protocol[network], ("name", "sha256", *keys), f"protocol.{network}")
     same = protocol["judge"]["sha256"] == (protocol["recognizer"] or {}).get("sha256")
     if bool(protocol["judge"]["same_network"]) != same:
@@ -78,7 +79,7 @@ def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[
 
 
 def keep_earlier(paths: Sequence[Path]) -> None:
-    """Earlier files of an evaluation are set aside under the time of the last, not written over."""
+    """Rename the files of an earlier evaluation, with the time of the latest one, so that they are not overwritten."""
     there = [path for path in paths if path.is_file()]
     if there:
         stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(max(path.stat().st_mtime for path in there)))
@@ -87,7 +88,7 @@ def keep_earlier(paths: Sequence[Path]) -> None:
 
 
 def write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
-    """List what was left out and why, as CSV; no file where nothing was."""
+    """List what was left out, and why, as CSV; without anything left out there is no file."""
     path.unlink(missing_ok=True)
     if skipped:
         with atomic_write(path) as part, open(part, "w", encoding="utf-8", newline="") as stream:
@@ -102,10 +103,10 @@ def print_table(
 
 
 def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The protocol in words, a row a swapper, and its slices below, in at most 80 columns of plain ASCII.
+    """The protocol, one row per swapper, and the slices, in at most 80 columns.
 
-    Takes what :func:`write_evaluation` takes, or what it wrote (null for figures that are not known, shown as "-").
-    Raises ValueError as it does.
+    Takes the arguments of :func:`write_evaluation` or what it wrote, and raises the same ValueError. Unknown figures
+    are shown as "-".
     """
     check_evaluation(protocol, results)
     lines = [*protocol_lines(protocol), "", *_table(results, required()), ""]
@@ -149,7 +150,7 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
 
 
 def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
-    """What must stand beside every figure, in words."""
+    """The description of the protocol above the table."""
     recognizer, judge, pose = protocol["recognizer"], protocol["judge"], protocol["pose"]
     if judge["same_network"]:
         judged = f"same network as the one trained with ({_network(judge)}): identity figures are flattering"
@@ -250,7 +251,7 @@ def _need(mapping: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """The same containers with None in place of numbers that JSON cannot hold."""
+    """The same containers, with None for numbers that JSON does not have."""
     if isinstance(value, Mapping):
         return {key: _finite(content) for key, content in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Measures swappers by one protocol and puts the figures into the form of evaluation.json."""
+"""Measures swappers by one protocol and formats the results for evaluation.json."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -28,7 +28,7 @@ BASELINES = {"classical": CLASSICAL}
 def checkpoint_swapper(
     checkpoint: SwapCheckpoint, embedder: Embedder, name: str, kind: str, device: torch.device
 ) -> Swapper:
-    """The checkpoint's generator as a swapper of pictures in unit range."""
+    """The checkpoint's generator as a swapper of images in unit range."""
     generator = checkpoint.generator.to(device)
     return Swapper(name, kind, partial(swap_faces, generator, embedder.to(device)), key=checkpoint.sha256)
 
@@ -36,7 +36,11 @@ def checkpoint_swapper(
 def checkpoint_swappers(
     rows: Sequence[tuple[str, SwapCheckpoint]], recognizer: Recognizer | None, faces: FaceSource, device: torch.device
 ) -> list[Swapper]:
-    """A swapper for each (kind, checkpoint). Raises InputError where recognizer or crops are not what it takes."""
+    """One swapper per (kind, checkpoint), named after its kind.
+
+    Raises:
+        InputError: If the recognizer or the crops do not fit a checkpoint.
+    """
     made = []
     for kind, content in rows:
         assert recognizer is not None
@@ -48,7 +52,7 @@ def checkpoint_swappers(
 
 
 def baselines(names: Sequence[str]) -> list[Swapper]:
-    """Swappers without any training, by name. Raises InputError for one that is not there."""
+    """Swappers that need no training, by name. Raises InputError for an unknown name."""
     for name in names:
         if name not in BASELINES:
             raise InputError(f"baselines: there is no {name!r}{nearest(name, BASELINES)}")
@@ -56,22 +60,28 @@ def baselines(names: Sequence[str]) -> list[Swapper]:
 
 
 class Evaluated(NamedTuple):
-    """Each swapper's entry in evaluation.json, every pair's figures by swapper (float [n]), and the chance level."""
+    """What an evaluation measured.
+
+    Attributes:
+        results: Each swapper's entry in evaluation.json.
+        samples: Each swapper's figures for every pair, float [n].
+        chance: The retrieval of a gallery image drawn at random.
+    """
 
     results: dict[str, dict[str, Any]]
     samples: dict[str, dict[str, np.ndarray]]
     chance: float
 
 
-def run_protocol(ruler: Evaluator, swappers: Sequence[Swapper | PrecomputedSwaps], material: ProtocolData) -> Evaluated:
-    """Each swapper's figures, the controls' beside them, all on the same pairs."""
+def run_protocol(evaluator: Evaluator, swappers: Sequence[Swapper | PrecomputedSwaps], data: ProtocolData) -> Evaluated:
+    """Measure the swappers and the controls on the same pairs. Raises InputError for two swappers with one name."""
     results: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, np.ndarray]] = {}
     chance = float("nan")
     for swapper in (*swappers, *CONTROLS):
         if swapper.name in results:
-            raise InputError(f"two rows of the table are called {swapper.name!r}; give one of them another name")
-        measured = ruler.measure(swapper)
+            raise InputError(f"two rows of the table are named {swapper.name!r}; give one of them another name")
+        measured = evaluator.measure(swapper)
         chance = measured.chance
         samples[swapper.name] = {name: values.cpu().numpy() for name, values in measured.samples().items()}
         results[swapper.name] = {
@@ -80,24 +90,23 @@ def run_protocol(ruler: Evaluator, swappers: Sequence[Swapper | PrecomputedSwaps
             "missed_results": measured.missed_results,
             "missed_poses": measured.missed_poses,
             "slices": {
-                name: {**_plain(measured.figures(mask)), **_counts(material, mask)}
-                for name, mask in material.slices.items()
+                name: {**_plain(measured.figures(mask)), **_counts(data, mask)} for name, mask in data.slices.items()
             },
         }
     return Evaluated(results, samples, chance)
 
 
 def describe_protocol(
-    material: ProtocolData, instruments: Instruments, recognizer: Recognizer | None, chance: float
+    data: ProtocolData, instruments: Instruments, recognizer: Recognizer | None, chance: float
 ) -> dict[str, Any]:
-    """What must stand beside every figure. recognizer: the one trained with, None without a checkpoint."""
+    """The ``protocol`` of evaluation.json. recognizer: the one used in training, None without a checkpoint."""
     found, gaze = descriptions(instruments), instruments.gaze
     same = recognizer is not None and instruments.judge.recognizer.sha256 == recognizer.sha256
     return {
-        "name": material.facts["name"],
-        **_counts(material, np.ones(len(material.pairs.target), dtype=bool)),
-        "pairs_sha256": pairs_sha256(material.names),
-        "gallery_images": len(material.pairs.gallery),
+        "name": data.facts["name"],
+        **_counts(data, np.ones(len(data.pairs.target), dtype=bool)),
+        "pairs_sha256": pairs_sha256(data.names),
+        "gallery_images": len(data.pairs.gallery),
         "chance": chance,
         "recognizer": found["recognizer"] or (recognizer and describe(recognizer)),
         "judge": {**(found["judge"] or {}), "same_network": same},
@@ -105,16 +114,16 @@ def describe_protocol(
         "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},
         "fid": found["fid"],
         "precision": PRECISION,
-        "image_size": material.faces.size,
-        "template": material.faces.template,
-        "skipped": len(material.skipped),
-        **material.facts,
+        "image_size": data.faces.size,
+        "template": data.faces.template,
+        "skipped": len(data.skipped),
+        **data.facts,
     }
 
 
-def _counts(material: ProtocolData, chosen: np.ndarray) -> dict[str, int]:
-    """How many pairs these are (bool [n]), of how many pictures as targets, and of how many persons in either role."""
-    target, source, person = material.pairs.target[chosen], material.pairs.source[chosen], material.faces.person
+def _counts(data: ProtocolData, chosen: np.ndarray) -> dict[str, int]:
+    """Count the chosen pairs (bool [n]), their distinct targets, and their persons in either role."""
+    target, source, person = data.pairs.target[chosen], data.pairs.source[chosen], data.faces.person
     return {
         "pairs": len(target),
         "targets": len(np.unique(target)),

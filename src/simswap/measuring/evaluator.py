@@ -1,8 +1,8 @@
-"""(swappers, pairs, judge, pose estimator) → figures: validation and evaluation both measure with this ruler.
+"""The evaluator: measures swappers on fixed pairs. Validation and evaluation both use it.
 
-The gallery holds images of unseen persons, the very sources and targets of the pairs among them. Each swap is
-embedded by the judge and looked up in it; its head pose is compared with its target's on the same crop; a swap of
-each target with itself gives the self-reconstruction.
+The gallery contains images of unseen persons, including the sources and targets of all pairs. The judge embeds each
+result, which is then looked up in the gallery. The result's head pose is compared with its target's on the same crop.
+Swapping each target with itself gives the self-reconstruction.
 """
 
 import logging
@@ -25,20 +25,29 @@ from simswap.precision import figures_device, full_precision
 
 log = logging.getLogger(__name__)
 
-# (name of the stage, its chunks, what to do with one) → what it gave for each chunk
 Work = Callable[[str, Sequence[np.ndarray], Callable[[np.ndarray], Predictions]], list[Predictions]]
+"""(name of the stage, its chunks, function of a chunk) → the function's results for all chunks."""
 
 
 def at_once(name: str, chunks: Iterable[np.ndarray], compute: Callable[[np.ndarray], Predictions]) -> list[Predictions]:
-    """All chunks, one after the other, in this process."""
+    """`Work` in this process, one chunk after the other."""
     return [compute(chunk) for chunk in chunks]
 
 
 class Evaluator:
-    """The fixed side of a measurement: pairs, and the instruments' readings of every gallery image.
+    """Measures swappers on a protocol's pairs; the gallery's predictions are computed at construction.
 
-    batch_size: pictures at a time. work: who does the chunks of a stage. jitter: whether the frames before and after
-    are swapped too. The gallery is read at construction.
+    Args:
+        faces: The crops.
+        pairs: The protocol's pairs.
+        instruments: The networks that measure.
+        batch_size: Images at a time.
+        device: Where to swap and predict.
+        work: Who processes the chunks of a stage.
+        jitter: Whether to swap the frames before and after each target too.
+
+    Raises:
+        InputError: If the judge can embed no gallery image.
     """
 
     def __init__(
@@ -71,11 +80,11 @@ class Evaluator:
         return {name: torch.cat([part[name] for part in parts]).to(self.figures_device) for name in names}
 
     def new_measurement(self) -> Measured:
-        """Nothing measured yet."""
+        """An empty measurement."""
         return Measured(self.pairs, self.person, self.gallery, self.gaze)
 
     def measure(self, swapper: Swapper | PrecomputedSwaps) -> Measured:
-        """Swap every pair, and every target with itself."""
+        """Swap every pair, and every target with itself; logs a warning if results are unusable."""
         measured = self.new_measurement()
         chunks = self._chunks(np.arange(len(self.pairs.target)))
         stage = f"{swapper.name} {swapper.key}".strip()
@@ -92,7 +101,7 @@ class Evaluator:
         return measured
 
     def measure_chunk(self, swapper: Swapper, chunk: np.ndarray, measured: Measured) -> None:
-        """Swap some of the pairs (by their place in the protocol) and add what is measured."""
+        """Swap some of the pairs, by their place in the protocol, and add them to a measurement."""
         results = self._results(swapper, chunk)
         measured.unusable += len(chunk) - len(results["place"])
         with full_precision():
@@ -100,10 +109,10 @@ class Evaluator:
 
     @torch.no_grad()
     def _results(self, swapper: Swapper | PrecomputedSwaps, places: np.ndarray) -> Predictions:
-        """What is measured of the results of some pairs, as `Measured.add` takes it.
+        """The predictions for some pairs' results, as `Measured.add` takes them.
 
-        The swaps are made in full precision too, so that a validation in bf16-mixed and an evaluation of its
-        checkpoint, and a GPU and a CPU, see the same results.
+        The swaps are made in full precision too. So a validation in bf16-mixed and an evaluation of its checkpoint see
+        the same results, and so do a GPU and a CPU.
         """
         with full_precision():
             return self._measured_results(swapper, places)
@@ -119,24 +128,24 @@ class Evaluator:
             again = swapper.swap(target, target).images
             reconstruction = SelfReconstruction().to(self.figures_device)
             reconstruction.update(again.to(self.figures_device), target.images.to(self.figures_device))
-            readings = {column: reconstruction.values(column) for column in reconstruction.columns}
+            predictions = {column: reconstruction.values(column) for column in reconstruction.columns}
             there = there & is_picture(again)
         else:
             result, there = swapper.load(places, 0, self.device)
-            readings = {}
-        # What is no picture is shown to no instrument: some cannot bear a NaN, others make a face of it.
+            predictions = {}
+        # Instruments never see unusable images: some fail on a NaN, others find a face in it.
         there = there & is_picture(result.images) & self.usable[place].to(self.device)
-        readings |= self.instruments.read(_without_nan(result), self.faces.template)
-        there = there & is_direction(readings["embedding"])
+        predictions |= self.instruments.read(_without_nan(result), self.faces.template)
+        there = there & is_direction(predictions["embedding"])
         if self.jitter:
             before, after = (self._in_motion(swapper, places, source, offset) for offset in (-1, 1))
             for name, moments in (("pose", "poses"), ("embedding", "embeddings")):
-                readings[moments] = torch.stack([before[name], readings[name], after[name]], dim=1)
+                predictions[moments] = torch.stack([before[name], predictions[name], after[name]], dim=1)
         if registered():
-            readings |= compute_registered(self._pair_predictions(places, _without_nan(result), readings))
-        readings["place"] = place
+            predictions |= compute_registered(self._pair_predictions(places, _without_nan(result), predictions))
+        predictions["place"] = place
         return {
-            name: values.to(self.figures_device)[there.to(self.figures_device)] for name, values in readings.items()
+            name: values.to(self.figures_device)[there.to(self.figures_device)] for name, values in predictions.items()
         }
 
     def _pair_predictions(self, places: np.ndarray, result: Faces, predictions: Predictions) -> PairPredictions:
@@ -162,8 +171,10 @@ class Evaluator:
     def _in_motion(
         self, swapper: Swapper | PrecomputedSwaps, places: np.ndarray, source: Faces | None, offset: int
     ) -> Predictions:
-        """Pose [B, 3] and the judge's embedding [B, E] with the targets ``offset`` frames later, NaN where it is not
-        there. source: of a swapper; None of finished swaps."""
+        """Pose [B, 3] and the judge's embedding [B, E] with the targets ``offset`` frames later, NaN if missing.
+
+        source: The source faces for a swapper; None for precomputed swaps.
+        """
         if isinstance(swapper, PrecomputedSwaps):
             faces, there = swapper.load(places, offset, self.device)
         else:
@@ -172,11 +183,11 @@ class Evaluator:
             faces, there = swapper.swap(target, source), self._all_there(places)
         there = there & is_picture(faces.images)
         images = _without_nan(faces).images.float().clamp(0, 1)
-        readings = {
+        predictions = {
             "pose": self.instruments.pose(images, self.faces.template, faces.view).float(),
             "embedding": self.instruments.judge(images, faces.view).float(),
         }
-        return {name: values.masked_fill(~there[:, None], torch.nan) for name, values in readings.items()}
+        return {name: values.masked_fill(~there[:, None], torch.nan) for name, values in predictions.items()}
 
 
 def _without_nan(faces: Faces) -> Faces:

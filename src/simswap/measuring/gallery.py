@@ -1,4 +1,4 @@
-"""Which swaps are measured: a gallery of a split's persons, and cross-person pairs in it."""
+"""Choosing what to measure: a gallery of a split's persons, and cross-person pairs in it."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,13 @@ from simswap.errors import InputError
 
 
 class ProtocolPairs(NamedTuple):
-    """Which swaps are measured: rows of the gallery (ascending), of the targets and of the sources;
-    targets and sources are in the gallery."""
+    """The pairs of a protocol; all targets and sources are in the gallery.
+
+    Attributes:
+        gallery: int64 [N], ascending rows of the data.
+        target: int64 [pairs], rows.
+        source: int64 [pairs], rows.
+    """
 
     gallery: np.ndarray
     target: np.ndarray
@@ -23,7 +28,10 @@ def choose_pairs(
 ) -> ProtocolPairs:
     """Draw a gallery of up to ``persons`` x ``images_per_person`` images of a split, and cross-person pairs in it.
 
-    A function of the split's content and the seed alone. Raises InputError where the split has under two persons.
+    The result depends only on the split's content and the arguments.
+
+    Raises:
+        InputError: If the split has fewer than two persons.
     """
     rows = data.rows(split)
     person = data.manifest.person[rows]

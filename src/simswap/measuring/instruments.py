@@ -1,4 +1,4 @@
-"""What looks at pictures: judge, recognizer, pose and gaze estimator, features; and how they are told from others."""
+"""The instruments: judge, recognizer, pose estimator, gaze estimator and feature network."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,20 @@ from simswap.models.recognition import Recognizer
 from simswap.precision import full_precision
 
 PRECISION = "fp32"
-"""In which everything is measured, on every device (`simswap.precision`)."""
+"""The precision of all measurements, on every device (`simswap.precision`)."""
 
 
 @dataclass(frozen=True)
 class Instruments:
-    """What looks at pictures. trained: the recognizer that the swapper was trained with, for the identity loss beside
-    the judge's word. features: pictures in unit range [B, 3, S, S] → [B, F], for FID. None: that figure is left out."""
+    """The networks that measure faces; without an optional one, its figures are left out.
+
+    Attributes:
+        judge: The recognizer for retrieval and similarities.
+        pose: The head pose estimator.
+        trained: The recognizer used in training, for the identity loss.
+        gaze: The gaze estimator.
+        features: Images in unit range [B, 3, S, S] → [B, F], for FID.
+    """
 
     judge: Embedder
     pose: PoseEstimator
@@ -33,29 +40,30 @@ class Instruments:
     features: FeatureNetwork | None = None
 
     def to(self, device: torch.device) -> None:
+        """Move all networks to a device."""
         for network in (self.judge, self.pose, self.trained, self.gaze, self.features):
             if network is not None:
                 network.to(device)
 
     @torch.no_grad()
     def read(self, faces: Faces, template: str) -> Predictions:
-        """All that is asked for, of crops of a template; in `full_precision`, float32, whatever runs around it."""
+        """All predictions for crops of a template, float32; in full precision whatever the caller's precision is."""
         with full_precision():
             return self._read(Faces(faces.images.float().clamp(0, 1), faces.view), template)
 
     def _read(self, faces: Faces, template: str) -> Predictions:
         images = faces.images
         pose, points = self.pose.pose_and_points(images, template, faces.view)
-        readings = {"embedding": self.judge(images, faces.view).float(), "pose": pose.float()}
+        predictions = {"embedding": self.judge(images, faces.view).float(), "pose": pose.float()}
         if points is not None:
-            readings["points"] = points.float()
+            predictions["points"] = points.float()
         if self.trained is not None:
-            readings["identity"] = self.trained(images, faces.view).float()
+            predictions["identity"] = self.trained(images, faces.view).float()
         if self.gaze is not None:
-            readings["gaze"] = self.gaze(images, template, faces.view).float()
+            predictions["gaze"] = self.gaze(images, template, faces.view).float()
         if self.features is not None:
-            readings["features"] = self.features(images).float()
-        return readings
+            predictions["features"] = self.features(images).float()
+        return predictions
 
 
 def instruments_for(
@@ -68,12 +76,25 @@ def instruments_for(
     template: str,
     size: int,
 ) -> Instruments:
-    """What looks at crops of this template and size. first: the checkpoint whose recognizer gives the identity loss,
-    and judges where there is no judge. Raises InputError where neither is there."""
+    """The instruments for crops of this template and size.
+
+    Args:
+        first: The checkpoint whose recognizer gives the identity loss; None without one.
+        recognizer: That recognizer, which also judges if there is no judge.
+        judge: The judge; None for the recognizer.
+        pose: The pose estimator.
+        gaze: The gaze estimator; None without one.
+        features: The feature network; None without one.
+        template: The template of the crops.
+        size: The size of the crops in pixels.
+
+    Raises:
+        InputError: If there is neither a judge nor a recognizer.
+    """
     judging = judge or recognizer
     if judging is None:
         raise InputError(
-            "there is no checkpoint whose recognizer could judge: give judge=onnx judge.path=<file>, or "
+            "there is no judge and no checkpoint whose recognizer could judge: give judge=onnx judge.path=<file>, or "
             "judge=builtin for rendered faces"
         )
     trained = None
@@ -83,7 +104,7 @@ def instruments_for(
 
 
 def descriptions(instruments: Instruments) -> dict[str, dict[str, Any] | None]:
-    """Each instrument's word on itself (`describe`), None where there is none; the recognizers' with their view."""
+    """The description of each instrument (`describe`), of recognizers with their view; None for a missing one."""
     judge, trained = instruments.judge, instruments.trained
     return {
         "judge": describe(judge.recognizer, view=judge.view.how),
@@ -95,6 +116,6 @@ def descriptions(instruments: Instruments) -> dict[str, dict[str, Any] | None]:
 
 
 def signature(instruments: Instruments) -> list[str]:
-    """What tells these instruments, and what they read, from others: their digests."""
+    """Digests that identify these instruments and everything they predict."""
     digests = {what: found["digest"] for what, found in descriptions(instruments).items() if found}
     return [*(f"{PRECISION} {what} {digest}" for what, digest in digests.items()), *registered_digests()]

@@ -1,4 +1,4 @@
-"""Pictures of swaps for people to look at: the same unseen faces for training, validation and evaluation."""
+"""Grids of swaps to look at, with the same unseen faces in training and evaluation."""
 
 from collections.abc import Callable
 
@@ -22,9 +22,12 @@ def unseen_grid(
     swap: Callable[[Faces, Faces], Faces],
     device: torch.device,
 ) -> np.ndarray:
-    """uint8 picture [H, W, 3]: ``faces`` targets down the left, as many other persons' sources along the top.
+    """A grid with ``faces`` targets down the left and as many sources of other persons along the top.
 
-    One image each of 2 x ``faces`` persons of the split, drawn by seed; fewer where the split has fewer.
+    It shows one image each of 2 x ``faces`` persons of the split, drawn by seed; fewer if the split has fewer.
+
+    Returns:
+        uint8 [H, W, 3].
     """
     rows = choose_pairs(data, split, 2 * faces, 1, 1, seed).gallery
     half = len(rows) // 2
@@ -39,7 +42,7 @@ def grid_of(
     swap: Callable[[Faces, Faces], Faces],
     device: torch.device,
 ) -> np.ndarray:
-    """uint8 picture [H, W, 3]: the targets' rows [n] down the left, the sources' rows [n] along the top."""
+    """A grid, uint8 [H, W, 3], with the targets' rows [n] down the left and the sources' rows [n] along the top."""
     half = len(targets)
     images, views, _ = faces.load(np.concatenate([targets, sources]), device)
     crops = pixels.to_uint8(images).cpu()
@@ -52,8 +55,10 @@ def grid_of(
 
 
 def grid_rows(faces: FaceSource, pairs: ProtocolPairs, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of targets and of sources for `grid_of`: up to ``count`` of each, all of different persons, in the order of
-    the pairs; fewer (or none) where there are not so many persons."""
+    """Choose rows of targets and sources for `grid_of`, all of different persons, in the order of the pairs.
+
+    There are up to ``count`` of each; fewer, or none, if there are not enough persons.
+    """
     count = min(count, len(np.unique(faces.person[np.concatenate([pairs.target, pairs.source])])) // 2)
     seen: set[int] = set()
     chosen: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Faces, what swaps them, and the two controls that every measurement is read beside."""
+"""Faces, swappers, and the two controls that every measurement is compared with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +20,12 @@ from simswap.precision import from_array
 
 
 class Faces(NamedTuple):
-    """A batch of crops: images [B, 3, S, S] in unit range and their template's views int64 [B].
+    """A batch of crops.
 
-    landmarks: [B, 5, 2] in px of the crops (eyes, nose, mouth corners), for swappers that ask for them.
+    Attributes:
+        images: Float [B, 3, S, S] in unit range.
+        view: int64 [B], the view of the crops' template.
+        landmarks: [B, 5, 2] in pixels of the crop (eyes, nose, mouth corners), for swappers that need them.
     """
 
     images: Tensor
@@ -31,24 +34,29 @@ class Faces(NamedTuple):
 
 
 class FaceSource(Protocol):
-    """Aligned crops by row: ``template``, ``size`` in px, ``person`` int64 [rows]."""
+    """Aligned crops by row, with their ``template``, their ``size`` in pixels and the ``person`` int64 [rows]."""
 
     template: str
     size: int
     person: np.ndarray
 
     def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
-        """The crops of these rows, of videos the same window ``offset`` frames later (-1, 0 or 1)."""
+        """The crops of these rows; for videos, the same window ``offset`` frames later (-1, 0 or 1)."""
 
     def attribute(self, name: str) -> np.ndarray | None:
-        """What is true of every row, float64 [rows], where it is known."""
+        """An attribute of every row, float64 [rows]; None if it is unknown."""
 
 
 @dataclass(frozen=True)
 class Swapper:
-    """Something that swaps: ``swap(target, source)`` gives the result; kind: trained, shipped, control or other.
+    """A swapping method.
 
-    landmarks: whether it asks for the faces' landmarks. key: tells it from others of its name (a file's hash).
+    Attributes:
+        name: Its name in tables.
+        kind: ``trained``, ``shipped``, ``control`` or ``other``.
+        swap: (target, source) → result.
+        landmarks: Whether it needs the faces' landmarks.
+        key: Distinguishes it from others with its name, such as a file's hash.
     """
 
     name: str
@@ -60,8 +68,15 @@ class Swapper:
 
 @dataclass(frozen=True)
 class PrecomputedSwaps:
-    """Swaps that somebody made: ``load(places, offset, device)`` gives those of the pairs at these places, and which
-    of them are there (bool [B]); the others' pictures count for nothing."""
+    """Swaps that were made elsewhere.
+
+    Attributes:
+        name: Its name in tables.
+        load: (places [B], offset in frames, device) → results of the pairs at these places, and bool [B], which of
+            them exist; the images of the others are ignored.
+        kind: As for `Swapper`.
+        key: As for `Swapper`.
+    """
 
     name: str
     load: Callable[[np.ndarray, int, torch.device], tuple[Faces, Tensor]]
@@ -69,7 +84,7 @@ class PrecomputedSwaps:
     key: str = ""
 
 
-# The two controls: any figure is worth what it is above them.
+# The two controls: a figure only means something in comparison with them.
 DO_NOTHING = Swapper("do_nothing", "control", lambda target, source: target)
 COPY_SOURCE = Swapper("copy_source", "control", lambda target, source: source)
 
@@ -82,6 +97,7 @@ class PreparedFaces:
         self.person = data.manifest.person.astype(np.int64)
 
     def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
+        """The crops of these rows. Raises ValueError for an offset, because photographs have no other frames."""
         if offset:
             raise ValueError("photographs have no frames before and after them")
         return load_faces(self.data, rows, device, landmarks)
@@ -92,32 +108,42 @@ class PreparedFaces:
         return {} if table is None else {name: table[name].to_numpy() for name in table.column_names}
 
     def attribute(self, name: str) -> np.ndarray | None:
+        """A column of attributes.csv, float64 [rows]; None without it. Raises InputError for text."""
         if name not in self._table:
             return None
         try:
             return self._table[name].astype(np.float64)
         except ValueError as error:
             raise InputError(
-                f"{self.data.manifest.root / ATTRIBUTES_FILE}: the column {name} holds text where numbers "
-                f"are needed ({error})"
+                f"{self.data.manifest.root / ATTRIBUTES_FILE}: the column {name} contains text instead "
+                f"of numbers ({error})"
             ) from error
 
 
 def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:
-    """The crops of these manifest rows, not augmented, on the device; with the manifest's landmarks if asked for."""
+    """The crops of these manifest rows on the device, not augmented; with the manifest's landmarks if asked for."""
     view = torch.from_numpy(data.manifest.view[rows].astype(np.int64))
     points = from_array(data.manifest.crop_landmarks(rows, data.size), device) if landmarks else None
     return Faces(pixels.from_uint8(data.load(rows).to(device), "unit"), view.to(device), points)
 
 
 def swap_faces(generator: Generator, embedder: Embedder, target: Faces, source: Faces) -> Faces:
-    """A generator's swap of pictures in unit range, in the targets' views: what is validated, sampled and evaluated.
+    """Swap with a generator: what validation, sample grids and evaluations measure and show.
 
-    A swap that cannot be made (a result that is not finite, a source that cannot be embedded) is NaN all over.
+    A failed swap (a result that is not finite, a source that cannot be embedded) is NaN everywhere.
+
+    Args:
+        generator: The generator, in any pixel range.
+        embedder: Computes the sources' identity embeddings.
+        target: B faces in unit range.
+        source: B faces in unit range.
+
+    Returns:
+        B results in unit range, in the targets' views.
     """
     identity = embedder.identity(source.images, source.view)
     result = generator(pixels.to_range(target.images, generator.pixel_range), identity)
-    # Clamping would make white of an infinity, and a source without an identity would still give a picture.
+    # Clamping would turn an infinity into white, and a source without an embedding would still give an image.
     usable = is_picture(result) & is_direction(identity)
     images = pixels.to_unit(result, generator.pixel_range).clamp(0, 1)
     return Faces(images.masked_fill(~usable.view(-1, 1, 1, 1), torch.nan), target.view)

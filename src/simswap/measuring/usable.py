@@ -1,4 +1,4 @@
-"""What can be measured at all: pictures that hold numbers alone, embeddings that say who it is, eyes that are open."""
+"""What can be measured: finite images, embeddings with a direction, open eyes."""
 
 import logging
 from collections.abc import Callable
@@ -12,29 +12,38 @@ from simswap.measuring.gallery import ProtocolPairs
 
 log = logging.getLogger(__name__)
 
-CLOSED = 0.5  # eyes that are closed further show no gaze
+CLOSED = 0.5  # eyes closed further than this show no gaze
 
 
 def is_picture(images: Tensor) -> Tensor:
-    """bool [B]: which images [B, C, H, W] hold finite numbers alone."""
+    """Which images [B, C, H, W] are finite everywhere, bool [B]."""
     return images.isfinite().flatten(1).all(dim=1)
 
 
 def is_direction(embeddings: Tensor) -> Tensor:
-    """bool [B]: which embeddings [B, E] say who it is; not those with a NaN or an infinity, and not zero."""
+    """Which embeddings [B, E] have a direction, bool [B]: finite and not zero."""
     return embeddings.isfinite().all(dim=1) & (embeddings != 0).any(dim=1)
 
 
 def usable_pairs(embeddings: Tensor, pairs: ProtocolPairs, judge: str) -> Tensor:
-    """bool [pairs]: whose target and source the judge can embed. embeddings: of the gallery, in its order.
+    """Which pairs have a target and a source that the judge can embed; logs a warning if some have not.
 
-    Raises InputError where it can embed no image of the gallery; says in the log where there are some.
+    Args:
+        embeddings: The judge's embeddings of the gallery [N, E], in its order.
+        pairs: The protocol's pairs.
+        judge: The judge's name.
+
+    Returns:
+        Bool [pairs].
+
+    Raises:
+        InputError: If the judge can embed no gallery image.
     """
     known = is_direction(embeddings)
     if not known.any():
         raise InputError(
             f"the judge {judge} gives no usable embedding (NaN, infinite or zero) of any of the "
-            f"{len(known)} gallery images: its weights are damaged, or it is no recognizer; give another"
+            f"{len(known)} gallery images: its weights are damaged, or it is not a recognizer; choose another"
         )
     if not known.all():
         log.warning(
@@ -50,7 +59,12 @@ def usable_pairs(embeddings: Tensor, pairs: ProtocolPairs, judge: str) -> Tensor
 
 
 def true_gaze(attribute: Callable[[str], np.ndarray | None], device: torch.device) -> Tensor | None:
-    """Float [rows, 2] in degrees, NaN where the eyes are closed; None where it is not known. attribute: of all rows."""
+    """The true gaze, float [rows, 2] in degrees, NaN for closed eyes; None if it is unknown.
+
+    Args:
+        attribute: Returns an attribute of all rows by its name, or None.
+        device: Of the result.
+    """
     x, y = attribute("gaze_x"), attribute("gaze_y")
     if x is None or y is None:
         return None

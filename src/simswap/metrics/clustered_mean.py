@@ -1,13 +1,13 @@
-"""The mean of swaps that share persons, and how far it can be trusted.
+"""The mean over swaps that share persons, and its variance.
 
-Two swaps are dependent where they share a person in any role: as source, as target, or as source of one and target of
-the other. The variance is the dyadic-robust one (Aronow, Samii and Assenova 2015, Political Analysis 23), in three
-ways made fit for few persons:
+Two swaps are dependent if they share a person in any role: as source, as target, or as the source of one and the target
+of the other. The variance is the dyadic-robust one (Aronow, Samii and Assenova 2015, Political Analysis 23), corrected
+for few persons in three ways:
 
-- The residuals are taken from the estimated mean, which hides a part of what persons have in common. How much is known
-  from which persons meet in which swaps, and is given back.
-- With few persons the estimate is noisy. It never falls below `LEAST` of the variance of independent swaps.
-- Student's t takes the place of the normal distribution, with Satterthwaite's degrees of freedom.
+- Residuals from the estimated mean hide part of what persons have in common. The hidden part follows from which persons
+  meet in which swaps, and is added back.
+- With few persons the estimate is noisy. It never falls below `LEAST` times the variance of independent swaps.
+- Student's t with Satterthwaite's degrees of freedom replaces the normal distribution.
 
 All three were chosen by simulation on the protocol's own pairs (`tests/metrics/test_coverage.py`).
 """
@@ -19,17 +19,21 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 LEAST = 0.8
-ROUNDING = 1e-12  # relative: values that differ by less are the same
-NOT_TOLD = 1e-9  # relative: below it the swaps do not show what their persons contribute
+ROUNDING = 1e-12  # relative: values that differ by less count as equal
+NOT_TOLD = 1e-9  # relative: below it the contribution of persons cannot be estimated from the swaps
 
 
 class ClusteredMean(NamedTuple):
-    """A mean over swaps and what it rests on.
+    """A mean over swaps with its variance.
 
-    value: the mean. variance: its variance; NaN where it cannot be told. freedom: degrees of freedom of Student's t.
-    plain: what the variance would be if no two swaps shared a person. swaps: how many count. persons: how many
-    persons they have in either role. groups: the number of independent swaps that is left if a person decides every
-    outcome.
+    Attributes:
+        value: The mean.
+        variance: The variance of the mean; NaN where it cannot be estimated.
+        freedom: The degrees of freedom of Student's t.
+        plain: The variance if no two swaps shared a person.
+        swaps: The number of swaps that count.
+        persons: The number of persons in either role.
+        groups: The effective number of independent swaps if persons alone decided every outcome.
     """
 
     value: float
@@ -41,18 +45,19 @@ class ClusteredMean(NamedTuple):
     groups: float
 
     def quantile(self, level: float) -> float:
-        """How many standard errors the interval of this level goes to either side."""
+        """The half-width of the interval of this level, in standard errors."""
         return float(stdtrit(self.freedom, 0.5 + level / 2))
 
     def two_sided(self, errors: float) -> float:
-        """The probability of a mean at least this many standard errors from the true one."""
+        """The two-sided p-value of a mean that is this many standard errors from the hypothesis."""
         return float(2 * stdtr(self.freedom, -abs(errors)))
 
     def effective(self, variance_of_one: float) -> float:
-        """How many independent swaps say as much: at most ``swaps``, at least one.
+        """The effective number of independent swaps, from 1 to ``swaps``.
 
-        variance_of_one: of a single swap's value. Where it is 0 (all values are the same), nothing shows how they
-        depend on persons, and `groups` is what is certain.
+        Args:
+            variance_of_one: The variance of a single swap's value. If it is 0 (all values are equal), the data do not
+                show how values depend on persons, and the result is the safe ``groups``.
         """
         if not variance_of_one > 0 or not self.variance > 0:
             return self.groups
@@ -62,15 +67,16 @@ class ClusteredMean(NamedTuple):
 def clustered_mean(values: ArrayLike, sources: ArrayLike, targets: ArrayLike) -> ClusteredMean:
     """The mean of ``values`` and its variance, clustered by persons in both roles.
 
-    The variance cannot be told (NaN) with one swap, and where the swaps do not show what persons contribute: up to
-    three persons, or one person in every swap.
+    The variance is NaN with a single swap, and where the contribution of persons cannot be estimated: with up to three
+    persons, or one person in every swap.
 
     Args:
-        values: float [n]; NaN means not defined and is left out.
-        sources, targets: integers or names [n], the person (or video) of each swap's source and target. Both are the
-            same where a person is swapped with itself.
+        values: Float [n]; NaN means undefined and is left out.
+        sources: Integers or names [n], the person (or video) of each swap's source.
+        targets: The same for each swap's target; equal to the source where a person is swapped with itself.
 
-    Raises ValueError for other shapes.
+    Raises:
+        ValueError: For other shapes.
     """
     sample, source, target = np.asarray(values, dtype=np.float64), np.asarray(sources), np.asarray(targets)
     if sample.ndim != 1 or source.shape != sample.shape or target.shape != sample.shape:
@@ -95,7 +101,7 @@ def clustered_mean(values: ArrayLike, sources: ArrayLike, targets: ArrayLike) ->
 
 
 class _Meetings:
-    """Who meets whom in n swaps: what of the variance depends on this alone."""
+    """Who meets whom in n swaps, and the parts of the variance that depend only on this."""
 
     def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
         names, both = np.unique(np.concatenate([source, target]), return_inverse=True)
@@ -119,15 +125,15 @@ class _Meetings:
 
     @property
     def _independent(self) -> float:
-        """The expected sum of products below, over the variance of one swap, where swaps are independent."""
+        """The expected sum of the products below, divided by the variance of one swap, for independent swaps."""
         persons, couples = self._squares
         return self.swaps - (persons - couples) / self.swaps
 
     def _scale(self, twice: np.ndarray) -> float:
-        """What the visible part of the persons' contribution is multiplied by, to be right on average.
+        """The factor that makes the visible part of the persons' contribution unbiased.
 
-        Worked out for contributions that add up: value = source's + target's + noise. 0 where no two swaps share a
-        person; NaN where nothing of the contribution is visible.
+        It is derived for additive contributions: value = source's + target's + noise. 0 if no two swaps share a person;
+        NaN if none of the contribution is visible.
         """
         n, (persons, couples) = self.swaps, self._squares
         if n < 2:
@@ -143,7 +149,7 @@ class _Meetings:
         return true / visible if visible > NOT_TOLD * true else float("nan")
 
     def shared(self, rest: np.ndarray, plain: float) -> float:
-        """What persons add to the variance of the mean, as far as these residuals [n] show it; may be below 0."""
+        """The persons' estimated contribution to the variance of the mean, from residuals [n]; may be negative."""
         if self.scale == 0:
             return 0.0
         couples = np.bincount(self.couple, weights=rest * self.two)
@@ -151,10 +157,10 @@ class _Meetings:
         return self.scale * (products / self.swaps**2 - plain * self._independent / self.swaps)
 
     def freedom(self, shared: float, plain: float) -> float:
-        """Degrees of freedom of Student's t by Satterthwaite: 2 variance² / (its error)², at most those of the groups.
+        """Satterthwaite's degrees of freedom, 2 variance² / (its error)², at most those of the groups.
 
-        The error of ``shared`` has two parts that go together: from noise (which alone makes some pairs of swaps look
-        alike) and from the persons that were drawn. That of noise counts as far as persons show at all.
+        The error of ``shared`` has two correlated parts: noise, which makes some pairs of swaps look alike by chance,
+        and the sampling of persons. The part of noise is weighted by how visible persons are at all.
         """
         most = max(self.groups - 1, 1.0)
         if not shared > 0:
@@ -167,6 +173,6 @@ class _Meetings:
 
 
 def _effective_number(sizes: np.ndarray) -> float:
-    """How many groups of one size weigh like these: their number where all are alike."""
+    """The number of equally large groups with the same weight; for groups of equal size, their number."""
     squares = sizes**2
     return float(squares.sum() ** 2 / (squares**2).sum())

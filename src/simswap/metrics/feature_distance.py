@@ -1,4 +1,4 @@
-"""FID on features that are there already."""
+"""FID on features that are already computed."""
 
 from typing import Any
 
@@ -8,29 +8,30 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 
 class FeatureDistance(FrechetInceptionDistance):
-    """The Frechet distance of two sets of features, torchmetrics' own sums and formula (Heusel et al. 2017).
+    """The Fréchet distance of two sets of features (Heusel et al. 2017), with torchmetrics' sums and formula.
 
-    The features come from a network of the user's (an ONNX file): torchmetrics' Inception needs a package that pulls
-    torchvision. ``update(features, real)`` takes float [B, F]; ``compute()`` gives float64 [], NaN with fewer than two
-    samples on either side. Small samples make it too large: compare only equal numbers of pictures.
+    The features come from a network that the user brings as an ONNX file, because torchmetrics' Inception needs a
+    package that depends on torchvision. Small samples make the distance too large: compare equal numbers of images
+    only.
     """
 
     def __init__(self, features: int, **settings: Any) -> None:
         super().__init__(feature=_AsTheyAre(features), **settings)
-        self.orig_dtype = torch.float64  # set by update otherwise, which a rank without samples never calls
+        self.orig_dtype = torch.float64  # otherwise set by update, which a rank without samples never calls
 
     def update(self, features: Tensor, real: bool) -> None:
-        """Add features float [B, F] of real pictures or of the others. Raises ValueError for another shape."""
+        """Add features, float [B, F], of real images (targets) or of results. Raises ValueError for another shape."""
         super().update(features.double(), real=real)
 
     def compute(self) -> Tensor:
+        """The distance, float64 []; NaN with fewer than two samples on either side."""
         if min(int(self.real_features_num_samples), int(self.fake_features_num_samples)) < 2:
             return self.real_features_sum.new_tensor(float("nan"))
         return super().compute()
 
 
 class _AsTheyAre(nn.Module):
-    """Stands for the network: what comes in are features."""
+    """Stands in for the network, because the input already is features."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whether the swap still looks where its target looks."""
+"""Gaze error: the angle between a result's gaze and its target's."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from simswap.metrics.per_sample import PerSampleMetric
 
 
 class GazeError(PerSampleMetric):
-    """Mean angle in degrees between the gaze measured on the result and the target's true gaze, relative to the head.
+    """The mean angle in degrees between the gaze estimated on the result and the target's true gaze.
 
-    It holds the estimator's own error too: what it is for results that are the targets themselves (the control
-    do_nothing) is the floor. A sample without a true gaze (NaN: eyes closed, not known) stays out. ``values("gaze")``
-    gives every sample.
+    Both are relative to the head. The figure includes the estimator's own error: the control do_nothing, whose results
+    are the targets, shows this floor. Samples without a true gaze (NaN: closed eyes, or unknown) are left out.
+    ``values("gaze")`` returns every sample.
     """
 
     higher_is_better = False
@@ -20,11 +20,19 @@ class GazeError(PerSampleMetric):
         super().__init__(("gaze",))
 
     def update(self, results: Tensor, truth: Tensor) -> None:
-        """Add B gazes, float [B, 2] (x > 0 to the image's right, y > 0 up) in degrees. ValueError for other shapes."""
+        """Add B gazes.
+
+        Args:
+            results: Estimated gaze, float [B, 2] in degrees: x > 0 to the image's right, y > 0 up.
+            truth: True gaze, float [B, 2] in degrees.
+
+        Raises:
+            ValueError: If the shapes differ.
+        """
         if results.ndim != 2 or results.shape[1] != 2 or results.shape != truth.shape:
             raise ValueError(f"two [B, 2] needed, got {list(results.shape)} and {list(truth.shape)}")
         first, second = _directions(results), _directions(truth)
-        # As for rotations: the chord is exact where the arccos of a product is not.
+        # As for rotations: the chord is exact near 0, where the arccos of a product is not.
         self.append(gaze=torch.rad2deg(2 * torch.asin(((first - second).norm(dim=1) / 2).clamp(max=1))))
 
     def compute(self) -> Tensor:

@@ -12,17 +12,18 @@ from simswap.metrics.figures import figure
 LEVEL = 0.95
 
 UNSEEN = 2.0
-"""Swaps of the rarer outcome that are taken to depend on persons alone, beside those that were seen. Few of them show
-little of how outcomes depend on persons. Chosen by simulation, as is all of `clustered_mean`."""
+"""Extra swaps of the rarer outcome that are assumed to depend on persons only. With few observed ones the data show
+little about how outcomes depend on persons. Chosen by simulation, like everything in `clustered_mean`."""
 
 FEW_PERSONS = 30
-"""With fewer, an interval is approximate: it covers some points more or less than 95 %."""
+"""With fewer persons an interval is approximate: its coverage is a few points off 95 %."""
 
 
 def approximate(counts: Mapping[str, Any]) -> str:
-    """A sentence where these pairs have few persons in either role; empty where they have enough or it is not known.
+    """A warning if these pairs have few persons in either role; empty if there are enough or their number is unknown.
 
-    counts: ``source_persons`` and ``target_persons``, as evaluation.json has them; in older ones ``gallery_persons``.
+    Args:
+        counts: ``source_persons`` and ``target_persons`` as in evaluation.json, or ``gallery_persons`` of older files.
     """
     known = [counts[key] for key in ("source_persons", "target_persons") if key in counts]
     fewest = min(known, default=counts.get("gallery_persons"))
@@ -35,14 +36,17 @@ def approximate(counts: Mapping[str, Any]) -> str:
 def figure_interval(
     name: str, values: ArrayLike, sources: ArrayLike, targets: ArrayLike, level: float = LEVEL
 ) -> tuple[float, float, float]:
-    """(value, low, high) of a figure, by its name a share or another mean.
+    """The value and interval of a figure: of a share if the registry says so, otherwise of a mean.
 
     Args:
-        name: as in evaluation.json.
-        values, sources, targets: see `clustered_mean`.
-        level: coverage, between 0 and 1.
+        name: The figure's name.
+        values: See `clustered_mean`.
+        sources: See `clustered_mean`.
+        targets: See `clustered_mean`.
+        level: The coverage, between 0 and 1.
 
-    low and high are NaN where they cannot be told; the value is NaN without any swap.
+    Returns:
+        (value, low, high). The bounds are NaN where they cannot be estimated, the value if there is no swap.
     """
     interval = share_interval if figure(name).share else mean_interval
     return interval(values, sources, targets, level)
@@ -51,7 +55,7 @@ def figure_interval(
 def mean_interval(
     values: ArrayLike, sources: ArrayLike, targets: ArrayLike, level: float = LEVEL
 ) -> tuple[float, float, float]:
-    """(value, low, high) of a mean: Student's t on `clustered_mean`. Equal values give an interval without width."""
+    """(value, low, high) of a mean, by Student's t on `clustered_mean`; equal values give an interval of width 0."""
     found = clustered_mean(values, sources, targets)
     half = found.quantile(level) * math.sqrt(found.variance)
     return found.value, found.value - half, found.value + half
@@ -60,11 +64,18 @@ def mean_interval(
 def share_interval(
     values: ArrayLike, sources: ArrayLike, targets: ArrayLike, level: float = LEVEL
 ) -> tuple[float, float, float]:
-    """(value, low, high) of a share: Wilson's score interval with as many swaps as the clustering leaves.
+    """(value, low, high) of a share, by Wilson's score interval with the effective number of swaps.
 
-    It stays within 0 and 1 and always has a width, also for 0 of n and n of n.
+    It stays within 0 and 1 and always has a width, even at 0 of n and n of n.
 
-    Args: values: 0 or 1 (or between) [n], and the rest as in `mean_interval`. Raises ValueError for others.
+    Args:
+        values: [n], each from 0 to 1.
+        sources: See `clustered_mean`.
+        targets: See `clustered_mean`.
+        level: The coverage, between 0 and 1.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1.
     """
     found = clustered_mean(values, sources, targets)
     share = found.value
@@ -79,9 +90,9 @@ def share_interval(
 
 
 def _swaps_left(found: ClusteredMean) -> float:
-    """How many independent swaps of two outcomes say as much, between `groups` and what was estimated.
+    """The effective number of independent swaps, between ``groups`` and the estimate.
 
-    Without any swap of the rarer outcome it is `groups`; with many, the estimate.
+    Without any swap of the rarer outcome it is ``groups``; with many it approaches the estimate.
     """
     share = found.value
     estimated = found.effective(share * (1 - share))

@@ -1,4 +1,4 @@
-"""How far a swap's face points are from its target's: mouth, brows and eyelids carry the expression."""
+"""Landmark error: how far a result's face landmarks are from its target's, which shows changes of expression."""
 
 import torch
 from torch import Tensor
@@ -6,14 +6,15 @@ from torch import Tensor
 from simswap.metrics.per_sample import PerSampleMetric
 
 EYES = {5: ((0,), (1,)), 68: (tuple(range(36, 42)), tuple(range(42, 48)))}
-"""The points of the left and of the right eye, by the number of points: five landmarks, or iBUG's 68."""
+"""The indices of the left and right eye's points, by the number of points: five landmarks, or iBUG's 68."""
 
 
 class LandmarkError(PerSampleMetric):
-    """Mean distance between the points of result and target on the same crop, in distances between the target's eyes
-    (the "inter-ocular" normalized mean error of face alignment).
+    """The inter-ocular normalized mean error of face alignment.
 
-    A sample with a point that is NaN on either side (no face found) stays out. ``values("error")`` gives every sample.
+    The mean distance between the landmarks of result and target on the same crop, divided by the distance between the
+    target's eyes. Samples with a NaN on either side (no face found) are left out. ``values("error")`` returns every
+    sample.
     """
 
     higher_is_better = False
@@ -22,9 +23,14 @@ class LandmarkError(PerSampleMetric):
         super().__init__(("error",))
 
     def update(self, results: Tensor, targets: Tensor) -> None:
-        """Add B pairs of points, float [B, P, 2 or 3] in pixels of which x and y count; P is 5 or 68.
+        """Add B pairs.
 
-        Raises ValueError for other shapes.
+        Args:
+            results: Landmarks of the results in pixels, float [B, P, 2 or 3] with P = 5 or 68; only x and y are used.
+            targets: Landmarks of the targets, of the same shape.
+
+        Raises:
+            ValueError: For other shapes.
         """
         if results.ndim != 3 or results.shape != targets.shape or results.shape[1] not in EYES or results.shape[2] < 2:
             raise ValueError(f"two [B, 5 or 68, 2] needed, got {list(results.shape)} and {list(targets.shape)}")

@@ -1,4 +1,4 @@
-"""Is one swapper better than another on the very same pairs?"""
+"""Paired tests: is one swapper better than another on the same pairs?"""
 
 import math
 from typing import NamedTuple
@@ -11,10 +11,15 @@ from simswap.metrics.intervals import LEVEL
 
 
 class PairedDifference(NamedTuple):
-    """What the second swapper adds to the first.
+    """The second swapper's figure minus the first's.
 
-    value: mean over the pairs of second minus first. low, high: its 95 % interval. p: two-sided. pairs, persons: how
-    many count. NaN where nothing can be told: no pair for ``value``, and for the rest see `clustered_mean`.
+    Attributes:
+        value: The mean difference over the pairs; NaN without any pair.
+        low: The lower end of its 95 % interval; NaN where `clustered_mean` has no variance.
+        high: The upper end.
+        p: The two-sided p-value.
+        pairs: The number of pairs that count.
+        persons: The number of persons in them.
     """
 
     value: float
@@ -28,19 +33,21 @@ class PairedDifference(NamedTuple):
 def paired_difference(
     first: ArrayLike, second: ArrayLike, sources: ArrayLike, targets: ArrayLike, share: bool = False
 ) -> PairedDifference:
-    """Mean difference (second minus first) of one figure on the same pairs, its interval and a p-value.
+    """The mean difference (second minus first) of one figure on the same pairs, its interval and a p-value.
 
-    Pairs that share a person in any role are dependent (`clustered_mean`). A mean's difference gets Student's t. A
-    share's difference gets the interval of Bonett and Price (2012, J. Educ. Behav. Stat. 37), which adds one pair in
-    which the first wins and one in which the second does, and McNemar's score as its test; both with as many pairs as
-    the clustering leaves.
+    Pairs that share a person in any role are dependent (`clustered_mean`). The difference of means gets Student's t.
+    The difference of shares gets the interval of Bonett and Price (2012, J. Educ. Behav. Stat. 37), which adds one pair
+    that the first wins and one that the second wins, and McNemar's score test; both with the effective number of pairs.
 
     Args:
-        first, second: float [n], a figure of each pair; NaN in either leaves the pair out.
-        sources, targets: [n], integers or names: the person (or video) of each pair's source and target.
-        share: whether the figure is a share (`Figure.share`).
+        first: Float [n], the figure for each pair; a NaN in either array leaves out the pair.
+        second: Float [n].
+        sources: [n], integers or names: the person (or video) of each pair's source.
+        targets: [n], the same for each pair's target.
+        share: Whether the figure is a share (`Figure.share`).
 
-    Raises ValueError for other shapes.
+    Raises:
+        ValueError: For other shapes.
     """
     one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.shape != two.shape:
@@ -59,7 +66,7 @@ def paired_difference(
 
 
 def _of_shares(found: ClusteredMean, differing: float) -> tuple[float, float, float]:
-    """(low, high, p). differing: the share of pairs in which one swapper hits and the other does not."""
+    """(low, high, p). differing: the share of pairs that exactly one of the two swappers hits."""
     pairs = found.effective(found.plain * found.swaps)
     value = found.value * pairs / (pairs + 2)
     variance = ((differing * pairs + 2) / (pairs + 2) - value**2) / (pairs + 2)

@@ -8,10 +8,13 @@ from torchmetrics import Metric
 
 
 class PerSampleMetric(Metric):
-    """Keeps named columns of one float per sample; over ranks they are put one after the other (rank 0 first).
+    """Keeps named columns of one float per sample; ranks are concatenated in order, rank 0 first.
 
-    Every column is float32, whatever it holds, and one-dimensional: a rank that saw no sample can then be gathered
-    with the others (torchmetrics stands an empty float tensor in for it).
+    Every column is float32 and one-dimensional, so that a rank without samples can be gathered with the others:
+    torchmetrics replaces its empty list by an empty float tensor.
+
+    Args:
+        columns: The names of the columns.
     """
 
     full_state_update = False
@@ -23,19 +26,19 @@ class PerSampleMetric(Metric):
             self.add_state(column, default=[], dist_reduce_fx="cat")
 
     def append(self, **columns: Tensor) -> None:
-        """Add samples: one float [B] for each of the metric's columns."""
+        """Add B samples: float [B] for each column. Raises ValueError for other columns."""
         if set(columns) != set(self.columns):
             raise ValueError(f"columns are {sorted(self.columns)}, got {sorted(columns)}")
         for column, values in columns.items():
             getattr(self, column).append(values.detach().to(torch.float32))
-        # What torchmetrics does at update(): values that were worked out elsewhere are appended without it.
+        # torchmetrics does this in update(), which values computed elsewhere bypass.
         self._update_count += 1
         self._computed = None
 
     def values(self, column: str) -> Tensor:
-        """Float32 [n]: the column's samples in the order of the updates; of this rank alone, except in compute().
+        """The samples of a column, float32 [n], in the order of the updates; NaN where undefined.
 
-        NaN where the figure is not defined for the sample. Raises ValueError for a column that is not kept.
+        They are this rank's only, except during compute(). Raises ValueError for an unknown column.
         """
         if column not in self.columns:
             raise ValueError(f"no column {column!r}: there are {', '.join(self.columns)}")
@@ -49,7 +52,7 @@ class PerSampleMetric(Metric):
         return {column: self.mean(column) for column in self.columns}
 
     def mean(self, column: str) -> Tensor:
-        """Float64 []: the mean over the samples where the figure is defined; NaN when there is none."""
+        """The mean over the samples that are not NaN, float64 []; NaN without any."""
         return self.values(column).double().nanmean()
 
 

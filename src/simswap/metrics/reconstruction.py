@@ -1,4 +1,4 @@
-"""How well a swap of a picture with itself gives the picture back."""
+"""Self-reconstruction: how well swapping an image with itself reproduces it."""
 
 import math
 
@@ -10,16 +10,16 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from simswap.metrics.per_sample import PerSampleMetric
 
 ROUNDING = 1 / (12 * 255**2)
-"""Mean squared error of rounding to 8 bits, unit range: no picture from a file is known better. 58.9 dB."""
+"""The mean squared error of rounding to 8 bits in unit range, 58.9 dB; no image from a file is more exact."""
 
 
 class SelfReconstruction(PerSampleMetric):
-    """L1, PSNR and SSIM of result and picture, in unit range, of swaps whose source is the target itself.
+    """L1, PSNR and SSIM between result and image in unit range, for swaps whose source is the target itself.
 
-    ``values("l1")``: mean absolute difference, 0..1. ``values("psnr")``: -10 log10 of the mean squared error, in dB; an
-    error below that of 8-bit rounding counts as that, so that a perfect copy has 58.9 dB and not infinity.
-    ``values("ssim")``: structural similarity with a Gaussian window of 11 px, sigma 1.5 (Wang et al. 2004), -1..1; NaN
-    for pictures smaller than the window.
+    ``values("l1")`` is the mean absolute difference, 0..1. ``values("psnr")`` is -10 log10 of the mean squared error in
+    dB; an error below that of 8-bit rounding counts as 8-bit rounding, so a perfect copy has 58.9 dB instead of
+    infinity. ``values("ssim")`` is the structural similarity, -1..1, with a Gaussian window of 11 px and sigma 1.5
+    (Wang et al. 2004); NaN for images smaller than the window.
     """
 
     higher_is_better = None
@@ -28,7 +28,7 @@ class SelfReconstruction(PerSampleMetric):
         super().__init__(("l1", "psnr", "ssim"))
 
     def update(self, results: Tensor, pictures: Tensor) -> None:
-        """Add B pairs of images float [B, C, H, W] in unit range. Raises ValueError for other shapes."""
+        """Add B pairs of images, each float [B, C, H, W] in unit range. Raises ValueError for other shapes."""
         if results.ndim != 4 or results.shape != pictures.shape:
             raise ValueError(f"two [B, C, H, W] needed, got {list(results.shape)} and {list(pictures.shape)}")
         squared = (results.double() - pictures.double()).square().mean(dim=(1, 2, 3))
@@ -40,12 +40,13 @@ class SelfReconstruction(PerSampleMetric):
 
 
 class PairsReconstruction(PerSampleMetric):
-    """The self-reconstruction of a protocol's pairs, in which each distinct target counts once, over all ranks.
+    """The self-reconstruction of a protocol's pairs, in which each distinct target counts once over all ranks.
 
-    A target swapped with itself gives the same whatever the pair's source is. It counts at its first pair that has a
-    usable result: another pair of it may be missed.
-    target: int64 [pairs], the row of every pair's target. ``place``: which pair a sample is of (float32 holds the
-    whole numbers up to 16 million).
+    A target swapped with itself gives the same result in all of its pairs. It counts at its first pair with a usable
+    result, because some of its pairs may be missed.
+
+    Args:
+        target: int64 [pairs], the row of every pair's target.
     """
 
     higher_is_better = None
@@ -56,13 +57,21 @@ class PairsReconstruction(PerSampleMetric):
         self._target = target
 
     def update(self, l1: Tensor, psnr: Tensor, ssim: Tensor, place: Tensor) -> None:
-        """Add what `SelfReconstruction` found of B pairs, float [B] each, and which pairs they are, int64 [B]."""
+        """Add what `SelfReconstruction` measured for B pairs, float [B] each, and their places, int64 [B].
+
+        The places are kept as float32, which is exact up to 16 million pairs.
+        """
         self.append(l1=l1, psnr=psnr, ssim=ssim, place=place)
 
     def in_pairs(self, column: str, chosen: np.ndarray | None = None) -> Tensor:
-        """Float32 [pairs]: a column at the first pair of each target that has it, NaN at all others.
+        """A column's values per pair.
 
-        chosen: bool [pairs], the pairs that are looked at, None for all.
+        Args:
+            column: ``l1``, ``psnr`` or ``ssim``.
+            chosen: Bool [pairs], the pairs to use; None for all.
+
+        Returns:
+            Float32 [pairs], the value at the first usable pair of each target, NaN at all others.
         """
         values = self.values(column)
         whole = values.new_full((len(self._target),), torch.nan)
@@ -79,7 +88,7 @@ class PairsReconstruction(PerSampleMetric):
 
 
 def first_of_each(target: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Bool [pairs]: the first pair of each distinct target, any values [pairs], among those that are ``there``."""
+    """Mark the first pair of each distinct target among the pairs that are ``there``; all three are [pairs]."""
     places = np.flatnonzero(there)
     _, first = np.unique(target[places], return_index=True)
     found = np.zeros(len(target), dtype=bool)
@@ -91,7 +100,7 @@ def _ssim(results: Tensor, pictures: Tensor) -> Tensor:
     if min(results.shape[-2:]) < 11 or not len(results):
         return results.new_full((len(results),), math.nan)
     similarity = results.new_ones(len(results))
-    # A picture's similarity to itself is 1: the controls, two of three rows of most tables, need no windows.
+    # An image's similarity to itself is 1, so that the controls, two of three rows in most tables, are skipped.
     other = (results != pictures).flatten(1).any(dim=1)
     if other.any():
         with torch.no_grad():

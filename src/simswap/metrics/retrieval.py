@@ -1,4 +1,4 @@
-"""Identity retrieval: is the swap's nearest real face one of its source person?"""
+"""Identity retrieval: does the real face nearest to a result show the source's person?"""
 
 import torch
 from torch import Tensor
@@ -7,19 +7,19 @@ from torch.nn import functional
 from simswap.metrics.per_sample import PerSampleMetric
 
 CHUNK = 5_000_000
-"""Similarities held at a time, 20 MB of float32: some queries against the whole gallery."""
+"""Similarities held at a time, 20 MB of float32: some queries against the entire gallery."""
 PAIRS_AT_ONCE = 4_096
-"""Pairs of embeddings whose cosine is worked out in float64 at a time."""
+"""Pairs of embeddings whose cosine is computed in float64 at a time."""
 
 
 class IdentityRetrieval(PerSampleMetric):
-    """Share of swaps whose nearest gallery face by cosine belongs to the source's person.
+    """The share of results whose nearest gallery image by cosine shows the source's person.
 
-    The retrieval of SimSwap's Table 1 (Chen et al. 2020). The gallery is given once with :meth:`set_gallery`, the
-    same on all ranks; it is no state and stays over ``reset()``. A sample's *rank* is the number of other persons'
-    gallery images at least as near as the nearest one of the source's person: rank 0 is a top-1 hit, a rank under 5
-    a top-5 hit. Equal similarities count against the swap, so that a network that gives every face one embedding
-    gets 0 and not 100 %.
+    This is the retrieval of SimSwap's Table 1 (Chen et al. 2020). The gallery is set once with :meth:`set_gallery`,
+    the same on all ranks; it is not a state and survives ``reset()``. A sample's *rank* is the number of other persons'
+    gallery images that are at least as near as the nearest image of the source's person: rank 0 is a top-1 hit, a rank
+    below 5 a top-5 hit. Ties count against the swap, so that a network that gives every face the same embedding scores
+    0 % and not 100 %.
     """
 
     higher_is_better = True
@@ -37,9 +37,15 @@ class IdentityRetrieval(PerSampleMetric):
             self.register_buffer(name, torch.empty(0, dtype=torch.int64), persistent=False)
 
     def set_gallery(self, embeddings: Tensor, persons: Tensor, indices: Tensor) -> None:
-        """Set the gallery: embeddings float [N, E], their persons int64 [N] and manifest rows int64 [N].
+        """Set the gallery.
 
-        Raises ValueError for other shapes, an empty gallery or an embedding that is not finite.
+        Args:
+            embeddings: Float [N, E], normalized or not.
+            persons: int64 [N].
+            indices: int64 [N], the manifest rows of the images.
+
+        Raises:
+            ValueError: For other shapes, an empty gallery or an embedding that is not finite.
         """
         if embeddings.ndim != 2 or not len(embeddings):
             raise ValueError(f"gallery embeddings must be [N, E] with N > 0, got {list(embeddings.shape)}")
@@ -50,11 +56,17 @@ class IdentityRetrieval(PerSampleMetric):
         self._sorted_person, self._by_person = torch.sort(self.gallery_person, stable=True)
 
     def update(self, embeddings: Tensor, source_person: Tensor, source_index: Tensor) -> None:
-        """Add B swaps: the results' embeddings float [B, E], the sources' persons int64 [B] and manifest rows int64
-        [B] (left out of the gallery in the figure without the source image).
+        """Add B swaps.
 
-        Raises ValueError before set_gallery, for other shapes, an embedding that is not finite, or a person of whom
-        the gallery has no image.
+        Args:
+            embeddings: The results' embeddings, float [B, E].
+            source_person: The sources' persons, int64 [B].
+            source_index: The sources' manifest rows, int64 [B], which ``top1_without_source`` leaves out of the
+                gallery.
+
+        Raises:
+            ValueError: Before set_gallery, for other shapes, for an embedding that is not finite, or for a person
+                without a gallery image.
         """
         if not len(self.gallery):
             raise ValueError("set_gallery() comes before update()")
@@ -66,8 +78,11 @@ class IdentityRetrieval(PerSampleMetric):
             self._compare(queries[rows], source_person[rows], source_index[rows])
 
     def _compare(self, queries: Tensor, person: Tensor, index: Tensor) -> None:
-        """Rank a few queries, float64 [B, E] of length one: every comparison that could go either way in float32 is
-        made in float64, so that the ranks are those of float64 at the price of one float32 product."""
+        """Rank a few queries, float64 [B, E] of unit length.
+
+        Comparisons that float32 cannot decide are repeated in float64, so the ranks are those of float64 at the cost
+        of one float32 product.
+        """
         start = torch.searchsorted(self._sorted_person, person)
         count = torch.searchsorted(self._sorted_person, person, right=True) - start
         if (count == 0).any():
@@ -86,16 +101,16 @@ class IdentityRetrieval(PerSampleMetric):
         product[query, own] = -torch.inf  # only other persons compete
         rank = self._others_as_near(queries, product, error, nearest)
         rank_without_source = self._others_as_near(queries, product, error, nearest_without_source)
-        # A person whose only gallery image is the source itself cannot be retrieved without it: not defined.
+        # A person whose only gallery image is the source cannot be retrieved without it: undefined.
         rank_without_source[nearest_without_source == -torch.inf] = torch.nan
         self.append(rank=rank, rank_without_source=rank_without_source, chance=count / len(self.gallery))
 
     def _product(self, queries: Tensor) -> tuple[Tensor, float]:
-        """Cosines [B, N] to the whole gallery, and how far any of them can be off.
+        """Cosines [B, N] to the entire gallery, and a bound on their error.
 
-        In float32 on a CPU; a sum of E products of numbers of length one is off by at most (E + 2) 2^-24 (Higham 2002,
-        section 3.1), doubled here for the rounding of the queries. Where a setting or a device multiplies in fewer
-        bits, float64 is taken.
+        On a CPU they are float32: the inner product of two unit vectors of E numbers is off by at most (E + 2) 2^-24
+        (Higham 2002, section 3.1), doubled here for the rounding of the queries. If a setting or a device multiplies
+        with fewer bits, they are float64.
         """
         with torch.autocast(queries.device.type, enabled=False):
             if queries.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest":
@@ -103,10 +118,10 @@ class IdentityRetrieval(PerSampleMetric):
             return queries @ self.gallery.double().T, 2 * (queries.shape[1] + 2) * 2.0**-53
 
     def _others_as_near(self, queries: Tensor, product: Tensor, error: float, cosine_to_own: Tensor) -> Tensor:
-        """Float64 [B]: how many images of other persons are at least as near as ``cosine_to_own`` [B]."""
+        """The number of other persons' images at least as near as ``cosine_to_own`` [B], float64 [B]."""
         low, high = ((cosine_to_own + sign * error).to(product.dtype) for sign in (-1, 1))
         count = queries.new_zeros(len(queries))
-        (open_,) = torch.nonzero(product.amax(1) >= low, as_tuple=True)  # the others have nobody nearer
+        (open_,) = torch.nonzero(product.amax(1) >= low, as_tuple=True)  # all other queries have nobody nearer
         candidates = product[open_] >= low[open_, None]
         place, row = torch.nonzero(candidates, as_tuple=True)
         query = open_[place]
@@ -117,14 +132,18 @@ class IdentityRetrieval(PerSampleMetric):
         return count.index_add_(0, query, as_near.double())
 
     def _cosines(self, queries: Tensor, query: Tensor, row: Tensor) -> Tensor:
-        """Float64 [P]: the cosines of pairs of a query and a gallery row, each summed in the same order."""
+        """The cosines of P pairs of a query and a gallery row, float64 [P], all summed in the same order."""
         parts = zip(query.split(PAIRS_AT_ONCE), row.split(PAIRS_AT_ONCE), strict=True)
         return torch.cat([(queries[q] * self.gallery[r].double()).sum(1) for q, r in parts])
 
     def hits(self, figure: str = "top1") -> Tensor:
-        """Float32 [n]: 1 where retrieved, 0 where not, NaN where not defined (see ``values`` for the order).
+        """Whether each sample was retrieved, float32 [n]: 1, 0, or NaN where undefined; in the order of ``values``.
 
-        ``figure``: ``top1``, ``top5`` or ``top1_without_source``. Raises ValueError for another.
+        Args:
+            figure: ``top1``, ``top5`` or ``top1_without_source``.
+
+        Raises:
+            ValueError: For another figure.
         """
         rules = {"top1": ("rank", 1), "top5": ("rank", 5), "top1_without_source": ("rank_without_source", 1)}
         if figure not in rules:
@@ -134,18 +153,22 @@ class IdentityRetrieval(PerSampleMetric):
         return torch.where(rank.isnan(), rank, (rank < places).float())
 
     def compute(self) -> dict[str, Tensor]:
-        """``top1``, ``top5``, ``top1_without_source``: shares 0..1, float64 []; ``chance``: the top-1 share of a
-        gallery image drawn blindly, which is the mean share of the gallery that the source's person has."""
+        """The shares, float64 [] in 0..1.
+
+        Returns:
+            ``top1``, ``top5``, ``top1_without_source``, and ``chance``: the top-1 share of a gallery image drawn at
+            random, which is the mean share of gallery images that show the source's person.
+        """
         figures = ("top1", "top5", "top1_without_source")
         return {**{figure: self.hits(figure).double().nanmean() for figure in figures}, "chance": self.mean("chance")}
 
 
 def _check_rows(embeddings: Tensor, persons: Tensor, indices: Tensor) -> None:
-    """Raise ValueError unless persons and indices have one row an embedding and every embedding is a direction."""
+    """Raise ValueError unless persons and indices have one row per embedding and every embedding is finite."""
     if persons.shape != embeddings.shape[:1] or indices.shape != embeddings.shape[:1]:
         raise ValueError(
             f"{len(embeddings)} embeddings, but persons {list(persons.shape)} and indices {list(indices.shape)}"
         )
-    # A NaN loses every comparison and would count as nobody being nearer: a hit.
+    # A NaN loses every comparison, so nobody would be nearer: it would count as a hit.
     if not torch.isfinite(embeddings).all():
         raise ValueError("an embedding is not finite")

@@ -1,4 +1,4 @@
-"""How alike two faces are to a recognizer: the mean cosine of their embeddings."""
+"""Identity similarity: the mean cosine of two faces' embeddings."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -7,9 +7,9 @@ from simswap.metrics.per_sample import PerSampleMetric
 
 
 class IdentitySimilarity(PerSampleMetric):
-    """Mean cosine of embeddings, -1..1, between each result and its source (or its target).
+    """The mean cosine, -1..1, between the embeddings of results and of their sources (or targets).
 
-    ``values("cosine")`` gives the cosine of every sample.
+    ``values("cosine")`` returns the cosine of every sample.
     """
 
     higher_is_better = True
@@ -18,9 +18,14 @@ class IdentitySimilarity(PerSampleMetric):
         super().__init__(("cosine",))
 
     def update(self, results: Tensor, references: Tensor) -> None:
-        """Add B pairs: embeddings float [B, E] of the results and of what they are compared with.
+        """Add B pairs.
 
-        They need not be normalized. Raises ValueError for other shapes.
+        Args:
+            results: Embeddings of the results, float [B, E], normalized or not.
+            references: Embeddings to compare them with, float [B, E].
+
+        Raises:
+            ValueError: If the shapes differ.
         """
         if results.ndim != 2 or results.shape != references.shape:
             raise ValueError(

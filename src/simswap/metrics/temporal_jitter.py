@@ -1,4 +1,4 @@
-"""How much a swapped video trembles."""
+"""Temporal jitter: how unsteady pose and identity are from frame to frame."""
 
 import torch
 from torch import Tensor
@@ -7,12 +7,12 @@ from simswap.metrics.per_sample import PerSampleMetric
 
 
 class TemporalJitter(PerSampleMetric):
-    """Mean length of the second difference over three consecutive frames: |x(t-1) - 2 x(t) + x(t+1)|.
+    """The mean length of the second difference over three consecutive frames, |x(t-1) - 2 x(t) + x(t+1)|.
 
-    Steady motion has none. ``pose``: of (yaw, pitch, roll), degrees a frame squared, each difference taken the short
-    way round; ``identity``: of the judge's unit embeddings. The crop of the three frames is the same window, so that
-    the alignment's own trembling is left out. A video's own jitter is that of the control do_nothing. NaN where a frame
-    is not there or no pose was found.
+    Motion at constant speed has none. ``pose`` is that of (yaw, pitch, roll) in degrees per frame squared, each
+    difference taken the short way around; ``identity`` is that of the judge's embeddings. All three frames are cropped
+    in one window, so that alignment adds no jitter. The control do_nothing shows the video's own jitter. A sample is
+    NaN if a frame is missing or has no pose.
     """
 
     higher_is_better = False
@@ -21,9 +21,14 @@ class TemporalJitter(PerSampleMetric):
         super().__init__(("pose", "identity"))
 
     def update(self, poses: Tensor, embeddings: Tensor) -> None:
-        """Add B triples of frames: poses float [B, 3, 3] (frame, angle) in degrees, embeddings float [B, 3, E].
+        """Add B triples of frames.
 
-        Raises ValueError for other shapes.
+        Args:
+            poses: Float [B, 3, 3] (sample, frame, angle) in degrees.
+            embeddings: Float [B, 3, E], of unit length.
+
+        Raises:
+            ValueError: For other shapes.
         """
         if (
             poses.ndim != 3

@@ -46,7 +46,7 @@ class Validation:
         self.judge, self.pose = judge, pose
         self.persons, self.images_per_person, self.pairs = persons, images_per_person, pairs
         self.batch_size, self.seed = batch_size, seed
-        self._ruler: Evaluator | None = None
+        self._evaluator: Evaluator | None = None
         self._controls: dict[str, float] = {}
         self._swapper: Swapper | None = None
         self._measured: Measured | None = None
@@ -62,23 +62,23 @@ class Validation:
 
     def start(self, embedder: Embedder, swap: Callable[[Faces, Faces], Faces], device: torch.device) -> None:
         """Embed the gallery and measure the controls the first time; begin a new measurement."""
-        if self._ruler is None:
+        if self._evaluator is None:
             template, size = embedder.view.template, embedder.view.crop_size
             judge = embedder if self.judge is None else Embedder(self.judge, template, size)
             instruments = Instruments(judge, self.pose)
-            self._ruler = Evaluator(PreparedFaces(self._data), self._protocol, instruments, self.batch_size, device)
+            self._evaluator = Evaluator(PreparedFaces(self._data), self._protocol, instruments, self.batch_size, device)
             for control in (DO_NOTHING, COPY_SOURCE):
-                figures = self._ruler.measure(control).means(distributed=False)
+                figures = self._evaluator.measure(control).means(distributed=False)
                 self._controls |= {f"val/{control.name}/{name}": value for name, value in figures.items()}
         self._swapper = Swapper("trained", "trained", swap)
-        self._measured = self._ruler.new_measurement()
+        self._measured = self._evaluator.new_measurement()
 
     def step(self, chunk: torch.Tensor) -> None:
         """Swap and measure one chunk of pairs: their places in the protocol, int64 [B], wherever the trainer put it."""
-        assert self._ruler is not None
+        assert self._evaluator is not None
         assert self._measured is not None
         assert self._swapper is not None
-        self._ruler.measure_chunk(self._swapper, chunk.cpu().numpy(), self._measured)
+        self._evaluator.measure_chunk(self._swapper, chunk.cpu().numpy(), self._measured)
 
     def finish(self) -> dict[str, float]:
         """The figures over all ranks, ``val/…``, and the controls' as ``val/<control>/…``."""
