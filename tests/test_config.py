@@ -61,7 +61,7 @@ def test_the_papers_settings_are_in_vggface2_224():
         "feature_matching": 10.0,
         "cycle": 0.0,
     }
-    assert list(cfg.optimizer.betas) == [0.0, 0.999]
+    assert list(cfg.optimizer.algorithm.betas) == [0.0, 0.999]
     assert (cfg.objective.feature_matching.first_layer, cfg.objective.feature_matching.last_layer) == (2, 4)
     assert cfg.data.pairing == "alternate"
 

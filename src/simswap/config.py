@@ -7,8 +7,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.settings.targets import import_target
+from simswap.errors import InputError
+from simswap.settings.targets import import_target, is_library
 from simswap.settings.words import hydra_quoted
+
+OF_TRAINING = "of_training"
+"""The value of ``judge`` and ``pose`` that takes the network from the checkpoint's own configuration."""
+
+NETWORKS = {"judge": "judge", "pose": "pose estimator"}
 
 # Groups whose files change other groups' keys: they are what is checked, so they are no part of the reference.
 OVERLAY_GROUPS = ("experiment", "ablation", "sweep", "launcher")
@@ -20,7 +26,37 @@ def build(node: DictConfig, **more: Any) -> Any:
     Nothing below the node is called. Raises InputError where the target is not on the list.
     """
     settings: Any = OmegaConf.to_container(node, resolve=True)
-    return import_target(settings.pop("_target_"))(**(settings | more))
+    target = settings.pop("_target_")
+    make = import_target(target)
+    try:
+        return make(**(settings | more))
+    except Exception as error:  # of torch's or Lightning's own checks: each has its own kind of error
+        if is_library(target):
+            raise InputError(f"{target} does not take {settings} ({' '.join(str(error).split())})") from error
+        raise
+
+
+def build_optional(node: DictConfig | None, **more: Any) -> Any:
+    """`build`, or None for a node that is null."""
+    return None if node is None else build(node, **more)
+
+
+def refuse_of_training(cfg: DictConfig, checkpoint: str | None) -> None:
+    """Check that each ``of_training`` in a configuration has a checkpoint whose training it can mean.
+
+    Raises:
+        InputError: The judge or the pose estimator is ``of_training``, and there is no checkpoint.
+    """
+    for group in ("judge", "pose"):
+        node = OmegaConf.select(cfg, group)
+        if isinstance(node, str) and node != OF_TRAINING:
+            raise InputError(f"{group} is {node!r}: choose a member of the group, as in {group}=builtin")
+        if node == OF_TRAINING and checkpoint is None:
+            example = "judge=onnx judge.path=<file>" if group == "judge" else "pose=pnp pose.pack=<pack>"
+            raise InputError(
+                f"{group}={OF_TRAINING} takes the {NETWORKS[group]} from a checkpoint, and there is none here: "
+                f"give {example}, or {group}=builtin for rendered faces"
+            )
 
 
 def reference_for(config_name: str, more: Sequence[str] = ()) -> DictConfig:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from simswap import checkpoint
-from simswap.config import build
+from simswap.config import OF_TRAINING, build, build_optional, refuse_of_training
 from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
@@ -52,9 +52,9 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
 
     # Built before the long work, so that a wrong setting shows at once.
     recognizer = recognizer_of(config, cfg.recognition.path) if first else None
-    judge = build(cfg.judge) if cfg.judge._target_ else judge_of(config) if cfg.judge.get("of_training") else None
-    pose = build(cfg.pose) if cfg.pose._target_ else pose_of(config)
-    gaze, features = (build(node) if node._target_ else None for node in (cfg.gaze, cfg.fid))
+    judge = judge_of(config) if cfg.judge == OF_TRAINING else build_optional(cfg.judge)
+    pose = pose_of(config) if cfg.pose == OF_TRAINING else build(cfg.pose)
+    gaze, features = build_optional(cfg.gaze), build_optional(cfg.fid)
 
     data = protocol_data(cfg, first, out, ranks)
     template, size = data.faces.template, data.faces.size
@@ -82,7 +82,7 @@ def protocol_data(
 ) -> ProtocolData:
     """The protocol's faces and pairs. first: the checkpoint whose crops and data are the defaults."""
     protocol: EvaluationProtocol = build(cfg.protocol)
-    detector = build(cfg.detector) if cfg.detector._target_ else None
+    detector = build_optional(cfg.detector)
     config, template, size = (
         (first.description["config"], first.template, first.image_size) if first else ({}, None, None)
     )
@@ -130,9 +130,19 @@ def write_grids(
     return files
 
 
+def check_evaluation(cfg: DictConfig) -> None:
+    """Check what no type and no range can tell.
+
+    Raises:
+        InputError: A network is to come from a checkpoint, and there is none.
+    """
+    if not OmegaConf.is_missing(cfg, "checkpoint"):
+        refuse_of_training(cfg, cfg.checkpoint)
+
+
 def main() -> None:
     """The entry point of ``simswap-evaluate``."""
-    front_door(evaluate, "evaluate")
+    front_door(evaluate, "evaluate", check_evaluation)
 
 
 if __name__ == "__main__":

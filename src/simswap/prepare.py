@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.config import build
+from simswap.config import build, build_optional
 from simswap.data.aligning import SUFFIXES, CropSettings
 from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE
@@ -36,9 +36,9 @@ def run(cfg: DictConfig) -> None:
 
     # Faces to prepare: given, or rendered first.
     landmarks = cfg.landmarks
-    has_detector = cfg.detector._target_ is not None
+    has_detector = cfg.detector is not None
     attributes = Path(cfg.attributes) if cfg.attributes else None
-    if cfg.origin._target_ is not None:
+    if cfg.origin is not None:
         # The generator of rendered faces is imported only when it is used.
         build(cfg.origin, root=str(raw), workers=cfg.workers)
         landmarks = None if has_detector else str(raw / "loose_landmark.csv")
@@ -47,7 +47,7 @@ def run(cfg: DictConfig) -> None:
     if attributes is not None and read_table(attributes).lacking(["NAME_ID"]):
         raise InputError(f"attributes={attributes} has no column NAME_ID")
     table = LandmarkTable(tables) if tables else None
-    detector = build(cfg.detector) if has_detector else None
+    detector = build_optional(cfg.detector)
 
     summary = prepare_folder(raw, out, crops, _record(cfg, tables), table, detector, cfg.workers)
     if attributes is not None:
@@ -87,7 +87,7 @@ def _crop_settings(cfg: DictConfig) -> CropSettings:
 
 def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
     """The settings that decide the crops; a second run into the same folder must have the same."""
-    detector: Any = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector._target_ is not None else None
+    detector: Any = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector is not None else None
     if detector and Path(detector["pack"]).is_dir():
         detector["pack"] = str(Path(detector["pack"]).resolve())  # the same pack, named from another working folder
     return {
@@ -99,7 +99,7 @@ def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
         "min_side": cfg.min_side,
         "landmarks": [str(table.resolve()) for table in tables],
         "detector": detector,
-        "origin": OmegaConf.to_container(cfg.origin, resolve=True) if cfg.origin._target_ is not None else None,
+        "origin": OmegaConf.to_container(cfg.origin, resolve=True) if cfg.origin is not None else None,
     }
 
 

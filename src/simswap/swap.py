@@ -170,7 +170,7 @@ def _settings(cfg: DictConfig, sources: list[Path]) -> dict[str, Any]:
 
 
 def _finder(cfg: DictConfig) -> PhotoFaceFinder | TableFinder:
-    tables = landmark_files(cfg.landmarks, cfg.detector._target_ is not None)
+    tables = landmark_files(cfg.landmarks, cfg.detector is not None)
     if tables:
         return TableFinder(LandmarkTable(tables))
     return PhotoFaceFinder(build(cfg.detector))

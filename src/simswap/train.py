@@ -11,7 +11,7 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.config import build
+from simswap.config import build, build_optional
 from simswap.data.workers import fault_of
 from simswap.errors import InputError
 from simswap.launching import ranks
@@ -95,7 +95,8 @@ def fit(
         **trainer_values(cfg.trainer),
         **processes.trainer_settings(cfg.trainer, [WholeFiles()]),
         logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=settings),
-        callbacks=[*build_callbacks(cfg, run, data, frozen, stop), *around],
+        profiler=build_optional(cfg.profiler),
+        callbacks=[*build_callbacks(cfg, run, data, frozen, stop), *extra_callbacks(cfg), *around],
         enable_progress_bar=False,
         enable_model_summary=False,
         # an epoch has no end here: pairs are drawn by iteration, and validation comes every so many of them
@@ -117,7 +118,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def build_frozen(cfg: DictConfig) -> tuple[Any, Any, Any]:
     """The networks that do not train: recognizer, judge (None without one), pose estimator."""
-    return build(cfg.recognition), build(cfg.judge) if cfg.judge._target_ else None, build(cfg.pose)
+    return build(cfg.recognition), build_optional(cfg.judge), build(cfg.pose)
 
 
 def build_module(
@@ -153,6 +154,11 @@ def build_callbacks(
         watch,
         Progress(cfg.progress_every, watch),
     ]
+
+
+def extra_callbacks(cfg: DictConfig) -> list[L.Callback]:
+    """The entries of the group ``callbacks``, in the order of the configuration."""
+    return [build(node) for node in cfg.callbacks.values() if node is not None]
 
 
 def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: GracefulStop) -> None:

@@ -98,15 +98,15 @@ def test_a_range_takes_its_ends_and_nothing_outside(key):
 
 def test_a_range_worked_out_by_hand():
     assert whole(1, 5, off=True).words() == "a whole number from 1 to 5, or 0 or null for off"
-    assert RANGES["optimizer.betas"].words() == "a list of 2 numbers, each from 0 below 1"
+    assert RANGES["optimizer.algorithm.betas"].words() == "a list of 2 numbers, each from 0 below 1"
     assert RANGES["seed"].words() == "a whole number from 0 to 2^64 - 1"
     for value in (1.0, "1", True, None, -1, 2**64, math.nan, [1], {}):
         with pytest.raises(InputError):
             RANGES["seed"].check("seed", value)
     for value in ([0.1], [0.1, 0.2, 0.3], [], ["a", "b"], [True, 0.1], [0.1, None], [0.1, math.nan], 0.1, None, [0, 1]):
         with pytest.raises(InputError):
-            RANGES["optimizer.betas"].check("optimizer.betas", value)
-    RANGES["optimizer.betas"].check("x", [0, -0.0])
+            RANGES["optimizer.algorithm.betas"].check("optimizer.algorithm.betas", value)
+    RANGES["optimizer.algorithm.betas"].check("x", [0, -0.0])
     assert (short_seed(7), short_seed(2**32 - 1)) == (7, 2**32 - 1)
     assert short_seed(LARGEST_SEED) < 2**32
     assert short_seed(2**40) != short_seed(2**41)
@@ -184,6 +184,7 @@ def test_both_ends_train_two_iterations(key, end, crops, tmp_path, door, monkeyp
     code, _, errors = door(
         main,
         *SMALL,
+        "optimizer=adamw",  # it has all keys of adam, and weight_decay
         f"data.root={crops}",
         f"hydra.run.dir={tmp_path}/run",
         "trainer.max_steps=2",
@@ -208,6 +209,7 @@ def test_all_ends_that_go_together_train_at_once(crops, tmp_path, door, monkeypa
         code, _, errors = door(
             main,
             *SMALL,
+            "optimizer=adamw",  # it has all keys of adam, and weight_decay
             f"data.root={crops}",
             f"hydra.run.dir={tmp_path}/{end}",
             "trainer.max_steps=2",

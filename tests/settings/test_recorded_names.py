@@ -40,15 +40,22 @@ def test_keys_of_a_complete_config_move_and_keep_their_values():
         "average_decay": 0.5,
         "sweep_metrics": ["val/id_retrieval"],
         "sweep": {"trials": 3},
-        "optimizer": {"accumulate": 2, "warmup": 7},
+        "optimizer": {"accumulate": 2, "warmup": 7, "betas": [0.0, 0.9], "eps": 1e-7, "discriminator_betas": None},
         "guards": {"warmup": 9},
+        "judge": {"_target_": None},
         "recogniser_path": "a.onnx",
         "recognition": {"_target_": "simswap.models.recognition.onnx_recogniser"},
     }
     assert with_current_names(before) == {
         "ema_decay": 0.5,
         "sweep": {"trials": 3, "metrics": ["val/id_retrieval"]},
-        "optimizer": {"micro_batches": 2, "warmup": 7},
+        "optimizer": {
+            "micro_batches": 2,
+            "warmup": 7,
+            "algorithm": {"_target_": "torch.optim.Adam", "betas": [0.0, 0.9], "eps": 1e-7},
+            "discriminator_algorithm": {"betas": None},
+        },
+        "judge": None,
         "guards": {"start_iteration": 9},
         "recognition": {"_target_": "simswap.models.recognition.onnx_recognizer", "path": "a.onnx"},
     }
@@ -77,6 +84,16 @@ def test_a_users_yaml_may_use_an_earlier_key_with_one_warning():
     cfg = OmegaConf.create({"ema_decay": 0.9, "average_decay": 0.5})
     with pytest.raises(InputError, match="ema_decay is given, and a YAML file sets it by its earlier name average"):
         move_earlier_keys(cfg, ["ema_decay"])
+
+
+def test_a_users_optimizer_of_earlier_keys_is_adam():
+    cfg = OmegaConf.create({"optimizer": {"generator_lr": 1.0, "betas": [0.5, 0.9]}, "judge": {"_target_": None}})
+    (warning,) = move_earlier_keys(cfg)
+    assert "optimizer.betas is now called optimizer.algorithm.betas" in warning
+    assert OmegaConf.to_container(cfg) == {
+        "optimizer": {"generator_lr": 1.0, "algorithm": {"_target_": "torch.optim.Adam", "betas": [0.5, 0.9]}},
+        "judge": None,
+    }
 
 
 def test_earlier_keys_work_on_the_command_line_and_in_a_users_yaml(crops, tmp_path, door):
@@ -130,7 +147,7 @@ def test_targets_at_any_depth_have_their_present_name():
         "hydra": {"callbacks": {"failed_jobs": {"_target_": "simswap.launching.jobs.FailedJobs"}}},
         "list": [{"_target_": "simswap.rendered.dataset.write_dataset", "size": 64}],
         "generator": {"_target_": "simswap.models.generator.Generator"},
-        "judge": {"_target_": None},
+        "judge": None,
         "name": "simswap.jobs.FailedJobs",
     }
 

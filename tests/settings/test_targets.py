@@ -18,11 +18,13 @@ def test_every_target_of_conf_is_on_the_list_of_its_group():
     for file in Path(CONF_DIR).rglob("*.yaml"):
         content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         check_any_targets(content)
+        group = {"hydra": content} if file.parent.parent.name == "hydra" else {file.parent.name: content}
+        is_global = file.parent == Path(CONF_DIR) or file.read_text().startswith("# @package _global_")
+        check_targets(content if is_global else group)
         if "_target_" in content and file.parent.parent.name != "hydra":
-            check_targets({file.parent.name: content})
             seen.add(content["_target_"])
     assert {"lightning.Trainer", GENERATOR} <= seen
-    assert seen - {None} <= {name for names in TARGETS.values() for name in names}
+    assert seen <= {name for names in TARGETS.values() for name in names}
 
 
 def test_photometric_transforms_are_allowed_by_type_in_their_list_alone():

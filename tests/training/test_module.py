@@ -254,7 +254,7 @@ def test_both_rates_follow_their_schedules_and_a_resume_goes_on_with_them(tmp_pa
 
 
 def test_two_time_scales(tmp_path):
-    module = tiny_module(betas=[0.0, 0.999], discriminator_betas=[0.5, 0.9])
+    module = tiny_module(discriminator_algorithm={"betas": [0.5, 0.9]})
     (generator, discriminators), _ = module.configure_optimizers()
     assert [generator.param_groups[0][key] for key in ("lr", "betas")] == [1e-3, (0.0, 0.999)]
     assert [discriminators.param_groups[0][key] for key in ("lr", "betas")] == [2e-3, (0.5, 0.9)]

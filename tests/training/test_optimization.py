@@ -3,11 +3,16 @@
 import math
 
 import pytest
+import torch
 
 from simswap.errors import InputError
 from simswap.training.optimization import OptimizerSettings, Schedule
 
-RATES = {"generator_lr": 1e-3, "discriminator_lr": 2e-3, "betas": [0, 0.999]}
+RATES = {
+    "generator_lr": 1e-3,
+    "discriminator_lr": 2e-3,
+    "algorithm": {"_target_": "torch.optim.Adam", "betas": [0, 0.999]},
+}
 
 
 def test_schedules_by_hand():
@@ -36,11 +41,17 @@ def test_the_discriminators_follow_the_generator_where_nothing_else_is_said():
         total_iterations=20,
         discriminator_schedule="cosine",
         discriminator_final_ratio=0.1,
-        discriminator_betas=[0.5, 0.9],
+        discriminator_algorithm={"betas": [0.5, 0.9], "eps": None},
     )
     assert own.discriminator_schedule == Schedule("cosine", 0, 20, 0.1)
-    assert own.betas == (0.0, 0.999)
-    assert own.discriminator_betas == (0.5, 0.9)
+    network = torch.nn.Linear(1, 1)
+    generator, discriminators = own.of_generator(network), own.of_discriminators(network)
+    assert type(generator) is type(discriminators) is torch.optim.Adam
+    defaults = [one.defaults for one in (generator, discriminators)]
+    assert [(one["lr"], one["betas"], one["eps"]) for one in defaults] == [
+        (1e-3, (0.0, 0.999), 1e-8),
+        (2e-3, (0.5, 0.9), 1e-8),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +61,11 @@ def test_the_discriminators_follow_the_generator_where_nothing_else_is_said():
         ({"discriminator_schedule": "linear"}, "optimizer.discriminator_schedule=linear needs"),
         ({"warmup": -1}, "optimizer.warmup=-1"),
         ({"final_ratio": 2.0}, "optimizer.final_ratio=2.0: a share from 0 to 1"),
-        ({"betas": [0.5, 1.0]}, "optimizer.betas"),
-        ({"discriminator_betas": [0.5]}, "optimizer.discriminator_betas"),
+        ({"algorithm": {"_target_": "torch.optim.Adam", "betas": [0.5, 1.0]}}, "optimizer.algorithm: torch.optim.Adam"),
+        ({"algorithm": {"_target_": "torch.optim.SGD", "betas": [0.5, 0.9]}}, "optimizer.algorithm: torch.optim.SGD"),
+        ({"algorithm": {"_target_": "torch.optim.LBFGS"}}, "cannot work here: it evaluates the loss several times"),
+        ({"algorithm": {"_target_": "torch.load", "f": "x"}}, "not on the list"),
+        ({"discriminator_algorithm": {"betas": [0.5]}}, "optimizer.discriminator_algorithm: torch.optim.Adam"),
         ({"generator_lr": 0.0}, "optimizer.generator_lr=0.0"),
         ({"discriminator_clip": -1.0}, "optimizer.discriminator_clip=-1.0"),
         ({"micro_batches": 0}, "optimizer.micro_batches=0"),

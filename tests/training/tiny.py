@@ -22,6 +22,9 @@ from simswap.training.optimization import OptimizerSettings
 SIZE = 32
 
 
+ADAM = {"_target_": "torch.optim.Adam", "betas": [0.0, 0.999]}
+
+
 def tiny_recognizer(seed: int = 1) -> Recognizer:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Tanh(), nn.Flatten(), nn.LazyLinear(8))
@@ -57,7 +60,7 @@ def tiny_module(
             gradient_penalty={"patch_reduction": "mean"},
         ),
         optimizer=OptimizerSettings(
-            **({"generator_lr": 1e-3, "discriminator_lr": 2e-3, "betas": [0.0, 0.999]} | optimizer)
+            **({"generator_lr": 1e-3, "discriminator_lr": 2e-3, "algorithm": ADAM} | optimizer)
         ),
         validation=None,  # type: ignore[arg-type]
         ema_decay=0.99,

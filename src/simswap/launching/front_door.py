@@ -33,6 +33,7 @@ from simswap.settings.paths import read_arguments, with_home
 from simswap.settings.recorded_names import KEYS, current_override, move_earlier_keys, renamed
 from simswap.settings.records import check_folder
 from simswap.settings.targets import check_targets
+from simswap.settings.trusted import split_trusted, trust, trusted_packages
 from simswap.settings.words import CONF_DIR, explain_hydra
 
 SHARED_BY_RANKS = ("train", "evaluate")
@@ -63,10 +64,10 @@ def front_door(
         if further_check is not None:
             further_check(cfg)
 
-    checked_job = _checked(job, config_name, check_all, complaints)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
     try:
         _prepare_process(config_name)
+        checked_job = _checked(job, config_name, check_all, trusted_packages(), complaints)
         with obeyed():
             _check_before_start(config_name, check_all, further_check)
             hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(checked_job)()
@@ -81,9 +82,13 @@ def _checked(
     job: Callable[[DictConfig], Any],
     config_name: str,
     check_all: Callable[[DictConfig, DictConfig], None],
+    trusted: tuple[str, ...],
     complaints: list[str],
 ) -> Callable[[DictConfig], Any]:
-    """The job as Hydra calls it: its config is checked first; bad input is printed and added to ``complaints``."""
+    """The job as Hydra calls it: its configuration is checked first; bad input is printed and added to ``complaints``.
+
+    A launcher pickles the function, and the packages that the command line trusts with it, for a process of its own.
+    """
 
     @functools.wraps(job)
     def checked_job(cfg: DictConfig) -> Any:
@@ -91,6 +96,8 @@ def _checked(
             _leave_the_log_to_the_first_rank()
 
         def checked(cfg: DictConfig) -> Any:
+            if trusted_packages() != trusted:
+                trust(trusted)
             search = search_override(search_folders(HydraConfig.get().overrides.hydra)[0])
             move_earlier_keys(cfg)
             check_all(cfg, reference_for(config_name, search))
@@ -114,7 +121,9 @@ def _checked(
 def _prepare_process(config_name: str) -> None:
     """Read the command line's own forms into Hydra's, and refuse what no process of this command can be."""
     arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
+    trusted, arguments = split_trusted(arguments)
     sys.argv[1:] = read_arguments([current_override(argument) for argument in arguments])
+    trust(trusted)
     for old in [argument.lstrip("+~").partition("=")[0] for argument in arguments]:
         if old in KEYS and ranks.is_first():
             print(renamed(old), file=sys.stderr)

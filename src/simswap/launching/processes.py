@@ -34,6 +34,7 @@ from simswap.launching.system import end_with
 from simswap.launching.system_errors import explain_system
 from simswap.settings.paths import escape_tree
 from simswap.settings.targets import check_targets
+from simswap.settings.trusted import ENVIRONMENT, trust, trusted_packages
 
 PARENT = "SIMSWAP_PARENT"
 GRACE_SECONDS = 20.0
@@ -89,7 +90,8 @@ def _plain_hydra(cfg: DictConfig) -> Any:
 
 
 def _start(module: str, folder: Path, rank: int, more: Mapping[str, str]) -> subprocess.Popen:
-    environment = os.environ | dict(more) | {HANDOFF: str(folder), PARENT: str(os.getpid()), "RANK": str(rank)}
+    own = {HANDOFF: str(folder), PARENT: str(os.getpid()), "RANK": str(rank), ENVIRONMENT: ",".join(trusted_packages())}
+    environment = os.environ | dict(more) | own
     # A session of its own: Ctrl-C on the terminal reaches the parent alone, which passes it on once.
     return subprocess.Popen([sys.executable, "-m", module], env=environment, start_new_session=True)
 
@@ -183,6 +185,7 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
     """Be one of the processes that `run_in_processes` started; gives the exit code."""
     end_with(int(os.environ[PARENT]))  # nobody would watch this process any more, or end it
     folder, rank = Path(os.environ[HANDOFF]), int(os.environ["RANK"])
+    trust(name for name in os.environ.get(ENVIRONMENT, "").split(",") if name)
     cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
     check_targets(OmegaConf.to_container(cfg, resolve=False))

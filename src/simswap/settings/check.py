@@ -4,7 +4,6 @@ A node with a ``_target_`` allows what the target's signature takes, any other n
 numbers have the ranges of `simswap.settings.ranges`. No room's fields are known here.
 """
 
-import importlib
 import inspect
 import types
 import typing
@@ -16,12 +15,20 @@ from omegaconf.errors import OmegaConfBaseException
 
 from simswap.errors import InputError
 from simswap.settings.ranges import OPTIONAL, RANGES, range_of
-from simswap.settings.targets import check_target, check_targets
+from simswap.settings.recorded_names import NULLABLE
+from simswap.settings.targets import TARGETS, check_target, check_targets, import_target
 from simswap.settings.trainer_keys import allowed_of_trainer
+from simswap.settings.trusted import KEY, ONLY_HERE
 from simswap.settings.words import explain_hydra, nearest
 
 ANY_KEY = "**"
 """Stands among a target's parameters where it takes keys by any name, and checks them itself."""
+
+ENTRIES = ("callbacks", "logger.more")
+"""Groups of named entries: the user chooses the names, and each entry has its own ``_target_``."""
+
+SUPPLIED = {"optimizer.algorithm": ("params", "lr")}
+"""Node → parameters of its target that the program gives, so that a configuration does not."""
 
 
 def check(cfg: DictConfig, reference: DictConfig) -> None:
@@ -45,9 +52,12 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
         return
     target = node.get("_target_")
     hints: dict[str, Any] = {}
-    if target is not None:
+    if path in ENTRIES:
+        _check_entries(node, path)
+        allowed: set[str] | None = set(node)
+    elif target is not None:
         hints = _signature_types(target, path)
-        allowed: set[str] | None = None if ANY_KEY in hints else {*hints, "_target_"}
+        allowed = None if ANY_KEY in hints else {*hints, "_target_"}
         if path == "trainer":
             allowed = allowed_of_trainer(node, reference, hints)
     elif isinstance(reference, dict) and f"{path}.*" not in RANGES:
@@ -57,9 +67,10 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
     for key, value in node.items():
         where = f"{path}.{key}" if path else str(key)
         if allowed is not None and key not in allowed:
-            raise InputError(f"unknown key {where}{nearest(str(key), allowed)}")
+            raise InputError(ONLY_HERE if where == KEY else f"unknown key {where}{nearest(str(key), allowed)}")
         known = reference.get(key) if isinstance(reference, dict) else None
-        limit = range_of(where) if _is_numeric(hints.get(str(key))) else None
+        listed = target is None or target in TARGETS.get(path, ())  # ranges are those of this project's targets
+        limit = range_of(where) if listed and _is_numeric(hints.get(str(key))) else None
         if limit is not None:
             limit.check(where, value)
         else:
@@ -70,6 +81,13 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
         gone = [key for key in reference if key not in node]
         if gone:
             raise InputError(f"{f'{path}.' if path else ''}{gone[0]} is missing; a key is never left out")
+
+
+def _check_entries(node: dict[str, Any], path: str) -> None:
+    """A group of named entries: each is null or has a ``_target_``."""
+    for name, entry in node.items():
+        if entry is not None and (not isinstance(entry, dict) or entry.get("_target_") is None):
+            raise InputError(f"{path}.{name} names no class: give {path}.{name}._target_=…, or remove the entry")
 
 
 def fill(stored: DictConfig, default: DictConfig) -> None:
@@ -92,17 +110,20 @@ def _is_numeric(hint: Any) -> bool:
 
 
 def _signature_types(target: str, path: str) -> dict[str, Any]:
-    """Parameter names of a listed ``_target_`` with their types."""
+    """Parameter names of an allowed ``_target_`` with their types."""
     check_target(target, path)
-    module, _, name = target.rpartition(".")
-    function = getattr(importlib.import_module(module), name)
+    function = import_target(target)
     constructor = function.__init__ if inspect.isclass(function) else function
     try:
         hints = typing.get_type_hints(constructor)
     except (NameError, TypeError):
         hints = {}
-    parameters = inspect.signature(function).parameters
-    return {ANY_KEY if one.kind is one.VAR_KEYWORD else name: hints.get(name) for name, one in parameters.items()}
+    supplied = SUPPLIED.get(path, ())
+    return {
+        ANY_KEY if one.kind is one.VAR_KEYWORD else name: hints.get(name)
+        for name, one in inspect.signature(function).parameters.items()
+        if name not in supplied and one.kind is not one.VAR_POSITIONAL
+    }
 
 
 def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
@@ -110,7 +131,7 @@ def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
     accepted = _plain_types(hint) if hint is not None else _plain_types(type(known)) if known is not None else None
     if isinstance(known, str) and ("${" in known or known == "???") and hint is None:
         accepted = None  # an interpolation says nothing of its type
-    if value is None and known is not None and hint is None and where not in OPTIONAL:
+    if value is None and known is not None and hint is None and where not in (*OPTIONAL, *NULLABLE):
         raise InputError(f"{where} is null: it takes {_names(accepted or (str,))}")
     if accepted is None or (value is None and hint is None):
         return

@@ -35,6 +35,9 @@ KEYS = {
     "paste.colour": "paste.color",
     "data_root": "data.root",
     "recogniser_path": "recognition.path",
+    "optimizer.betas": "optimizer.algorithm.betas",
+    "optimizer.eps": "optimizer.algorithm.eps",
+    "optimizer.discriminator_betas": "optimizer.discriminator_algorithm.betas",
 }
 """Dotted keys of a configuration: earlier name → current name. A key is never renamed twice in this table."""
 
@@ -46,6 +49,12 @@ FIGURE_LISTS = ("sweep.metrics", "columns", "curves")
 
 LATER: dict[str, Any] = {"data.augmentation.transforms": []}
 """Keys that a complete configuration of an earlier version lacks → the value with which nothing changes."""
+
+ADDED = {"optimizer.algorithm": {"_target_": "torch.optim.Adam"}}
+"""What a node holds that earlier configurations lack, where a key moves into it."""
+
+NULLABLE = ("judge", "gaze", "fid", "detector", "origin", "profiler")
+"""Groups that may be null. Earlier configurations wrote ``{_target_: null}``."""
 
 DESCRIPTIONS = {"recogniser": "recognizer", "recogniser_view": "recognizer_view"}
 """Keys of a checkpoint's description and of an evaluation's protocol: earlier name → current name."""
@@ -84,8 +93,9 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
             continue
         value = node.pop(name)
         new_parent, _, new_name = new.rpartition(".")
-        if _below(tree, new_parent) is None:
-            tree[new_parent] = {}
+        above, _, last = new_parent.rpartition(".")
+        if not isinstance(_below(tree, new_parent), dict):
+            _below(tree, above)[last] = dict(ADDED.get(new_parent, {}))
         _below(tree, new_parent)[new_name] = value
     for key in FIGURE_LISTS:
         parent, _, name = key.rpartition(".")
@@ -97,7 +107,14 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
         node = _below(tree, parent)
         if isinstance(node, dict):
             node.setdefault(name, deepcopy(value))
+    for group in NULLABLE:
+        if _is_empty(tree.get(group)):
+            tree[group] = None
     return tree
+
+
+def _is_empty(node: Any) -> bool:
+    return isinstance(node, Mapping) and "_target_" in node and node["_target_"] is None
 
 
 def _below(tree: dict[str, Any], path: str) -> Any:
@@ -161,6 +178,9 @@ def move_earlier_keys(cfg: DictConfig, given: Collection[str] = ()) -> list[str]
         value = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[call-overload, index]
         OmegaConf.set_struct(node, False)
         del node[name]
+        new_parent = new.rpartition(".")[0]
+        if new_parent in ADDED and OmegaConf.select(cfg, new_parent) is None:
+            OmegaConf.update(cfg, new_parent, ADDED[new_parent], force_add=True)
         OmegaConf.update(cfg, new, value, force_add=True)
         warnings.append(renamed(old))
     for key in FIGURE_LISTS:
@@ -169,6 +189,9 @@ def move_earlier_keys(cfg: DictConfig, given: Collection[str] = ()) -> list[str]
         if earlier:
             OmegaConf.update(cfg, key, [current_figure(name) for name in names])
         warnings += [renamed(name, current_figure(name)) for name in earlier]
+    for group in NULLABLE:
+        if group in cfg and _is_empty(OmegaConf.to_container(cfg, resolve=False)[group]):  # type: ignore[call-overload, index]
+            cfg[group] = None
     return warnings
 
 

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from simswap.errors import InputError
 from simswap.settings.recorded_names import with_current_names, with_current_targets
 from simswap.settings.targets import check_any_targets, check_targets
+from simswap.settings.trusted import KEY, ONLY_HERE
 from simswap.stand_ins import refuse_stand_in
 
 OF_RECORDS = ("visible_gpus", "jobs_on_gpus")
@@ -70,6 +71,8 @@ def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False
     try:
         if resolvers is None:
             return with_current_names(content)
+        if KEY in content:
+            raise InputError(ONLY_HERE)
         _check_texts(content, "", resolvers, 0)
         content = with_current_targets(content) if of_group else with_current_names(content)
         if of_group:

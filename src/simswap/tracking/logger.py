@@ -1,5 +1,6 @@
-"""A run's loggers: metrics.csv, and W&B where it is wanted; without a login or a server W&B goes on offline."""
+"""The loggers of a run: metrics.csv, W&B (offline without a login or a server), and others from YAML."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 
+from simswap.errors import InputError
 from simswap.launching import ranks
+from simswap.settings.targets import import_target
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.metrics_rows import STEP_METRIC
 from simswap.tracking.wandb_environment import say, settled_mode
@@ -37,66 +40,90 @@ def build_loggers(
     mode: str = "auto",
     init_timeout: float = 10.0,
     finish_timeout: float = 60.0,
+    more: dict | None = None,
 ) -> list[Logger]:
-    """The loggers of one run: metrics.csv, then W&B.
+    """Build the loggers of one run: metrics.csv, then W&B, then those in ``more``.
+
+    A resumed run keeps its name, group, project, tags and notes in W&B. For a new run W&B's environment variables take
+    precedence over the arguments (docs/settings.md), except that ``project`` and ``entity`` take precedence over
+    theirs. W&B never asks for anything, and the environment stays as it was, so that the next job of a sweep starts
+    afresh. Ranks other than 0 have no W&B run; their metrics.csv logger writes nothing.
 
     Args:
-        run: the run folder; W&B's files go to ``<run>/wandb/``.
-        name: of the run in W&B; the folder's name by default.
-        group: the sweep's or experiment's name.
-        job_type: what the run does.
-        config: the resolved config, plain containers.
-        project: W&B's project; None: WANDB_PROJECT, else simswap.
-        entity: whose project; None: WANDB_ENTITY, else the login's own.
-        mode: ``auto``: WANDB_MODE or WANDB_DISABLED where set, else as ``online``; ``online``: log to the server, and
-            offline where there is no login or the server does not answer; ``offline``; ``disabled``: metrics.csv alone.
-        init_timeout: seconds that the server has for its first answer (giving up takes as long again).
-        finish_timeout: seconds that the upload may still take at the end of the run; the files stay on the disk.
-
-    A run that goes on keeps its name, group, project, tags and notes. Of a new one W&B's variables decide them before
-    what is given here (docs/settings.md); project and entity are the other way round.
-
-    Nothing is ever asked for, and the environment stays as it was, so that a sweep's next job starts afresh. On other
-    ranks than 0 there is metrics.csv's logger alone, which writes nothing there.
+        run: The run folder. W&B's files go to ``<run>/wandb/``.
+        name: The run's name in W&B; the folder's name by default.
+        group: Name of the sweep or of the experiment.
+        job_type: What the run does.
+        config: The resolved configuration, as plain containers.
+        project: W&B's project; None takes WANDB_PROJECT, else simswap.
+        entity: The project's owner; None takes WANDB_ENTITY, else the login's own.
+        mode: ``auto`` (WANDB_MODE or WANDB_DISABLED, else ``online``), ``online`` (falls back to offline without a
+            login or an answer of the server), ``offline`` or ``disabled`` (no W&B).
+        init_timeout: Seconds to wait for the server's first answer; giving up takes as long again.
+        finish_timeout: Seconds that the upload may take at the end of the run; the files stay on the disk.
+        more: Further loggers by names of the user's choice, each with its ``_target_`` and settings. A ``save_dir``
+            that is not given is the run folder.
 
     Raises:
-        InputError: an unknown mode.
+        InputError: The mode is unknown, or a further logger does not take its settings.
     """
     loggers: list[Logger] = [MetricsCsvLogger(run)]
     mode = settled_mode(mode)
-    if mode == "disabled" or not ranks.is_first():
-        return loggers
-    try:
-        import wandb  # noqa: F401
-    except ImportError:
-        say("W&B is not installed: metrics go to metrics.csv alone (pip install wandb)")
-        return loggers
-    run.mkdir(parents=True, exist_ok=True)
-    before = known_as(run)
-    called = to_be_known_as(run, name, group, job_type, project, entity)
-    try:
-        experiment = begin(
+    if mode != "disabled" and ranks.is_first():
+        wandb_logger = _wandb_logger(
             run,
-            called,
-            mode,
-            goes_on=before is not None,
+            to_be_named={"name": name, "group": group, "job_type": job_type, "project": project, "entity": entity},
+            mode=mode,
             config=dict(config or {}),
             init_timeout=init_timeout,
             finish_timeout=finish_timeout,
         )
-    except Exception as error:  # whatever W&B stumbles over on this machine: training does not need it
+        loggers += [wandb_logger] if wandb_logger is not None else []
+    return loggers + [_further(name, entry, run) for name, entry in (more or {}).items() if entry is not None]
+
+
+def _wandb_logger(run: Path, to_be_named: dict[str, Any], mode: str, **settings: Any) -> HistoryLogger | None:
+    """W&B's logger of the run; None, with one line on standard error, where W&B does not work on this machine."""
+    try:
+        import wandb  # noqa: F401
+    except ImportError:
+        say("W&B is not installed: metrics go to metrics.csv alone (pip install wandb)")
+        return None
+    run.mkdir(parents=True, exist_ok=True)
+    before = known_as(run)
+    called = to_be_known_as(run, *(to_be_named[key] for key in ("name", "group", "job_type", "project", "entity")))
+    try:
+        experiment = begin(run, called, mode, goes_on=before is not None, **settings)
+    except Exception as error:  # W&B may fail in any way, and training does not need it
         say(f"W&B is left out ({reason_of(error)}): metrics go to metrics.csv alone")
-        return loggers
+        return None
     called = as_it_began(called, experiment)
     remember(run, called)
+    _define_metrics(experiment)
+    earlier = [file for file in offline_fragments(run, experiment.id) if folder_of(experiment) not in file.parents]
+    known = set().union(*map(steps_of, earlier)) if experiment.offline else set(range(experiment.starting_step))
+    return HistoryLogger(run, known, experiment=experiment, project=called.project, save_dir=run)
+
+
+def _define_metrics(experiment: Any) -> None:
+    """W&B draws every metric over the iteration, and keeps the best value of each figure of validation."""
     experiment.define_metric(STEP_METRIC)
     experiment.define_metric("*", step_metric=STEP_METRIC, step_sync=True)
     for metric, best in best_goals(run).items():
         experiment.define_metric(metric, step_metric=STEP_METRIC, summary=f"{best},last")
-    earlier = [file for file in offline_fragments(run, experiment.id) if folder_of(experiment) not in file.parents]
-    known = set().union(*map(steps_of, earlier)) if experiment.offline else set(range(experiment.starting_step))
-    loggers.append(HistoryLogger(run, known, experiment=experiment, project=called.project, save_dir=run))
-    return loggers
+
+
+def _further(name: str, entry: dict[str, Any], run: Path) -> Logger:
+    """One entry of ``logger.more``."""
+    kind = import_target(entry["_target_"])
+    settings = {key: value for key, value in entry.items() if key != "_target_"}
+    if "save_dir" in inspect.signature(kind).parameters:
+        settings.setdefault("save_dir", str(run))
+    try:
+        return kind(**settings)
+    except Exception as error:  # each library has its own kinds
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"logger.more.{name}: {entry['_target_']} cannot be used ({reason})") from error
 
 
 def log_picture(logger: Logger, key: str, path: Path, step: int) -> None:

@@ -88,8 +88,8 @@ class SimSwapModule(SteppingModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
-        generator = settings.generator_adam(self.generator)
-        discriminators = settings.discriminator_adam(self.phases["discriminator"].network)
+        generator = settings.of_generator(self.generator)
+        discriminators = settings.of_discriminators(self.phases["discriminator"].network)
         schedules = [settings.generator_schedule.of(generator), settings.discriminator_schedule.of(discriminators)]
         return [generator, discriminators], schedules
 

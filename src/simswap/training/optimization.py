@@ -1,15 +1,19 @@
 """Optimizers, learning-rate schedules and the moving average of the generator."""
 
 import copy
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from simswap.errors import InputError
+from simswap.settings.targets import import_target
 
 SCHEDULES = ("constant", "linear", "cosine")
 
@@ -42,28 +46,40 @@ class Schedule:
 
 
 class OptimizerSettings:
-    """Adam for both phases with their schedules, and how a batch becomes steps.
+    """The optimizers of both phases with their schedules, and how a batch becomes steps.
 
-    generator_lr, discriminator_lr: learning rates. betas, eps: Adam's; discriminator_betas: others for the
-    discriminators, null takes the same. schedule, warmup, final_ratio: see `Schedule`; of the discriminators' rate
-    where the key has ``discriminator_`` before it, null takes the generator's. total_iterations: of both schedules.
-    generator_clip, discriminator_clip: largest norm of a network's whole gradient, null leaves it. micro_batches: parts
-    that each rank's batch is worked through in, for the memory of one part; the result is the whole batch's, but batch
-    norm sees a part. discriminator_steps: steps of the discriminators for one of the generator, each on its own batch.
-    Raises InputError for values out of range or that make no schedule.
+    Args:
+        generator_lr: The generator's full learning rate.
+        discriminator_lr: The discriminators' full learning rate.
+        algorithm: ``_target_``, the name of a `torch.optim.Optimizer`, and its settings without ``lr``.
+        schedule: The learning rates' shape over the iterations; see `Schedule`.
+        warmup: Iterations of linear rise.
+        total_iterations: Iterations of both schedules.
+        final_ratio: Share of the full rate at the end.
+        discriminator_algorithm: Settings that the discriminators' optimizer has instead; None takes the same.
+        discriminator_schedule: The shape of the discriminators' rate; None takes the generator's.
+        discriminator_warmup: Iterations of the discriminators' linear rise; None takes the generator's.
+        discriminator_final_ratio: The discriminators' share at the end; None takes the generator's.
+        generator_clip: Largest norm of the generator's complete gradient; None leaves the gradient alone.
+        discriminator_clip: The same for the discriminators.
+        micro_batches: Number of micro-batches in each rank's batch. The memory is that of one micro-batch and the
+            gradient is the complete batch's, but batch norm sees one micro-batch at a time.
+        discriminator_steps: Discriminator steps for each generator step, each on its own batch.
+
+    Raises:
+        InputError: A value is out of range, or the values describe no schedule or no optimizer.
     """
 
     def __init__(
         self,
         generator_lr: float,
         discriminator_lr: float,
-        betas: list[float],
-        eps: float = 1e-8,
+        algorithm: dict,
         schedule: str = "constant",
         warmup: int = 0,
         total_iterations: int | None = None,
         final_ratio: float = 0.0,
-        discriminator_betas: list[float] | None = None,
+        discriminator_algorithm: dict | None = None,
         discriminator_schedule: str | None = "constant",
         discriminator_warmup: int | None = 0,
         discriminator_final_ratio: float | None = None,
@@ -74,9 +90,9 @@ class OptimizerSettings:
     ) -> None:
         self.generator_lr = _positive("generator_lr", generator_lr)
         self.discriminator_lr = _positive("discriminator_lr", discriminator_lr)
-        self.betas = _betas("betas", betas)
-        self.discriminator_betas = _betas("discriminator_betas", discriminator_betas or betas)
-        self.eps = eps
+        self._algorithm = _algorithm("algorithm", algorithm)
+        own = {name: value for name, value in (discriminator_algorithm or {}).items() if value is not None}
+        self._discriminator_algorithm = _algorithm("discriminator_algorithm", algorithm | own)
         self.generator_schedule = Schedule(schedule, warmup, total_iterations, final_ratio)
         self.discriminator_schedule = Schedule(
             schedule if discriminator_schedule is None else discriminator_schedule,
@@ -93,11 +109,13 @@ class OptimizerSettings:
         self.micro_batches = int(_positive("micro_batches", micro_batches))
         self.discriminator_steps = int(_positive("discriminator_steps", discriminator_steps))
 
-    def generator_adam(self, network: nn.Module) -> Adam:
-        return Adam(network.parameters(), lr=self.generator_lr, betas=self.betas, eps=self.eps)
+    def of_generator(self, network: nn.Module) -> Optimizer:
+        """The generator's optimizer over the network's parameters."""
+        return self._algorithm(network.parameters(), lr=self.generator_lr)
 
-    def discriminator_adam(self, network: nn.Module) -> Adam:
-        return Adam(network.parameters(), lr=self.discriminator_lr, betas=self.discriminator_betas, eps=self.eps)
+    def of_discriminators(self, network: nn.Module) -> Optimizer:
+        """The discriminators' optimizer over the network's parameters."""
+        return self._discriminator_algorithm(network.parameters(), lr=self.discriminator_lr)
 
     def check_batch(self, batch_size: int, ranks: int) -> None:
         """Raise InputError where a rank's batch does not divide into ``micro_batches`` equal parts."""
@@ -115,10 +133,23 @@ def _positive(name: str, value: float) -> float:
     return value
 
 
-def _betas(name: str, betas: list[float]) -> tuple[float, float]:
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise InputError(f"optimizer.{name}={betas}: two numbers in [0, 1)")
-    return float(betas[0]), float(betas[1])  # an integer 0 makes Adam raise
+def _algorithm(name: str, settings: dict[str, Any]) -> Callable[..., Optimizer]:
+    """The optimizer class with its settings, which it has accepted for one parameter."""
+    kind = import_target(settings.get("_target_"))
+    given = {key: _as_torch_takes(key, value) for key, value in settings.items() if key != "_target_"}
+    make = functools.partial(kind, **given)
+    try:
+        make([nn.Parameter(torch.zeros(1, 1))], lr=1e-3)
+    except (TypeError, ValueError, LookupError, RuntimeError) as error:
+        raise InputError(f"optimizer.{name}: {settings['_target_']} does not take {given} ({error})") from error
+    return make
+
+
+def _as_torch_takes(name: str, value: Any) -> Any:
+    """A setting from YAML: pairs are tuples, and Adam refuses an integer among its betas."""
+    if isinstance(value, list):
+        return tuple(float(one) if name == "betas" else one for one in value)
+    return value
 
 
 def _check_schedule(prefix: str, schedule: Schedule) -> None:

@@ -28,7 +28,7 @@ HARMLESS = (
     "data.root", "data.embeddings", "recognition.path", "judge.path", "pose.path", "pose.pack",
     # how fast, and what is told on the way
     "data.workers", "data.prefetch", "data.cache_mb", "threads", "strategy.timeout_minutes", "strategy.subprocess",
-    "strategy.gpu_pool", "logger", "progress_every", "trainer.log_every_n_steps", "checkpoints.every",
+    "strategy.gpu_pool", "logger", "profiler", "progress_every", "trainer.log_every_n_steps", "checkpoints.every",
     "samples.every", "sweep.metrics",
 )  # fmt: skip
 """Keys, and groups of keys, that may be changed when a run goes on: the networks become what they would have been."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.config import build
+from simswap.config import build, refuse_of_training
 from simswap.errors import InputError
 from simswap.launching.distributed import local_devices
 from simswap.settings.words import nearest
@@ -22,6 +22,7 @@ _UNITS = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "micro
 
 def check_training(cfg: DictConfig) -> None:
     """Raise InputError for a setting of ``simswap-train`` with which no training can be what it says."""
+    refuse_of_training(cfg, None)
     trainer = cfg.trainer
     check_accelerator(str(trainer.accelerator))
     local_devices(trainer)
