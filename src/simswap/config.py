@@ -1,4 +1,4 @@
-"""The checked configuration: what a node builds, and the reference that a given config is checked against."""
+"""Building objects from a checked configuration, and the reference for the check."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,14 +16,17 @@ OF_TRAINING = "of_training"
 
 NETWORKS = {"judge": "judge", "pose": "pose estimator"}
 
-# Groups whose files change other groups' keys: they are what is checked, so they are no part of the reference.
+# Groups whose files change the keys of other groups. The check applies to them, so the reference leaves them out.
 OVERLAY_GROUPS = ("experiment", "ablation", "sweep", "launcher")
 
 
 def build(node: DictConfig, **more: Any) -> Any:
-    """Call a checked node's ``_target_`` with its keys (plain containers) and ``more``.
+    """Call a checked node's ``_target_`` with its keys, as plain containers, and ``more``.
 
-    Nothing below the node is called. Raises InputError where the target is not on the list.
+    Nothing below the node is called.
+
+    Raises:
+        InputError: The target is not allowed, or a class of torch or Lightning does not take its settings.
     """
     settings: Any = OmegaConf.to_container(node, resolve=True)
     target = settings.pop("_target_")
@@ -60,9 +63,13 @@ def refuse_of_training(cfg: DictConfig, checkpoint: str | None) -> None:
 
 
 def reference_for(config_name: str, more: Sequence[str] = ()) -> DictConfig:
-    """The default configuration with the same group choices, without overlays and single overrides.
+    """Compose the default configuration with the current job's group choices, without overlays and single overrides.
 
-    more: further overrides. Must be called inside a Hydra job.
+    It must be called inside a Hydra job.
+
+    Args:
+        config_name: Name of the command's file in conf/.
+        more: Further overrides.
     """
     choices = HydraConfig.get().runtime.choices
     overrides = [

@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> None:
         # The generator of rendered faces is imported only when it is used.
         build(cfg.origin, root=str(raw), workers=cfg.workers)
         landmarks = None if has_detector else str(raw / "loose_landmark.csv")
-        attributes = raw / "attributes.csv"
+        attributes = raw / "attributes.csv" if (raw / "attributes.csv").is_file() else attributes
     tables = landmark_files(landmarks, has_detector)
     if attributes is not None and read_table(attributes).lacking(["NAME_ID"]):
         raise InputError(f"attributes={attributes} has no column NAME_ID")

@@ -1,1 +1,1 @@
-"""Processes, ranks, folders and the end of a job: who starts what, where it writes, how it ends."""
+"""Starting and ending jobs: commands, processes and ranks, run folders, stops."""

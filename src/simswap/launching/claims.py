@@ -1,4 +1,4 @@
-"""Folders and files held by one process at a time."""
+"""Exclusive claims on folders and files: one process at a time."""
 
 import errno
 import json
@@ -20,22 +20,26 @@ from simswap.launching import ranks
 log = logging.getLogger(__name__)
 
 HELD_AGAIN_SECONDS = 2.0
-"""So long a refusal waits: the system takes a moment to end a killed process that held much memory."""
+"""How long to wait before a refusal: the system takes a moment to end a killed process with much memory."""
 
 WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What network drives answer that know no locks."""
+"""The errors of network drives without locks."""
 
 
 @contextmanager
 def claimed(folder: Path, work: str) -> Iterator[None]:
-    """Hold a folder for one kind of work until the block ends: one process at a time.
+    """Hold a folder for one kind of work until the block ends; only one process can.
 
-    work: one word, as in ``training``; other kinds of work in the same folder go on beside it. Makes missing folders.
-    The claim ends with its process, also a killed one. Of ranks the first one claims; ranks that
-    `simswap.launching.processes` started hold a second lock, so that the folder is not free while they outlive a
-    killed parent.
+    The folder is created if it is missing. The claim ends with its process, even if the process is killed. Among ranks,
+    only the first one claims. Ranks that `simswap.launching.processes` started hold a second lock, so that the folder
+    is not free while they outlive a killed parent.
 
-    Raises InputError that says who holds the folder, and where it cannot be written to.
+    Args:
+        folder: The folder to hold.
+        work: One word, such as ``training``. Other kinds of work may run in the same folder at the same time.
+
+    Raises:
+        InputError: Another process holds the folder (the line names it), or the folder cannot be written.
     """
     if not ranks.is_first():
         yield
@@ -66,20 +70,25 @@ def claimed(folder: Path, work: str) -> Iterator[None]:
 
 @contextmanager
 def locked(file: Path, seconds: float = -1) -> Iterator[None]:
-    """Hold a lock file; where the drive knows no locks, by the file's being there.
+    """Hold a lock file; on a drive without locks, its existence is the lock.
 
-    seconds: how long to wait for it, -1 without end. Raises filelock.Timeout when it is over.
+    Args:
+        file: The lock file.
+        seconds: How long to wait; -1 waits forever.
+
+    Raises:
+        filelock.Timeout: Another process held the lock for that long.
     """
-    # Not thread-local: what is taken in one thread may be given back in another.
+    # Not thread-local: one thread may release what another acquired.
     lock = FileLock(file, thread_local=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where it falls back to a SoftFileLock by itself
+        warnings.simplefilter("ignore")  # filelock warns when it falls back to a SoftFileLock
         try:
             lock.acquire(timeout=seconds)
         except OSError as error:
             if error.errno not in WITHOUT_LOCKS:
                 raise
-            # It takes over by itself from a process of this machine that is gone.
+            # It takes over from a process of this machine that no longer runs.
             lock = SoftFileLock(f"{file}.held", thread_local=False)
             lock.acquire(timeout=seconds)
     try:
@@ -102,9 +111,11 @@ def _say_whose(holder: Path, folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         host = None
     if host not in (None, socket.gethostname()):
-        # Killed there, or this drive's locks are those of one machine only.
+        # It was killed there, or the locks of this drive work within one machine only.
         log.warning(
-            "%s was last used %s, which did not end in order: make sure that it is gone", folder, _who_holds(holder)
+            "%s was last used %s, which did not end normally: check that it has stopped",
+            folder,
+            _who_holds(holder),
         )
     words = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     with atomic_write(holder) as part:

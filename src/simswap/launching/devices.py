@@ -7,10 +7,12 @@ from simswap.launching import ranks
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto``: a GPU where there is one.
+    """Choose a device by name; ``auto`` is a GPU if there is one, else the CPU.
 
-    Of several processes of a machine each takes its own GPU, by its number there; one that sees a single GPU takes it.
-    Raises InputError for a name of no device.
+    Several processes on one machine take one GPU each, by their local rank; a process that sees one GPU takes that.
+
+    Raises:
+        InputError: There is no such device.
     """
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

@@ -33,7 +33,7 @@ def lent(pool: Sequence[Any], count: int, folder: Path | None = None) -> Iterato
     """
     ids = [str(device) for device in pool]
     if len(set(ids)) != len(ids):
-        raise InputError(f"strategy.gpu_pool={ids} names a GPU twice")
+        raise InputError(f"strategy.gpu_pool={ids} lists a GPU twice")
     if count > len(ids):
         raise InputError(
             f"the job needs {count} GPUs, but strategy.gpu_pool={','.join(ids)} has {len(ids)}: set trainer.devices to "

@@ -1,4 +1,4 @@
-"""What a run is called where runs stand side by side: its job's number, what tells it from others, its group."""
+"""A run's name among other runs: the job's number, the settings that differ, and the group."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ from simswap.settings.recorded_names import current_override
 from simswap.settings.records import read_plain
 
 ASIDE = ("hydra.", "sweep.", "hydra/", "launcher=", "sweep=", "resume=")
-"""Overrides that say nothing of a run's settings."""
+"""Overrides that are not settings of the run."""
 
 
 def run_name() -> str:
-    """``3 identity=20 seed=1``: the job's number and the settings that its sweep changes; a single run's overrides.
+    """The run's name, such as ``3 identity=20 seed=1``: the job's number and the settings that its sweep changes.
 
-    A run that goes on is called as when it began, however it is started now, and wherever its folder has moved.
+    A single run has its overrides. A resumed run keeps its first name, even if its folder has moved.
     """
     job = _job()
     changed = [o for o in job.overrides if not o.startswith(ASIDE)]
@@ -30,13 +30,13 @@ def run_name() -> str:
 
 
 def group_name(experiment: str) -> str:
-    """The sweep's name: the experiment and the sweep's folder; of a single run the experiment."""
+    """The group's name: the experiment and the sweep's folder; for a single run, the experiment."""
     job = _job()
     return f"{experiment} {job.sweep}" if job.of_a_sweep else experiment
 
 
 class _Job(NamedTuple):
-    """folder: of the run, as it is called now. sweep: its sweep's folder, as it was called when the run began."""
+    """A run: its current folder, and the name that its sweep's folder had when the run began."""
 
     folder: Path
     of_a_sweep: bool
@@ -59,13 +59,13 @@ def _job() -> _Job:
             Path(hydra["runtime"]["output_dir"]).parent.name,
         )
     except (InputError, KeyError, TypeError, AttributeError):
-        pass  # a run that begins in this very process, or one whose record is lost
+        pass  # a run that begins in this process, or one without its record
     sweep = now.mode == RunMode.MULTIRUN
     return _Job(folder, sweep, list(now.overrides.task), now.job.num if sweep else None, folder.parent.name)
 
 
 def same_in_all_jobs(sweep: Path) -> set[str]:
-    """Keys that a sweep's command line (in its multirun.yaml) gives one value: what else a job has, it changes."""
+    """Keys that have one value on a sweep's command line, read from its multirun.yaml; the sweep changes the others."""
     file = sweep / "multirun.yaml"
     given = read_plain(file)["hydra"]["overrides"]["task"] if file.is_file() else []
     parsed = OverridesParser.create().parse_overrides([current_override(o) for o in given])
@@ -73,7 +73,7 @@ def same_in_all_jobs(sweep: Path) -> set[str]:
 
 
 def short(overrides: Sequence[str]) -> list[str]:
-    """``objective.weights.identity=20`` → ``identity=20``, with as much of the key as tells it from the others."""
+    """Shorten ``objective.weights.identity=20`` to ``identity=20``, as far as the keys stay different."""
     parts = [o.partition("=") for o in overrides]
     keys = [key.lstrip("+~").split(".") for key, _, _ in parts]
     shortened = []
@@ -86,7 +86,7 @@ def short(overrides: Sequence[str]) -> list[str]:
 
 
 def _rounded(value: str) -> str:
-    """A sampler's 0.00021436587 as 0.0002144."""
+    """Round a sampler's 0.00021436587 to 0.0002144."""
     value = value.strip("'\"")
     try:
         return f"{float(value):.4g}" if "." in value or "e" in value else value

@@ -1,4 +1,4 @@
-"""What the operating system refused, in one line: what it was, where, and what to do."""
+"""Errors of the operating system in one line: what failed, where, and what to do."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ SHARED_FULL = (
 BY_NUMBER = {
     errno.EMFILE: FILES,
     errno.ENFILE: "the whole system has too many open files: end other programs, or raise fs.file-max",
-    errno.EAGAIN: PROCESSES,  # what fork answers; ours read and write no sockets that do not wait
+    errno.EAGAIN: PROCESSES,  # the error of fork; this project has no non-blocking sockets
     errno.ENOMEM: MEMORY,
     errno.ENOSPC: "no space is left on the disk{at}: free some, or choose another output folder",
     errno.EDQUOT: "your quota of the disk is used up{at}: free some of it, or choose another output folder",
@@ -60,7 +60,7 @@ CONNECTION_NUMBERS = (
     errno.ENETDOWN, errno.EHOSTDOWN, errno.ENOTCONN, errno.EPIPE,
 )  # fmt: skip
 BY_WORDS = (
-    # what torch and Python say of the same where they raise no OSError
+    # the messages of torch and Python for the same errors, raised as something other than OSError
     (r"[Tt]oo many open files|received 0 items of ancdata", FILES),
     (r"can't start new thread|Resource temporarily unavailable|pthread_create", PROCESSES),
     (r"unable to (write to|mmap|allocate shared memory).*(shm|/torch_)|No space left on device.*/torch_|"
@@ -71,19 +71,20 @@ BY_WORDS = (
 
 
 def is_shortage(error: OSError) -> bool:
-    """Whether there are too many open files: that says nothing of the one that was asked for."""
+    """Whether there are too many open files, which says nothing about the file that was requested."""
     return error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def allow_open_files() -> None:
-    """Raise this process's limit of open files to what it may have: workers hand over each tensor as an open file.
+    """Raise this process's limit of open files: data workers pass each tensor as an open file.
 
-    Raises InputError where that is too few for any work.
+    Raises:
+        InputError: The highest possible limit is too low to work at all.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # the system knows a lower limit than it says
+        with contextlib.suppress(ValueError, OSError):  # the system has a lower limit than it reports
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
     if soft != resource.RLIM_INFINITY and soft < LEAST_FILES:
@@ -94,7 +95,7 @@ def allow_open_files() -> None:
 
 
 def explain_system(error: BaseException) -> str | None:
-    """One line on an error of the system, or None where it is none: a fault of the program keeps its stack trace."""
+    """Explain an error of the operating system in one line; None for other errors, which keep their stack trace."""
     if not isinstance(error, OSError):
         return _by_words(error)
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError):
@@ -116,12 +117,12 @@ def explain_system(error: BaseException) -> str | None:
 
 
 def shared_is_full() -> str:
-    """One line on a shared memory without space, with its size."""
+    """The line for a full /dev/shm, with its size."""
     return _filled(SHARED_FULL, "")
 
 
 def _is_of_a_lock(error: OSError) -> bool:
-    """Whether a pool's lock found no place: Python's and joblib's lie in the shared memory, and name no file."""
+    """Whether a pool's lock could not be created: those of Python and joblib use /dev/shm, and name no file."""
     steps = traceback.extract_tb(error.__traceback__)
     return any(os.path.basename(step.filename) == "synchronize.py" for step in steps)
 
@@ -136,10 +137,10 @@ def _size_of_shared() -> str:
 
 
 def _by_words(error: BaseException) -> str | None:
-    """For errors that only words tell, also those that a worker process handed on with its whole stack trace."""
+    """Explain an error by its message, also one that a worker process passed on with its stack trace."""
     if isinstance(error, MemoryError):
         return MEMORY
-    if isinstance(error, EOFError):  # from there: a tensor of a worker came without its file
+    if isinstance(error, EOFError):  # from recvfds: a worker's tensor arrived without its file
         steps = traceback.extract_tb(error.__traceback__)
         return _filled(FILES, "") if any(step.name == "recvfds" for step in steps) else None
     if not isinstance(error, RuntimeError | OSError | ImportError):

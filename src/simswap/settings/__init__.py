@@ -1,1 +1,1 @@
-"""What a configuration may hold: targets, keys, types, ranges, paths, and what a recorded one may ask for."""
+"""The rules for configurations: allowed targets, keys, types, ranges and paths, also in files recorded earlier."""

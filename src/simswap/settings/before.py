@@ -1,4 +1,4 @@
-"""What a command line says beside the job's settings: folders to search for YAML files, folders of Hydra's, gaps."""
+"""The parts of a command line that are read before the job's settings: search folders, Hydra's folders, gaps."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -16,9 +16,13 @@ OF_HYDRA = ("hydra.run.dir", "hydra.sweep.dir")
 
 
 def search_folders(overrides: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """The folders that ``hydra.searchpath=`` names, and the overrides without it.
+    """Separate ``hydra.searchpath=`` from a command line.
 
-    Raises InputError for one that is no folder of the disk, as ``pkg://…``, and where it cannot be read.
+    Returns:
+        The folders that it names, and the other overrides.
+
+    Raises:
+        InputError: The value cannot be parsed, or names something other than a folder on disk, such as ``pkg://…``.
     """
     given = [text for text in overrides if text.lstrip("+").startswith(f"{SEARCH}=")]
     folders: list[Path] = []
@@ -26,7 +30,7 @@ def search_folders(overrides: Sequence[str]) -> tuple[list[Path], list[str]]:
         try:
             value = OverridesParser.create().parse_overrides([text])[0].value()
         except HydraException as error:
-            raise InputError(f"{text}: this cannot be read; write {SEARCH}=['folder']") from error
+            raise InputError(f"{text}: this cannot be parsed; write {SEARCH}=['folder']") from error
         for one in value if isinstance(value, list) else [value]:
             name = str(one).removeprefix("file://")
             if value is None or "://" in name or "${" in name:
@@ -36,13 +40,13 @@ def search_folders(overrides: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def search_override(folders: Sequence[Path]) -> list[str]:
-    """``hydra.searchpath=[…]`` for these folders; nothing for none."""
+    """``hydra.searchpath=[…]`` for these folders; an empty list without folders."""
     listed = ",".join(hydra_quoted(f"file://{folder.resolve()}") for folder in folders)
     return [f"{SEARCH}=[{listed}]"] if folders else []
 
 
 def home_of_folders(cfg: DictConfig) -> list[str]:
-    """Overrides for those folders of Hydra's that a YAML file begins with ``~``."""
+    """Overrides for each of Hydra's folders that starts with ``~`` in a YAML file."""
     changed = []
     for key in OF_HYDRA:
         _, part, name = key.split(".")
@@ -53,9 +57,14 @@ def home_of_folders(cfg: DictConfig) -> list[str]:
 
 
 def refuse_gaps(cfg: DictConfig, swept: Collection[str] = ()) -> None:
-    """Raise InputError where keys that must be given have no value: names them, with an example of the command's help.
+    """Check that every required key has a value.
 
-    swept: keys, or their groups, that a sweep gives.
+    Args:
+        cfg: The composed configuration, with Hydra's node.
+        swept: Keys, or groups of keys, that a sweep sets.
+
+    Raises:
+        InputError: A required key has no value. The line names all of them, with an example from the command's help.
     """
     gaps = [
         key

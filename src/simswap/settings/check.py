@@ -1,7 +1,7 @@
-"""A composed configuration is checked once, here, before anything is built from it.
+"""The check of a composed configuration, before anything is built from it.
 
-A node with a ``_target_`` allows what the target's signature takes, any other node what the default YAML files hold;
-numbers have the ranges of `simswap.settings.ranges`. No room's fields are known here.
+A node with a ``_target_`` takes the parameters of the target's signature. Any other node takes the keys that the
+default YAML files have. Numbers have the ranges of `simswap.settings.ranges`.
 """
 
 import inspect
@@ -32,9 +32,14 @@ SUPPLIED = {"optimizer.algorithm": ("params", "lr")}
 
 
 def check(cfg: DictConfig, reference: DictConfig) -> None:
-    """Raise InputError for an unknown key, a wrong type, a number out of its range or a missing value in ``cfg``.
+    """Check keys, types, ranges and targets.
 
-    ``reference`` is the same choice of groups without the user's changes: it holds the allowed keys and their types.
+    Args:
+        cfg: The composed configuration.
+        reference: The same choice of groups without the user's changes. It has the allowed keys and their types.
+
+    Raises:
+        InputError: A key is unknown or missing, or its value has the wrong type, is out of range or is not given.
     """
     try:
         missing = sorted(OmegaConf.missing_keys(cfg))
@@ -80,7 +85,9 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
     if target is None and isinstance(reference, dict):
         gone = [key for key in reference if key not in node]
         if gone:
-            raise InputError(f"{f'{path}.' if path else ''}{gone[0]} is missing; a key is never left out")
+            raise InputError(
+                f"{f'{path}.' if path else ''}{gone[0]} is missing: give it a value; a key cannot be left out"
+            )
 
 
 def _check_entries(node: dict[str, Any], path: str) -> None:
@@ -91,7 +98,7 @@ def _check_entries(node: dict[str, Any], path: str) -> None:
 
 
 def fill(stored: DictConfig, default: DictConfig) -> None:
-    """Give a recorded config the keys that it lacks, being of an older version, with their default values."""
+    """Give the configuration of an earlier version the keys that it lacks, with their default values, in place."""
     OmegaConf.set_struct(stored, False)
     for key in default:
         if key not in stored:
@@ -104,7 +111,7 @@ def fill(stored: DictConfig, default: DictConfig) -> None:
 
 
 def _is_numeric(hint: Any) -> bool:
-    """Whether a parameter takes numbers; a key that is no parameter does, where it has a range."""
+    """Whether a parameter takes numbers. A key that is not a parameter takes numbers if it has a range."""
     accepted = None if hint is None else _plain_types(hint)
     return accepted is None or bool({int, float, list} & {*accepted})
 
@@ -127,10 +134,10 @@ def _signature_types(target: str, path: str) -> dict[str, Any]:
 
 
 def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
-    """Compare with the signature's type where there is one, else with the type of the default."""
+    """Compare a value with the type in the signature, or without one with the type of the default."""
     accepted = _plain_types(hint) if hint is not None else _plain_types(type(known)) if known is not None else None
     if isinstance(known, str) and ("${" in known or known == "???") and hint is None:
-        accepted = None  # an interpolation says nothing of its type
+        accepted = None  # the text of an interpolation does not show its type
     if value is None and known is not None and hint is None and where not in (*OPTIONAL, *NULLABLE):
         raise InputError(f"{where} is null: it takes {_names(accepted or (str,))}")
     if accepted is None or (value is None and hint is None):
@@ -144,7 +151,7 @@ def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
 
 
 def _plain_types(hint: Any) -> tuple[type, ...] | None:
-    """The scalar and container types of an annotation, or None where it cannot be judged."""
+    """The scalar and container types of an annotation; None if it has others."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         parts = [_plain_types(part) for part in typing.get_args(hint)]

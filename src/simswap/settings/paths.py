@@ -1,4 +1,4 @@
-"""Arguments as a person types them: a path is taken as it stands, and ``~`` is home, wherever a key means a path."""
+"""Paths on the command line: taken literally, with ``~`` as the home folder, for every key that is a path."""
 
 import os
 import re
@@ -47,23 +47,24 @@ PATHS = frozenset(
         "hydra.searchpath",
     }
 )
-"""Keys whose value is a path. A new one in conf/ needs its name here: a test looks for it."""
+"""Keys whose value is a path. A test checks that every path in conf/ is listed."""
 
 LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks", "protocol.swaps", "hydra.searchpath"})
-"""Those that also take several, as ``[a,b]``."""
+"""Keys that also take a list of paths, as in ``[a,b]``."""
 
 NUMBERS_TOO = frozenset({"protocol.pairs"})
-"""A path with one protocol, a number with another."""
+"""Keys that are a path in one protocol and a number in another."""
 
 _KEY = re.compile(r"^(\+{0,2})([A-Za-z_][\w.]*)=(.*)$", re.S)
 _PARSER = OverridesParser.create()
 
 
 def read_arguments(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments with the values of path keys quoted for Hydra, and ``~`` as the home folder.
+    """Quote the values of path keys for Hydra, and expand ``~`` to the home folder.
 
-    What exists under the very name that was typed is meant. Else a list stays a list, an interpolation (``${…}``) one,
-    and with -m a choice (``a,b``) one; all other characters belong to the path.
+    If a file of exactly the typed name exists, the value is that path. Otherwise a list stays a list, an interpolation
+    (``${…}``) stays an interpolation, and with ``-m`` a choice (``a,b``) stays a choice. Every other character is part
+    of the path.
     """
     several = bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
     return [_read(argument, several) for argument in arguments]
@@ -106,13 +107,13 @@ def _unquoted(text: str) -> str | None:
 
 
 def _literal(value: str, interpolated: bool = False) -> str:
-    """A path as Hydra's quoted string. interpolated: ``${…}`` in it asks for another key."""
+    """A path as a quoted string for Hydra. With ``interpolated``, ``${…}`` in it refers to another key."""
     value = os.path.expanduser(value)
     return hydra_quoted(value if interpolated else escaped(value))
 
 
 def _parts(text: str) -> list[str]:
-    """Cut at commas that stand in no quotes and no brackets."""
+    """Split at the commas outside of quotes and brackets."""
     parts, depth, quote = [""], 0, ""
     for place, sign in enumerate(text):
         if quote:
@@ -139,12 +140,12 @@ def _parses(argument: str) -> bool:
 
 
 def escaped(text: str) -> str:
-    """A text that OmegaConf gives back as it is, though it holds ``${``."""
+    """Escape a text so that OmegaConf returns it unchanged, even if it contains ``${``."""
     return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", text)
 
 
 def escape_tree(tree: Any) -> Any:
-    """Plain values, to be made a config again: nothing in them is an interpolation any more."""
+    """Escape every text in a tree of plain values, so that a configuration made of it has no interpolations."""
     if isinstance(tree, dict):
         return {key: escape_tree(value) for key, value in tree.items()}
     if isinstance(tree, list):
@@ -153,8 +154,8 @@ def escape_tree(tree: Any) -> Any:
 
 
 def with_home(cfg: DictConfig) -> None:
-    """Replace ``~`` at the start of the config's paths by the home folder, those from YAML files too."""
-    for key in [key for key in PATHS if not key.startswith("hydra.")]:  # of those simswap.settings.before takes care
+    """Expand ``~`` at the start of the configuration's paths, including those from YAML files, in place."""
+    for key in [key for key in PATHS if not key.startswith("hydra.")]:  # simswap.settings.before expands those
         _replace(cfg, key, os.path.expanduser)
 
 

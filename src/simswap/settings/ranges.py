@@ -1,4 +1,4 @@
-"""The range of each numeric key, declared once: the check and docs/ranges.md read it, the tests try both ends."""
+"""The range of each numeric key. The check and docs/ranges.md read this table, and tests try both ends."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,20 @@ from simswap.errors import InputError
 
 @dataclass(frozen=True)
 class Range:
-    """What a numeric key takes.
+    """The values of a numeric key.
 
-    whole: whole numbers only. low, high: both ends, None for an open one. above, below: the end itself is left out.
-    null: null too. off: 0 and null too, and both mean off. also: further values. count: a list of so many numbers.
-    others: texts and lists are checked elsewhere. tried: values near the ends for tests, where an end is open or left
-    out.
+    Attributes:
+        whole: Whole numbers only.
+        low: The lower end; None for an open end.
+        high: The upper end; None for an open end.
+        above: The lower end itself is excluded.
+        below: The upper end itself is excluded.
+        null: Null is allowed too.
+        off: 0 and null are allowed too, and both mean off.
+        also: Further allowed values.
+        count: The value is a list of this many numbers.
+        others: Texts and lists are allowed too, and checked elsewhere.
+        tried: Values near the two ends for tests, for an end that is open or excluded.
     """
 
     whole: bool
@@ -30,7 +38,7 @@ class Range:
     tried: tuple[float | None, float | None] = (None, None)
 
     def check(self, where: str, value: Any) -> None:
-        """Raise InputError unless the key called ``where`` takes this value."""
+        """Raise InputError unless the key ``where`` takes this value."""
         if value is None and (self.null or self.off):
             return
         if self.others and isinstance(value, str | list):
@@ -54,7 +62,7 @@ class Range:
         return low and (self.high is None or (value < self.high if self.below else value <= self.high))
 
     def words(self) -> str:
-        """``a whole number from 1 to 5, or null``."""
+        """The range in words, as in ``a whole number from 1 to 5, or null``."""
         noun = "whole number" if self.whole else "number"
         ends = [] if self.low is None else [f"{'above' if self.above else 'from'} {self.low:g}"]
         if self.high is not None:
@@ -67,14 +75,14 @@ class Range:
         return ", or ".join([text, *more])
 
     def ends(self) -> list[Any]:
-        """The lowest and the highest value, or what is tried near an end that is open or left out."""
+        """The lowest and the highest value; for an end that is open or excluded, a value near it."""
         ends = [
             tried if tried is not None else end for tried, end in zip(self.tried, (self.low, self.high), strict=True)
         ]
         return [[end] * self.count if self.count else end for end in ends]
 
     def outside(self) -> list[Any]:
-        """Values of every kind that the key does not take."""
+        """Values of every kind that the key refuses, for tests."""
         values: list[Any] = [math.nan, math.inf, -math.inf, True, {}] + ([] if self.others else ["wide", "1", []])
         values += [1.5] if self.whole and 1.5 not in self.also else []
         if self.low is not None:
@@ -97,28 +105,28 @@ LARGEST_SEED = 2**64 - 1
 
 
 def short_seed(seed: int) -> int:
-    """A seed below 2^32, which is all that Lightning and numpy's old generator take; a smaller one is itself."""
+    """Fold a seed to below 2^32, the limit of Lightning and of numpy's legacy generator; a smaller one is unchanged."""
     seed %= 2**64
     return seed if seed < 2**32 else (seed ^ (seed >> 32)) % 2**32
 
 
 def whole(low: int, high: int | None = None, tried: int | None = None, **more: Any) -> Range:
-    """Whole numbers from low to high; tried: in place of an open high end."""
+    """Whole numbers from ``low`` to ``high``; tests use ``tried`` in place of an open upper end."""
     return Range(True, low, high, tried=(None, tried), **more)
 
 
 def number(low: float | None, high: float | None = None, tried: tuple[Any, Any] = (None, None), **more: Any) -> Range:
-    """Finite numbers from low to high."""
+    """Finite numbers from ``low`` to ``high``."""
     return Range(False, low, high, tried=tried, **more)
 
 
 def share(**more: Any) -> Range:
-    """From 0 to 1."""
+    """Numbers from 0 to 1."""
     return number(0, 1, **more)
 
 
 def above_zero(low: float, high: float, **more: Any) -> Range:
-    """Any finite number above 0; low, high: what tests try."""
+    """Finite numbers above 0; tests use ``low`` and ``high``."""
     return number(0, above=True, tried=(low, high), **more)
 
 
@@ -235,7 +243,7 @@ RANGES: dict[str, Range] = {
     # simswap-compare
     "pictures": whole(0, tried=100),
 }
-"""Dotted key → its range. A new numeric key in conf/ needs its line here: a test looks for it.
+"""Dotted key → its range. A test checks that every numeric key in conf/ is listed.
 
 A last part ``*`` stands for every key of an open node: the code that takes the node knows its keys.
 """
@@ -247,11 +255,11 @@ def range_of(key: str) -> Range | None:
 
 
 OPTIONAL = {"checkpoint"}
-"""Keys without a default that may be null all the same; the job says where they may not."""
+"""Keys without a default that may be null. The job refuses null where it needs a value."""
 
 
 def table() -> str:
-    """docs/ranges.md: every key and what it takes."""
+    """The text of docs/ranges.md: every numeric key with its range."""
     rows = "".join(f"| `{key}` | {limit.words()} |\n" for key, limit in RANGES.items())
     return (
         "# Numbers and their ranges\n\nMade by `python -m simswap.settings.ranges > docs/ranges.md` from the one table "

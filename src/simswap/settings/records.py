@@ -1,4 +1,4 @@
-"""YAML files of others, and of earlier runs, read as data: nothing that they ask for is called or looked up."""
+"""YAML files of users and of earlier runs, read as data: reading one calls nothing and looks nothing up."""
 
 import re
 from pathlib import Path
@@ -15,11 +15,11 @@ from simswap.settings.trusted import KEY, ONLY_HERE
 from simswap.stand_ins import refuse_stand_in
 
 OF_RECORDS = ("visible_gpus", "jobs_on_gpus")
-"""Resolvers that a recorded config may ask for: it holds what the YAML files of conf/ leave open for the machine."""
+"""Resolvers that a recorded configuration may use: those in conf/ whose value depends on the machine."""
 
 OF_FILES = (*OF_RECORDS, "run_folder", "run_record", "sweep_folder", "evaluation_folder",
             "hydra", "now", "python_version", "oc.env", "oc.select")  # fmt: skip
-"""Resolvers that a person's own YAML files may ask for. Those that build nodes out of text are left out."""
+"""Resolvers that a user's own YAML files may use. Those that build nodes out of text are excluded."""
 
 MOST_BYTES, MOST_DEPTH = 500_000, 40
 _INNERMOST = re.compile(r"\$\{([^{}$]*)\}")
@@ -27,30 +27,39 @@ _RESOLVED = "\0"
 
 
 def read_record(file: Path) -> DictConfig:
-    """A config that a run recorded, with its references to other keys unresolved.
+    """Read the configuration that a run recorded; its references to other keys stay unresolved.
 
-    Raises InputError where it cannot be read, is no mapping, or asks for a call or a look-up that is not on the lists.
+    Raises:
+        InputError: The file cannot be read, is not a mapping, or uses a ``_target_`` or resolver that is not allowed.
     """
     content = _plain(file, OF_RECORDS)
     if not content:
-        raise InputError(f"{file} is empty: no run can have recorded that; take the file from a copy of the run")
+        raise InputError(f"{file} is empty: restore the file from a copy of the run")
     return OmegaConf.create(content)
 
 
 def read_plain(file: Path) -> dict[str, Any]:
-    """The keys of a YAML file as plain values, in which nothing is looked up. Raises InputError as `read_record`."""
+    """Read a YAML file as plain values, without checking targets or resolvers.
+
+    Raises:
+        InputError: The file cannot be read or is not a mapping.
+    """
     return _plain(file, None)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise InputError where a YAML file in or below a person's own folder of configs asks for what is not allowed."""
+    """Check the YAML files in and below a user's own folder of configurations.
+
+    Raises:
+        InputError: The folder is missing, or a file in it uses a ``_target_``, resolver or key that is not allowed.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder of YAML files")
     for file in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()):
         hydra = _plain(file, OF_FILES, of_group=True).get("hydra")
         if isinstance(hydra, dict) and "searchpath" in hydra:
             raise InputError(
-                f"{file} names further folders to search; name them on the command line, as in "
+                f"{file} sets hydra.searchpath; give search folders on the command line, as in "
                 "hydra.searchpath=['mine']"
             )
 
@@ -59,7 +68,7 @@ def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False
     refuse_stand_in(file, "a file of settings (YAML)", "yaml")
     try:
         if file.stat().st_size > MOST_BYTES:
-            raise InputError(f"{file} is larger than {MOST_BYTES} bytes: it is no file of settings")
+            raise InputError(f"{file} is larger than {MOST_BYTES} bytes: this is not a file of settings")
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_NoAliases)
     except InputError:
         raise
@@ -67,7 +76,7 @@ def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False
         raise InputError(f"{file} cannot be read ({' '.join(str(error).split())})") from error
     content = {} if content is None else content
     if not isinstance(content, dict):
-        raise InputError(f"{file} holds no keys")
+        raise InputError(f"{file} contains no keys")
     try:
         if resolvers is None:
             return with_current_names(content)
@@ -86,15 +95,15 @@ def _plain(file: Path, resolvers: tuple[str, ...] | None, of_group: bool = False
 
 
 class _NoAliases(yaml.SafeLoader):
-    """Plain values only, and each node once: aliases of aliases would grow without end."""
+    """Loads plain values only. Aliases are refused: aliases of aliases can grow exponentially."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it holds an alias (*name); write the value out")
+            raise yaml.YAMLError("it contains an alias (*name); write the value out")
         return super().compose_node(parent, index)
 
 
-# Numbers as OmegaConf reads them (1e-4 is one), but never to the base 60: a time such as 10:00:00:00 stays a text.
+# Numbers are parsed as OmegaConf does (1e-4 is a number), but never in base 60: 10:00:00:00 stays a text.
 _DATES_AND_NUMBERS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _NoAliases.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in patterns if tag not in _DATES_AND_NUMBERS]
@@ -113,7 +122,7 @@ _NoAliases.add_implicit_resolver(
 
 def _check_texts(node: Any, path: str, resolvers: tuple[str, ...], depth: int) -> None:
     if depth > MOST_DEPTH:
-        raise InputError(f"{path.split('.')[0]} is nested without an end")
+        raise InputError(f"{path.split('.')[0]} is nested more than {MOST_DEPTH} levels deep")
     if isinstance(node, dict):
         for key, value in node.items():
             _check_texts(key, f"{path}.{key}".lstrip("."), resolvers, depth + 1)
@@ -126,12 +135,12 @@ def _check_texts(node: Any, path: str, resolvers: tuple[str, ...], depth: int) -
 
 
 def check_resolvers(text: str, where: str, allowed: tuple[str, ...]) -> None:
-    """Raise InputError where a text asks for a resolver (``${name:…}``) that is not ``allowed``; keys may be named."""
+    """Raise InputError if a text uses a resolver (``${name:…}``) that is not ``allowed``; references to keys pass."""
     while "${" in text:
         inner = _INNERMOST.search(text)
         if inner is None:
-            raise InputError(f"{where} holds a '${{' that is never closed")
+            raise InputError(f"{where} contains a '${{' that is never closed")
         name, colon, _ = inner[1].partition(":")
         if colon and name.strip() not in allowed:
-            raise InputError(f"{where} asks for ${{{inner[1]}}}, which a file may not; write the value itself")
+            raise InputError(f"{where} uses ${{{inner[1]}}}, which is not allowed in a file; write the value itself")
         text = text[: inner.start()] + _RESOLVED + text[inner.end() :]

@@ -107,17 +107,17 @@ HYDRA_TARGETS = (
     "hydra_plugins.simswap_sweeping.study_sweeper.StudySweeper",
     "hydra_plugins.simswap_sweeping.slurm_launcher.PatientSlurmLauncher",
 )
-"""What Hydra itself may be asked to run, before any check of ours: its callbacks, launcher and sweeper."""
+"""What Hydra itself may run: its callbacks, launchers and sweepers."""
 
 LOGGING_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.Formatter", "logging.NullHandler")
-"""Classes that Hydra's logging may name."""
+"""Classes that Hydra's logging may use."""
 
 COMMANDS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
-"""Keys with which a config asks for a call: Hydra's, and that of Python's logging."""
+"""Keys that ask for a call: Hydra's, and that of Python's logging."""
 
 
 def check_targets(tree: Any, path: str = "") -> None:
-    """Raise InputError where a tree of plain values asks for a call that is not on the lists, at any depth."""
+    """Raise InputError if a tree of plain values asks, at any depth, for a call that is not allowed there."""
     if isinstance(tree, list):
         for place, value in enumerate(tree):
             check_targets(value, f"{path}[{place}]")

@@ -1,11 +1,11 @@
-"""Lightning's trainer has many settings that do not go with this training; each names the key of ours that does it."""
+"""Settings of Lightning's Trainer that do not work with this training, each with the key that replaces it."""
 
 from typing import Any
 
 from simswap.errors import InputError
 
 KEPT = ("deterministic", "benchmark", "detect_anomaly")
-"""Of Lightning's own, beside those in conf/trainer: they change nothing but how it is worked out."""
+"""Settings of Lightning that are allowed in addition to those in conf/trainer: they change speed and checks only."""
 
 INSTEAD = {
     "gradient_clip_val": "optimizer.generator_clip and optimizer.discriminator_clip",
@@ -42,10 +42,14 @@ INSTEAD = {
 
 
 def allowed_of_trainer(node: dict[str, Any], reference: Any, hints: dict[str, Any]) -> set[str]:
-    """The keys that trainer takes. Raises InputError for one of Lightning's that another key of ours stands for."""
+    """The keys that the node ``trainer`` takes.
+
+    Raises:
+        InputError: A key of Lightning's Trainer is given that another key replaces; the line names it.
+    """
     ours = set(reference) if isinstance(reference, dict) else set()
     allowed = ours | {"_target_"} | ({*KEPT} & {*hints})
     for key in node:
         if key not in allowed and key in INSTEAD:
-            raise InputError(f"trainer.{key} does not go with this training; use {INSTEAD[key]}")
+            raise InputError(f"trainer.{key} does not work with this training; use {INSTEAD[key]}")
     return allowed

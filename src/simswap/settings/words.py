@@ -1,4 +1,4 @@
-"""Complaints about settings in one line, with the nearest valid name."""
+"""One-line error messages about settings, with the nearest valid name."""
 
 import difflib
 import re
@@ -13,11 +13,11 @@ from simswap.errors import InputError
 
 _PACKAGED = Path(__file__).resolve().parents[1] / "conf"
 CONF_DIR = str(_PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[3] / "conf")
-"""The YAML files: in an installed package a folder of it, in a checkout the one at its top."""
+"""The folder of YAML files: inside an installed package, or at the top of a checkout."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """``; did you mean …? valid here: …``, to end a complaint about an unknown name."""
+    """The end of a message about an unknown name: ``; did you mean …? Valid here: …``."""
     options = sorted(str(option) for option in valid)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     guess = f"; did you mean {close[0]}?" if close else "."
@@ -25,10 +25,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def explain_hydra(error: Exception) -> str:
-    """One line from one of Hydra's or OmegaConf's errors, with the nearest valid name where it lists some."""
+    """Turn an error of Hydra or OmegaConf into one line, with the nearest valid name if the error lists names."""
     inner: BaseException | None = error
     while inner is not None:
-        if isinstance(inner, InputError):  # of a resolver of ours
+        if isinstance(inner, InputError):  # raised by one of this project's resolvers
             return str(inner)
         inner = inner.__cause__ or inner.__context__
     text = str(error)
@@ -45,24 +45,24 @@ def explain_hydra(error: Exception) -> str:
     ambiguous = re.search(r"Ambiguous value for argument '(.*?)'\s*\n", text, re.S)
     unread = getattr(error, "override", None) or (ambiguous.group(1) if ambiguous else "")
     if "=" in unread:
-        return f"{unread}: this value cannot be read; if it is meant as it stands, write {quoted(unread)}"
+        return f"{unread}: this value cannot be parsed; to use it literally, write {quoted(unread)}"
     return " ".join(f"{text} {cause}".split())
 
 
 def quoted(override: str) -> str:
-    """An override with its value quoted for Hydra, and then for the shell: ready to copy."""
+    """Quote an override's value for Hydra and then for the shell, ready to copy."""
     key, _, value = override.partition("=")
     return shlex.quote(f"{key}={hydra_quoted(value)}")
 
 
 def hydra_quoted(value: str) -> str:
-    """A text as a quoted string of Hydra's command line, which gives it back as it is."""
-    # Hydra takes a backslash as itself unless a quote follows it.
+    """Quote a text for Hydra's command line, which then returns it unchanged."""
+    # Hydra reads a backslash literally unless a quote follows it.
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
 
 
 def _nearest_in_defaults(key: str, text: str) -> str:
-    """Look for the nearest key among all keys of the YAML files: the composed config is not there yet."""
+    """Find the nearest key in the YAML files: there is no composed configuration yet."""
     keys: set[str] = set()
     for file in Path(CONF_DIR).rglob("*.yaml"):
         prefix = "" if file.parent == Path(CONF_DIR) else f"{file.parent.name}."

@@ -99,13 +99,13 @@ def _wandb_logger(run: Path, to_be_named: dict[str, Any], mode: str, **settings:
         return None
     called = as_it_began(called, experiment)
     remember(run, called)
-    _define_metrics(experiment)
+    _define_metrics(experiment, run)
     earlier = [file for file in offline_fragments(run, experiment.id) if folder_of(experiment) not in file.parents]
     known = set().union(*map(steps_of, earlier)) if experiment.offline else set(range(experiment.starting_step))
     return HistoryLogger(run, known, experiment=experiment, project=called.project, save_dir=run)
 
 
-def _define_metrics(experiment: Any) -> None:
+def _define_metrics(experiment: Any, run: Path) -> None:
     """W&B draws every metric over the iteration, and keeps the best value of each figure of validation."""
     experiment.define_metric(STEP_METRIC)
     experiment.define_metric("*", step_metric=STEP_METRIC, step_sync=True)
