@@ -20,7 +20,9 @@ from tests.training.runs import SMALL
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.S | re.M)
 FILES = {text.split("\n")[0].removeprefix("# "): text for kind, text in BLOCKS if kind in ("python", "yaml")}
-COMMANDS = [shlex.split(text.replace("\\\n", " ")) for kind, text in BLOCKS if kind == "sh"]
+COMMANDS = [
+    shlex.split(line) for kind, text in BLOCKS if kind == "sh" for line in text.replace("\\\n", " ").splitlines()
+]
 TRAIN = [*SMALL[1:], "trainer.max_steps=2", "trainer.val_check_interval=2", "hydra.run.dir=run"]
 
 

@@ -1,4 +1,4 @@
-"""Hydra's basic sweeper, times every layer range of the feature matching: ``sweep=layer_ranges``."""
+"""``sweep=layer_ranges``: Hydra's basic sweeper, with every layer range of the feature matching loss."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 @dataclass
 class LayerRangesConf:
-    """As the basic sweeper's."""
+    """The settings of Hydra's basic sweeper."""
 
     _target_: str = "hydra_plugins.simswap_layer_ranges.LayerRangesSweeper"
     max_batch_size: int | None = None
@@ -21,18 +21,19 @@ ConfigStore.instance().store(group="hydra/sweeper", name="layer_ranges", node=La
 
 
 class LayerRangesSweeper(BasicSweeper):
-    """Runs each combination of the swept values with each (first_layer, last_layer) of the discriminators at hand."""
+    """Runs each combination of the swept values with each layer range of the configured discriminators."""
 
     def split_arguments(  # type: ignore[override]
         self, overrides: list[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
-        # Imported here: Hydra loads every plugin at each start, also where another sweeper is used.
+        """The jobs' overrides, in chunks. Raises InputError if the command line sets a layer range."""
+        # Imported here because Hydra loads every plugin at each start, even if another sweeper is used.
         from simswap.errors import InputError
         from simswap.sweeping.layer_ranges import FIRST, LAST, range_overrides
 
         for override in overrides:
             if override.get_key_element() in (FIRST, LAST):
-                raise InputError(f"{override.get_key_element()} is what sweep=layer_ranges goes through; leave it out")
+                raise InputError(f"{override.get_key_element()} is set by sweep=layer_ranges; leave it out")
         assert self.config is not None
         ranges = range_overrides(self.config)
         (combinations,) = BasicSweeper.split_arguments(overrides, None)

@@ -1,1 +1,1 @@
-"""Hydra looks for sweepers and launchers below ``hydra_plugins``; what they do is in ``simswap.sweeping``."""
+"""The sweeper and the launcher that Hydra finds in ``hydra_plugins``; the work is in ``simswap.sweeping``."""

@@ -1,4 +1,4 @@
-"""Submitit's Slurm launcher, which gives up the whole batch when one job fails, made to wait for the others."""
+"""Submitit's Slurm launcher, changed to wait for the other jobs of a batch when one fails."""
 
 import logging
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 
 
 class PatientSlurmLauncher(SlurmLauncher):
-    """A job that Slurm killed, or that failed, is handed back as failed; the others are waited for.
+    """A job that failed, or that Slurm killed, is returned as failed, and the others continue.
 
-    Requeuing is submitit's: at its signal (ahead of the time limit, or at pre-emption) training saves and stops, then
-    submitit puts the same job into the queue again, which finds its run folder and resumes it
-    (``on_existing_run: resume``).
+    Submitit requeues jobs: at its signal (before the time limit, or at preemption) training saves and stops, and
+    submitit queues the same job again, which resumes its run folder (``on_existing_run: resume``).
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Submit a batch as one job array, and wait for all of its jobs."""
         assert self.config is not None
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         executor = self.executor()
@@ -34,7 +34,7 @@ class PatientSlurmLauncher(SlurmLauncher):
         return [returned(job) for job in jobs]
 
     def executor(self) -> Any:
-        """Submitit's executor with this launcher's parameters: those of every cluster plain, Slurm's own prefixed."""
+        """Submitit's executor with this launcher's parameters; those of Slurm alone have the prefix ``slurm_``."""
         import submitit
 
         plain = set(OmegaConf.structured(BaseQueueConf).keys())
@@ -52,10 +52,10 @@ class PatientSlurmLauncher(SlurmLauncher):
 
 
 def returned(job: Any) -> JobReturn:
-    """Rank 0's return of a submitit job; a failed one where the job did not come to its end."""
+    """The return of a submitit job's rank 0; a failed one if the job did not finish."""
     try:
         return job.results()[0]
-    except Exception as error:  # submitit's own kinds, and whatever the job raised
+    except Exception as error:  # submitit's own errors, and those of the job
         failed = JobReturn()
         failed.status = JobStatus.FAILED
         failed.return_value = error

@@ -1,4 +1,4 @@
-"""``hydra/sweeper: study``: trials of an Optuna study, handed batch by batch to whatever launcher is configured."""
+"""``hydra/sweeper: study``: runs the trials of an Optuna study, batch by batch, with the configured launcher."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +13,17 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class StudySweeper(Sweeper):
-    """Takes its settings from the config's ``sweep``; see `simswap.sweeping.sweep`."""
+    """The sweeper. Its settings are the configuration's node ``sweep``; see `simswap.sweeping.sweep`."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep the configuration and make the launcher."""
         self.hydra_context, self.config = hydra_context, config
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        """Run the sweep of this command line. Raises InputError if it cannot run."""
         try:
             from simswap.sweeping.sweep import run_sweep
         except ModuleNotFoundError as error:

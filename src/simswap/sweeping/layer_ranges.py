@@ -1,4 +1,4 @@
-"""Every layer range of the weak feature matching loss that the discriminators at hand have."""
+"""Every layer range of the weak feature matching loss that the configured discriminators allow."""
 
 from omegaconf import DictConfig
 
@@ -13,9 +13,10 @@ def valid_ranges(layers: int) -> list[tuple[int, int]]:
 
 
 def range_overrides(cfg: DictConfig) -> list[list[str]]:
-    """The ranges as overrides of ``simswap-train``, for the discriminators and crops that ``cfg`` names.
+    """The ranges as overrides of ``simswap-train``, for the configured discriminators and crops.
 
-    Raises InputError where the crops are not prepared, or the discriminators do not fit them.
+    Raises:
+        InputError: The crops are not prepared, or the discriminators do not fit them.
     """
     layers = build(cfg.discriminator, image_size=build(cfg.data, seed=0).size).layer_count
     return [[f"{FIRST}={first}", f"{LAST}={last}"] for first, last in valid_ranges(layers)]

@@ -1,4 +1,4 @@
-"""Ends a trial early that is hopeless beside the earlier ones of its study."""
+"""Pruning: stopping a trial early that does worse than the earlier ones of its study."""
 
 import logging
 from pathlib import Path
@@ -10,21 +10,26 @@ log = logging.getLogger(__name__)
 
 
 class PruneByStudy(L.Callback):
-    """Reports a figure to the study at each validation, and stops all ranks when the study's pruner says so.
+    """Reports a figure to the study at each validation, and stops all ranks if the study's pruner decides so.
 
-    folder: of the sweep. trial: its number there. sweep: the config's node. metric: as validation logs it.
+    Args:
+        folder: The sweep's folder.
+        trial: The trial's number in the study.
+        sweep: The configuration's node ``sweep``.
+        metric: The figure's name in the log of validation.
     """
 
     def __init__(self, folder: Path, trial: int, sweep: DictConfig, metric: str) -> None:
         self.folder, self.trial, self.sweep, self.metric = folder, trial, sweep, metric
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Report the figure and prune."""
         hopeless = False
         if trainer.is_global_zero and self.metric in trainer.callback_metrics:
             hopeless = self._report(float(trainer.callback_metrics[self.metric]), trainer.global_step)
         if trainer.strategy.broadcast(hopeless):  # every rank stops at the same iteration
             trainer.should_stop = True
-            log.info("pruned at iteration %d: hopeless beside the study's other trials", trainer.global_step)
+            log.info("pruned at iteration %d: worse than the median of the study's other trials", trainer.global_step)
 
     def _report(self, value: float, iteration: int) -> bool:
         import optuna
@@ -42,7 +47,7 @@ class PruneByStudy(L.Callback):
 
 
 def pruning_of(run: Path, sweep: DictConfig | None, metrics: list[str]) -> list[L.Callback]:
-    """The callback of a trial of a pruned study; nothing for any other run."""
+    """The callback for a trial of a pruned study; an empty list for any other run."""
     if sweep is None or sweep.trial is None or sweep.pruning == "none":
         return []
     return [PruneByStudy(run.parent, sweep.trial, sweep, metrics[0])]

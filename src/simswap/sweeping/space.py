@@ -1,4 +1,4 @@
-"""The settings that a sweep tries: from YAML (``sweep.params``) or from the command line's own sweep syntax."""
+"""The search space of a sweep, from YAML (``sweep.params``) or from the command line's sweep syntax."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
@@ -18,27 +18,32 @@ SPEC_KEYS = {"categorical": {"choices"}, "float": {"low", "high", "log", "step"}
 
 @dataclass(frozen=True)
 class Space:
-    """One distribution a key; ``texts`` gives the command-line form of choices that are no plain numbers or words."""
+    """A search space.
+
+    Attributes:
+        distributions: Key → its distribution.
+        texts: Key → choice → the choice's form on the command line, for choices other than plain numbers and words.
+    """
 
     distributions: dict[str, BaseDistribution]
     texts: dict[str, dict[Any, str]]
 
     def overrides(self, point: Point) -> list[str]:
-        """A point as the overrides of its job."""
+        """The overrides of a job that runs this point."""
         return [
             f"{current_key(key)}={self.texts.get(key, {}).get(value, as_override(value))}"
             for key, value in point.items()
         ]
 
     def points(self) -> list[Point] | None:
-        """Every point, the last key fastest; None where there are too many to count (a float without a step)."""
+        """Every point, the last key varying fastest; None if they cannot be counted (a float without a step)."""
         values = [_values(distribution) for distribution in self.distributions.values()]
         if any(v is None for v in values):
             return None
         return [dict(zip(self.distributions, found, strict=True)) for found in itertools.product(*values)]  # type: ignore[arg-type]
 
     def as_recorded(self, keys: Collection[str]) -> "Space":
-        """The space under the keys of a study that an earlier version began, since Optuna finds trials by them."""
+        """The space under the keys of a study from an earlier version: Optuna finds its trials by them."""
         before = {new: old for old, new in KEYS.items() if old in keys}
         return Space(
             {before.get(key, key): value for key, value in self.distributions.items()},
@@ -46,15 +51,22 @@ class Space:
         )
 
     def describe(self) -> dict[str, str]:
-        """A text a key, to compare a resumed sweep's space with the one that it began with."""
+        """Key → its distribution as text, to compare a resumed sweep's space with its first one."""
         return {key: optuna.distributions.distribution_to_json(d) for key, d in sorted(self.distributions.items())}
 
 
 def make_space(params: Mapping[str, Any] | None, overrides: Sequence[Override]) -> tuple[Space, list[str]]:
-    """The space, and the overrides that are the same in every job.
+    """Build the space.
 
-    params: ``sweep.params``. overrides: the command line's, parsed; one that sweeps replaces or adds a key of params.
-    Raises InputError where something is no space.
+    Args:
+        params: ``sweep.params``.
+        overrides: The command line's, parsed. One that sweeps replaces or adds a key of ``params``.
+
+    Returns:
+        The space, and the overrides that are the same in every job.
+
+    Raises:
+        InputError: A key has no valid distribution, or no key has several values.
     """
     found = {current_key(key): from_yaml(key, spec) for key, spec in (params or {}).items()}
     texts: dict[str, dict[Any, str]] = {}
@@ -74,7 +86,11 @@ def make_space(params: Mapping[str, Any] | None, overrides: Sequence[Override]) 
 
 
 def from_yaml(key: str, spec: Any) -> BaseDistribution:
-    """A distribution from a mapping: ``type`` (float, int or categorical) and its keys. Raises InputError."""
+    """Build a distribution from a mapping: ``type`` (float, int or categorical) and its keys.
+
+    Raises:
+        InputError: The mapping is no distribution.
+    """
     where = f"sweep.params.{key}"
     if not isinstance(spec, Mapping) or spec.get("type") not in SPEC_KEYS:
         raise InputError(
@@ -96,7 +112,17 @@ def from_yaml(key: str, spec: Any) -> BaseDistribution:
 
 
 def from_override(override: Override) -> tuple[BaseDistribution, dict[Any, str]]:
-    """``a,b`` or ``choice(a,b)``, ``range(1,9,2)``, ``interval(0.1,10)``, each also as ``tag(log, …)`` or int(…)."""
+    """Build a distribution from an override that sweeps.
+
+    The forms are ``a,b`` or ``choice(a,b)``, ``range(1,9,2)`` and ``interval(0.1,10)``, also in ``tag(log, …)`` or
+    ``int(…)``.
+
+    Returns:
+        The distribution, and choice → its form on the command line.
+
+    Raises:
+        InputError: The values are no distribution.
+    """
     sweep, key = override.value(), override.get_key_element()
     log = "log" in getattr(sweep, "tags", set())
     try:
@@ -127,7 +153,7 @@ def from_override(override: Override) -> tuple[BaseDistribution, dict[Any, str]]
 
 
 def as_override(value: Any) -> str:
-    """A scalar in the command line's syntax."""
+    """Write a scalar in the syntax of the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""The study of a sweep, kept in its folder: which points were tried, what they gave, and which come next.
+"""The study of a sweep: which points were tried, their results, and which points come next.
 
-Everything is in ``<sweep>/study.journal``, appended and synced line by line, so that a process killed at any moment
-leaves a study to go on with.
+Everything is in ``<sweep>/study.journal``, appended and synced line by line, so that a study can be resumed after its
+process was killed at any moment.
 """
 
 import csv
@@ -36,12 +36,12 @@ STUDY = "sweep"
 SAMPLERS = ("grid", "random", "tpe", "nsga2")
 PRUNERS = ("none", "median")
 MOST_TRIES = 30
-"""So often a sampler is asked for a point that was not tried yet; then one is drawn at random."""
+"""How often a sampler is asked for an untried point before one is drawn at random."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The config's ``sweep`` node; see conf/train.yaml. Raises InputError where they clash."""
+    """The node ``sweep`` of the configuration; see conf/train.yaml. Raises InputError for contradicting settings."""
 
     metrics: Sequence[str]
     directions: Sequence[str]
@@ -52,6 +52,7 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
+        """Check the settings. Raises InputError."""
         for key, value, valid in (("sampler", self.sampler, SAMPLERS), ("pruning", self.pruning, PRUNERS)):
             if value not in valid:
                 raise InputError(f"sweep.{key} is {value!r}: choose one of {', '.join(valid)}")
@@ -69,12 +70,12 @@ class Settings:
             raise InputError(f"sweep.trials={self.trials}: give at least 1")
 
     def make_sampler(self, trials_before: int) -> optuna.samplers.BaseSampler:
-        """A sampler whose draws are not those of the process that a resumed study began in."""
+        """A sampler; after a resume, its draws differ from those before."""
         seed = short_seed(self.seed + trials_before)
         if self.sampler == "tpe":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                # constant_liar: trials of one batch know of each other
+                # constant_liar: the trials of a batch take each other into account
                 return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         if self.sampler == "nsga2":
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=self.population)
@@ -82,9 +83,15 @@ class Settings:
 
 
 class SweepStudy:
-    """The study in ``folder``, new or gone on with; one process at a time.
+    """The study in a sweep's folder, new or resumed. One process holds it at a time.
 
-    Raises InputError where another process runs it, or it was begun with another space or other objectives.
+    Args:
+        folder: The sweep's folder; it is created if it is missing.
+        space: The search space.
+        settings: The study's settings.
+
+    Raises:
+        InputError: Another process runs the study, or it began with another space or other objectives.
     """
 
     def __init__(self, folder: Path, space: Space, settings: Settings) -> None:
@@ -121,7 +128,7 @@ class SweepStudy:
                 )
 
     def _recover(self, trial: FrozenTrial) -> None:
-        """A trial that the killed process left: its result where its job came to an end, else its point once more."""
+        """Recover a trial of a killed process: its result if its job finished, else its point is tried again."""
         job = trial.user_attrs.get("job")
         if job is not None and values_of(self.folder / str(job)) is not None:
             self.finish(trial.number, job, values_of(self.folder / str(job)))
@@ -136,7 +143,7 @@ class SweepStudy:
 
     @property
     def counted(self) -> list[FrozenTrial]:
-        """Trials that stand: complete, pruned, failed or at work; neither killed ones nor repeated points."""
+        """Trials that count: complete, pruned, failed or running, without killed ones and repeated points."""
         return [
             t
             for t in self.study.get_trials(deepcopy=False)
@@ -150,13 +157,13 @@ class SweepStudy:
         return self.settings.trials - len(self.counted)
 
     def next_job(self) -> int:
-        """The number of the next job's folder: behind all that there are."""
+        """The number of the next job's folder: after all that exist."""
         taken = [int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()]
         taken += [t.user_attrs["job"] for t in self.study.get_trials(deepcopy=False) if "job" in t.user_attrs]
         return max(taken, default=-1) + 1
 
     def ask(self, count: int) -> list[tuple[int, Point]]:
-        """Number and point of up to ``count`` new trials; fewer where no untried point is left."""
+        """Number and point of up to ``count`` new trials; fewer if the untried points run out."""
         asked: list[tuple[int, Point]] = []
         job = self.next_job()
         while len(asked) < count:
@@ -168,7 +175,7 @@ class SweepStudy:
         return asked
 
     def _ask_once(self) -> Trial | None:
-        """A trial with a point that was not tried, or None where there is none."""
+        """A trial with an untried point, or None if there is none."""
         if self.settings.sampler == "grid":
             untried = self._untried()
             if not untried:
@@ -238,21 +245,23 @@ class SweepStudy:
         return self.folder / "trials.csv"
 
     def best(self) -> list[FrozenTrial]:
-        """The best trial, or with several objectives those that no other beats in all."""
+        """The best trial; with several objectives, the Pareto front."""
         if not any(t.state == TrialState.COMPLETE for t in self.counted):
             return []
         return self.study.best_trials
 
     def close(self) -> None:
+        """Release the study for other processes."""
         self._lock.close()
 
 
 def storage(folder: Path) -> JournalStorage:
+    """Optuna's storage of the study in a sweep's folder."""
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
 
 
 def mend(journal: Path) -> None:
-    """Cut off a last line that a killed process left without its end, and its lock."""
+    """Remove an incomplete last line and the lock of a killed process."""
     for stale in journal.parent.glob(f"{journal.name}.lock*"):
         with suppress(FileNotFoundError):
             stale.unlink()

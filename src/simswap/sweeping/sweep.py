@@ -1,4 +1,4 @@
-"""One sweep from its first to its last batch: ask the study, hand the batch to the launcher, tell the study."""
+"""One sweep: batch by batch, ask the study for points, launch their jobs, and report the results to the study."""
 
 import json
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 MAY_CHANGE = ("sweep.trials", "sweep.resume", "sweep.parallel", "launcher")
-"""What the command line of a resumed sweep may give differently."""
+"""Keys that the command line of a resumed sweep may change."""
 
 
 def settings_of(config: DictConfig) -> Settings:
-    """The study's settings out of a composed config: its ``sweep`` node."""
+    """Read the study's settings from a composed configuration."""
     node = config.sweep
     return Settings(
         list(node.metrics),
@@ -41,10 +41,18 @@ def settings_of(config: DictConfig) -> Settings:
 
 
 def run_sweep(config: DictConfig, overrides: Sequence[Override], launch: Launch) -> list[JobReturn]:
-    """Run the trials that the sweep folder's study still misses; gives the jobs' returns.
+    """Run the trials that are missing in the study of the sweep's folder.
 
-    config: the sweep's whole config. overrides: the command line's. launch: (batch of overrides, first job's number).
-    Raises InputError for a sweep that cannot be run, or goes on otherwise than it began.
+    Args:
+        config: The sweep's complete configuration, with Hydra's node.
+        overrides: The command line's overrides.
+        launch: Called with a batch of overrides and the number of its first job.
+
+    Returns:
+        The jobs' returns.
+
+    Raises:
+        InputError: The sweep cannot run, or a resumed sweep has other settings than before.
     """
     move_earlier_keys(config)
     folder = Path(config.hydra.sweep.dir)
@@ -59,7 +67,7 @@ def run_sweep(config: DictConfig, overrides: Sequence[Override], launch: Launch)
         _same_command(folder, fixed, study)
         returns: list[JobReturn] = []
         if study.resumed:
-            log.info("the study goes on: %d trials stand, %d are missing", len(study.counted), study.missing())
+            log.info("resuming the study: %d trials are done, %d are missing", len(study.counted), study.missing())
         while (missing := study.missing()) > 0:
             asked = study.ask(min(missing, config.sweep.parallel))
             if not asked:
@@ -91,9 +99,9 @@ def _run_batch(
     try:
         returns = list(launch(batch, first))
     except Exception as error:
-        if not isinstance(error, OSError | RuntimeError):  # a config that does not compose: no job would
+        if not isinstance(error, OSError | RuntimeError):  # the configuration does not compose: no job would run
             raise
-        # The launcher itself broke, as joblib's does when the system kills a worker: what came to an end counts.
+        # The launcher itself failed, as joblib's does when the system kills a worker: finished jobs count.
         refused = explain_system(error)
         log.warning("the launcher failed (%s)", refused or f"{type(error).__name__}: {str(error).splitlines()[:1]}")
         returns, lost = [], refused or lost
@@ -111,7 +119,7 @@ def _run_batch(
 
 
 def _same_command(folder: Path, fixed: Sequence[str], study: SweepStudy) -> None:
-    """A resumed sweep has the settings that it began with, or its trials could not be compared."""
+    """Check that a resumed sweep has its first settings: otherwise its trials could not be compared."""
     begun = study.study.user_attrs.get("command")
     if begun is None:
         study.study.set_user_attr("command", list(fixed))
@@ -130,7 +138,7 @@ def _same_command(folder: Path, fixed: Sequence[str], study: SweepStudy) -> None
 
 
 def _meaning(command: Sequence[str]) -> dict[str, str]:
-    """What the overrides of a command line come to, whatever their order, quoting and blanks: of a key, the last."""
+    """Key → value of a command line, independent of order, quotes and spaces; the last value of a key counts."""
     meant: dict[str, str] = {}
     for override in OverridesParser.create().parse_overrides(list(command)):
         key = current_key(override.key_or_group.replace("/", "."))
@@ -139,13 +147,13 @@ def _meaning(command: Sequence[str]) -> dict[str, str]:
         value = None if override.is_delete() else override.value()
         if key in FIGURE_LISTS and isinstance(value, list):
             value = [current_figure(_plain(name)) for name in value]
-        sign = "~" if override.is_delete() else ""  # + and ++ only say whether the key was there before
+        sign = "~" if override.is_delete() else ""  # + and ++ only tell whether the key existed before
         meant[f"{sign}{key}"] = json.dumps(_plain(value), sort_keys=True)
     return meant
 
 
 def _plain(value: Any) -> Any:
-    """A parsed value without its quotes; 1e-3, 0.001 and .001 are one number, and so are 1 and 1.0."""
+    """A parsed value without quotes; 1e-3, 0.001 and .001 are equal, and so are 1 and 1.0."""
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, list):
