@@ -1,5 +1,6 @@
 """What a config may ask to be called: an exact list, at any depth, in any file, whoever gives it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,14 @@ def test_every_target_of_conf_is_on_the_list_of_its_group():
     for file in Path(CONF_DIR).rglob("*.yaml"):
         content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         check_any_targets(content)
-        group = {"hydra": content} if file.parent.parent.name == "hydra" else {file.parent.name: content}
-        is_global = file.parent == Path(CONF_DIR) or file.read_text().startswith("# @package _global_")
-        check_targets(content if is_global else group)
-        if "_target_" in content and file.parent.parent.name != "hydra":
+        header = re.match(r"# @package (\S+)\n", file.read_text())
+        package = header[1] if header else "_global_" if file.parent == Path(CONF_DIR) else file.parent.name
+        package = "hydra" if file.parent.parent.name == "hydra" else package
+        for name in reversed(package.split(".") if package != "_global_" else []):
+            content = {name: content}
+        check_targets(content)
+        content = content.get(file.parent.name) or {}
+        if "_target_" in content:
             seen.add(content["_target_"])
     assert {"lightning.Trainer", GENERATOR} <= seen
     assert seen <= {name for names in TARGETS.values() for name in names}
