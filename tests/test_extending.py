@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from simswap import evaluate, prepare, train
+from simswap.config import CONF_DIR
+from simswap.losses.terms import TERMS
 from simswap.metrics.figures import FIGURES
 from simswap.rendered.dataset import write_dataset
 from simswap.settings.trusted import trust
@@ -23,6 +26,7 @@ FILES = {text.split("\n")[0].removeprefix("# "): text for kind, text in BLOCKS i
 COMMANDS = [
     shlex.split(line) for kind, text in BLOCKS if kind == "sh" for line in text.replace("\\\n", " ").splitlines()
 ]
+ALL_OF = {id(registry): set(registry) for registry in (FIGURES, TERMS)}
 TRAIN = [*SMALL[1:], "trainer.max_steps=2", "trainer.val_check_interval=2", "hydra.run.dir=run"]
 
 
@@ -49,8 +53,9 @@ def lab(tmp_path, monkeypatch):
     trust(())
     for module in [module for module in sys.modules if module.split(".")[0] == "mylab"]:
         del sys.modules[module]
-    for name in [name for name, figure in FIGURES.items() if figure.compute is not None]:
-        del FIGURES[name]
+    for registry in (FIGURES, TERMS):
+        for name in [name for name in registry if name not in ALL_OF[id(registry)]]:
+            del registry[name]
 
 
 @pytest.fixture
@@ -79,6 +84,27 @@ def states_of(run: Path) -> list[dict]:
     """The first parameter's state of both optimizers, as the checkpoint has them."""
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     return [states["state"][0] for states in checkpoint["optimizer_states"]]
+
+
+def test_a_loss_term_of_ones_own(trained):
+    run = trained("objective.weights.total_variation")
+    assert all(value > 0 for value in logged(run, "train/total_variation"))
+    config = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["simswap"]["config"]["objective"]
+    assert (config["weights"]["total_variation"], config["total_variation"]) == (0.1, {"power": 2})
+
+
+def test_the_projects_own_worked_example_is_a_file_and_a_line(trained):
+    weights = OmegaConf.load(f"{CONF_DIR}/objective/simswap.yaml").weights
+    assert weights.cycle == 0
+    assert TERMS["cycle"].loss.__module__ == "simswap.losses.cycle"
+    run = trained("LargestWeight", "objective.weights.cycle=1")
+    assert all(value > 0 for value in logged(run, "train/cycle"))
+
+
+def test_a_discriminator_of_ones_own(trained):
+    run = trained("WeightNormalized")
+    weights = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert any("parametrizations.weight.original0" in name for name in weights if name.startswith("discriminators."))
 
 
 def test_an_optimizer_of_torch(trained):
@@ -136,8 +162,7 @@ def test_a_protocol_and_a_figure_of_ones_own(evaluated):
     _, *arguments = command_with("mylab.protocols.Exchanged")
     exchanged = evaluated(*arguments)
     assert exchanged["protocol"]["name"] == "exchanged"
-    (command,) = [one for one in COMMANDS if one[0] == "simswap-evaluate" and one != command_with("Exchanged")]
-    straight = evaluated(*command[1:])
+    straight = evaluated(*arguments[:-1])
     assert straight["protocol"]["name"] == "persons"
     # Nothing done: the cosine between target and source, whichever is called target.
     first, second = (found["results"]["do_nothing"]["id_similarity"]["value"] for found in (exchanged, straight))

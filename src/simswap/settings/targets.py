@@ -76,7 +76,7 @@ LIBRARIES = {
 
 KINDS = LIBRARIES | {
     "data": "simswap.data.datamodule.SwapDataModule",
-    "discriminator": "torch.nn.Module",
+    "discriminator": "simswap.models.discriminator_contract.DiscriminatorPyramid",
     "recognition": "simswap.models.recognition.Recognizer",
     "judge": "simswap.models.recognition.Recognizer",
     "pose": "simswap.models.pose.PoseEstimator",
