@@ -76,7 +76,10 @@ def test_the_papers_settings_are_in_vggface2_224():
             "+objective.feature_matchin.first_layer=3",
             r"unknown key objective\.feature_matchin; did you mean feature_ma",
         ),
-        ("~objective.weights.identity", r"objective\.weights\.identity is missing: give it a value; a key cannot be left out"),
+        (
+            "~objective.weights.identity",
+            r"objective\.weights\.identity is missing: give it a value",
+        ),
         ("+data.augmentation.flipp=1", r"unknown key data\.augmentation\.flipp; did you mean flip\?"),
         ("generator.width=wide", r"generator\.width is 'wide': it takes a whole number from 1"),
         ("generator.width=2.5", r"generator\.width is 2\.5: it takes a whole number"),

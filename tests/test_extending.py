@@ -13,11 +13,11 @@ import torch
 from omegaconf import OmegaConf
 
 from simswap import evaluate, prepare, train
-from simswap.config import CONF_DIR
 from simswap.losses.terms import TERMS
 from simswap.metrics.figures import FIGURES
 from simswap.rendered.dataset import write_dataset
 from simswap.settings.trusted import trust
+from simswap.settings.words import CONF_DIR
 from tests.training.runs import SMALL
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
