@@ -65,3 +65,9 @@ def test_help_asks_for_no_public_name(command):
     assert asked == "[]"
     if command == "prepare":  # simswap-train imports torch itself
         assert torch == "False"
+
+
+@pytest.mark.parametrize("command", ["compare", "swap", "prepare", "export", "import_weights"])
+def test_only_training_and_evaluation_wait_for_lightning(command):
+    code = f"import sys, simswap.{command}; sys.exit('lightning.pytorch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0

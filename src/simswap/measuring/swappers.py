@@ -3,20 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from simswap import pixels
-from simswap.data.datamodule import SwapDataModule
 from simswap.data.manifest import ATTRIBUTES_FILE
 from simswap.errors import InputError
 from simswap.measuring.usable import is_direction, is_picture
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.precision import from_array
+
+if TYPE_CHECKING:  # a swap of photos needs no Lightning
+    from simswap.data.datamodule import SwapDataModule
 
 
 class Faces(NamedTuple):
@@ -92,7 +94,7 @@ COPY_SOURCE = Swapper("copy_source", "control", lambda target, source: source)
 class PreparedFaces:
     """The crops of a prepared folder as a `FaceSource`."""
 
-    def __init__(self, data: SwapDataModule) -> None:
+    def __init__(self, data: "SwapDataModule") -> None:
         self.data, self.template, self.size = data, data.manifest.template, data.size
         self.person = data.manifest.person.astype(np.int64)
 
@@ -120,7 +122,7 @@ class PreparedFaces:
             ) from error
 
 
-def load_faces(data: SwapDataModule, rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:
+def load_faces(data: "SwapDataModule", rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:
     """The crops of these manifest rows on the device, not augmented; with the manifest's landmarks if asked for."""
     view = torch.from_numpy(data.manifest.view[rows].astype(np.int64))
     points = from_array(data.manifest.crop_landmarks(rows, data.size), device) if landmarks else None

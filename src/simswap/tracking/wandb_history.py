@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without its seconds of imports
 
 from simswap.compat.wandb import history_rows
 from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows, recorded_names
