@@ -74,7 +74,7 @@ def test_full_disk_gives_one_line_and_leaves_no_half_crop(tmp_path, monkeypatch)
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", fills_up)
-    with pytest.raises(InputError, match=r"no space is left on the disk .*; what is done is kept"):
+    with pytest.raises(InputError, match=r"no space is left on the disk .*; finished images are kept"):
         prepare(tmp_path, table)
     monkeypatch.undo()
     assert [file.name for file in (tmp_path / "out" / "crops").rglob("*.png")] == ["0.png"]

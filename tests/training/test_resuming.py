@@ -93,7 +93,7 @@ def test_a_stop_while_it_waits_for_its_workers(whole, crops, tmp_path):
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        ("orphaned 2", "error: a worker of the loader died (Killed), most likely for want of memory"),
+        ("orphaned 2", "error: a worker of the loader died (Killed), probably out of memory"),
         ("shm 0", "error: /dev/shm is full ("),
     ],
 )

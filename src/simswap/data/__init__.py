@@ -1,1 +1,1 @@
-
+"""Prepared face crops: from raw photos to training batches."""

@@ -1,8 +1,8 @@
-"""One person's folder: each raw image becomes an aligned crop, or a line that says why not.
+"""One person's folder: each raw image becomes an aligned crop, or a line with the reason why not.
 
-Every folder has a journal, ``<out>/.prepare/rows/<hash>.csv``, with one line an image in the manifest's
-columns, written after the crop is in place. Whatever moment the process dies at, a second run finds what
-is done and does the rest; a crop never stands half-written under its final name.
+Every folder has a journal, ``<out>/.prepare/rows/<hash>.csv``, with one line per image in the manifest's columns,
+written after the crop is in place. Whenever the process dies, a second run finds what is done and does the rest; no
+crop is ever half-written under its final name.
 """
 
 import csv
@@ -28,15 +28,22 @@ from simswap.faces.plausible import landmark_fault
 
 WORK_FOLDER = ".prepare"
 UNREADABLE, NO_LANDMARKS, BAD_LANDMARKS, BAD_NAME = "unreadable", "no_landmarks", "bad_landmarks", "bad_name"
-# Below this no five points can be told apart, whatever the table of landmarks says.
+# Five points cannot be distinguished in smaller images, even with landmarks from a table.
 SMALLEST_SIDE = 16
 SUFFIXES = {"png": ".png", "jpg": ".jpg"}
 
 
 @dataclass(frozen=True)
 class CropSettings:
-    """What decides a crop's pixels: its template, size in px, file format, JPEG quality, and the smallest
-    side in px that a raw image may have (0: any)."""
+    """What decides a crop's pixels.
+
+    Attributes:
+        template: name of the alignment template.
+        size: side of a crop, px.
+        image_format: png or jpg.
+        quality: of JPEG, 1 to 100.
+        min_side: smallest side of a raw image, px; 0 takes any.
+    """
 
     template: str
     size: int
@@ -47,7 +54,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class FolderTask:
-    """One folder's work: its own landmarks (name → [10]) where a table gives them, else the detector's."""
+    """The work on one folder, with its landmarks (name → [10]) if a table gives them."""
 
     source: PersonFolder
     landmarks: dict[str, npt.NDArray[np.float32]] | None
@@ -55,8 +62,11 @@ class FolderTask:
 
 @dataclass
 class FolderResult:
-    """What became of a folder: images per status, new ones, how many landmark rows found their image, and the NAME_ID
-    of the first image without a row."""
+    """What became of a folder.
+
+    It holds the number of images per status, the number of new ones, how many rows of the landmark table have an image,
+    and the NAME_ID of the first image without a row.
+    """
 
     images: int = 0
     new: int = 0
@@ -66,7 +76,7 @@ class FolderResult:
 
 
 class SkippedImage(Exception):
-    """An image that gives no crop: a status of the manifest, a detail, and the landmarks [10] that were refused."""
+    """An image without a crop: a status of the manifest, a detail, and the refused landmarks [10], if any."""
 
     def __init__(self, status: str, detail: str = "", landmarks: npt.NDArray[np.float32] | None = None) -> None:
         super().__init__(status)
@@ -74,19 +84,19 @@ class SkippedImage(Exception):
 
 
 def journal_path(out: Path, folder: str) -> Path:
-    """The journal of one raw folder (a hash: folder names may hold what a file name cannot)."""
+    """The journal of one raw folder; its name is a hash, since folder names may not be valid file names."""
     digest = hashlib.blake2b(os.fsencode(folder), digest_size=12).hexdigest()
     return out / WORK_FOLDER / "rows" / f"{digest}.csv"
 
 
 def read_journal(file: Path) -> list[list[str]]:
-    """The whole lines of a journal; a last line cut off by a kill, or by a full disk, is left out."""
+    """The complete lines of a journal, without a last line that a kill or a full disk cut off."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     whole = text[: text.rfind("\n") + 1]
-    # Not splitlines(), which also ends a line at signs that a name may hold.
+    # Not splitlines(), which also splits at characters that a name may contain.
     return [row for row in csv.reader(whole.split("\n")) if len(row) == len(COLUMNS)]
 
 
@@ -98,8 +108,11 @@ def process_folder(
     detector: Detector | None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> FolderResult:
-    """Align what is not yet in the folder's journal, and what may succeed now. Raises OSError where ``out`` cannot be
-    written."""
+    """Align the images that are not yet in the folder's journal, and those that may succeed now.
+
+    Raises:
+        OSError: ``out`` cannot be written.
+    """
     source = task.source
     images = list_images(raw / source.folder)
     journal = journal_path(out, source.folder)
@@ -132,8 +145,10 @@ def process_folder(
 
 
 def _settled(journal: Path, task: FolderTask) -> list[list[str]]:
-    """The journal's rows without those that are to be tried again, which are taken out of the file too: an image that
-    could not be opened, or whose landmarks were missing or bad and are others now."""
+    """The journal's rows without those to try again, which are also removed from the file.
+
+    Tried again are images that could not be opened, and images whose landmarks were missing or bad and have changed.
+    """
     rows = read_journal(journal)
     settled = [row for row in rows if not _may_succeed(row, task)]
     if len(settled) < len(rows):

@@ -21,7 +21,7 @@ from simswap.data.workers import into_shared_memory
 from simswap.errors import InputError
 from simswap.launching.stops import WaitOver, interruptible
 
-# So many replacements in a row mean that the crops are gone, not that one is damaged.
+# This many replacements in a row mean that the crops are gone, not that one is damaged.
 MAX_REPLACEMENTS = 20
 
 Pair = tuple[int, int, bool]  # target, source (indices into the split's rows), same person
@@ -44,8 +44,9 @@ class PairBatches(Dataset):
         size: side of the crops, px.
         augmentation: applied where active.
         cache_mb: budget for decoded crops.
-        identities: table of the crops' identities; then sources are not read, and come as `source_identity`.
-        draws: batches that one iteration takes; an item holds them one after another.
+        identities: table of the crops' identity embeddings; then source images are not read, and a batch holds
+            `source_identity`.
+        draws: batches per iteration; an item holds them one after another.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class PairBatches(Dataset):
     def __getitem__(self, iteration: int) -> dict[str, Any]:
         """The iteration's SwapBatch (see `SwapDataModule`) and `unreadable`: a list of (manifest row, reason).
 
-        Bad input is handed over as the one key `failure` with its message: torch would wrap an exception of a worker
-        in a stack trace.
+        Bad input is returned as the single key `failure` with its message: torch would wrap a worker's exception in a
+        stack trace.
         """
         try:
             batch = self._batch(iteration)
@@ -145,14 +146,14 @@ class PairBatches(Dataset):
         )
 
     def _source(self, row: int, unreadable: Unreadable) -> np.ndarray:
-        """The crop, or its identity where there is a table of them."""
+        """The crop, or its identity embedding if there is a table of them."""
         if self.identities is None:
             return self._crop(row, unreadable)
         identity = np.array(open_table(self.identities, len(self.manifest))[self.rows[row]])
         if np.isnan(identity).any():
-            # The file itself says why; where it has been mended since, the pair is replaced all the same.
+            # The file itself gives the reason; if it has been repaired since, the pair is still replaced.
             self._crop(row, unreadable)
-            reason = "has no identity: it could not be read when the table was made"
+            reason = "has no identity embedding: it was unreadable when the table was computed"
             unreadable.append((int(self.rows[row]), reason))
             raise UnreadableImage(reason)
         return identity
@@ -178,7 +179,7 @@ def _stacked(images: list[np.ndarray]) -> torch.Tensor:
 
 
 class Iterations(Sampler[int]):
-    """start(), start() + 1, ... without end; `start` is asked whenever an iteration over the loader begins."""
+    """start(), start() + 1, ... without end; `start` is called when an iteration over the loader begins."""
 
     def __init__(self, start: Callable[[], int]) -> None:
         self.start = start
@@ -188,12 +189,13 @@ class Iterations(Sampler[int]):
 
 
 class SwapLoader:
-    """SwapBatches without end; what a batch says about unreadable crops goes to `report`, in the main process.
+    """SwapBatches without end; unreadable crops of a batch go to `report`, in the main process.
 
-    waited: seconds spent waiting for batches so far.
-    report: takes the list of (manifest row, reason) and the number of crops that the batch asked for.
+    Not a DataLoader itself, so that Lightning does not replace our sampler by a DistributedSampler.
 
-    Not a DataLoader itself, so that Lightning does not put a DistributedSampler in the place of ours.
+    Attributes:
+        waited: seconds spent waiting for batches so far.
+        report: takes the list of (manifest row, reason) and the number of crops that the batch read.
     """
 
     def __init__(self, loader: DataLoader, report: Callable[[Unreadable, int], None]) -> None:
@@ -209,8 +211,8 @@ class SwapLoader:
                 with interruptible():
                     batch = next(batches)
             except WaitOver:
-                # A stop: the batches that there are, are the last ones. Kept, or its end would wait for the workers
-                # before the run is saved.
+                # A stop: no more batches. The iterator is kept, or its end would wait for the workers before the run
+                # is saved.
                 self._stopped = batches
                 return
             self.waited += time.monotonic() - start

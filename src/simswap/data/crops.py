@@ -1,4 +1,4 @@
-"""Aligned crops from disk at the training size, and a memory of decoded ones."""
+"""Aligned crops, read from disk at the training size, and a cache of decoded ones."""
 
 import mmap
 import multiprocessing
@@ -32,7 +32,7 @@ def read_crop(manifest: Manifest, row: int, size: int) -> np.ndarray:
 
 
 class RowCrops(Dataset):
-    """Lists of manifest rows as pictures, for going through a data set once: a row that cannot be read is told.
+    """Lists of manifest rows as images, for one pass over a data set; unreadable rows are marked.
 
     Item k: images uint8 [n, 3, size, size] (black where unreadable), views int64 [n], readable bool [n].
     """
@@ -59,11 +59,11 @@ class RowCrops(Dataset):
 
 
 class CropCache:
-    """Decoded crops, kept up to a budget: the first `capacity` of `rows` rows have a place, the others none.
+    """Decoded crops up to a memory budget: the first `capacity` rows have a place, the others none.
 
-    It lives in anonymous shared memory, whose pages are taken only when they are filled: worker processes that are
-    forked (the default on Linux) fill and read one cache. Where workers are spawned, each gets an empty one of its
-    own, and the budget counts per worker.
+    The cache is anonymous shared memory, whose pages are allocated when they are filled: forked worker processes (the
+    default on Linux) fill and read one cache. Spawned workers each get an empty cache of their own, so that the budget
+    counts per worker.
 
     Args:
         rows: number of rows that could be kept.
@@ -79,14 +79,14 @@ class CropCache:
             memory = mmap.mmap(-1, self.capacity * size * size * 3)
             self._crops = np.frombuffer(memory, dtype=np.uint8).reshape(shape)
             self._filled = np.frombuffer(mmap.mmap(-1, self.capacity), dtype=np.bool_)
-            # Not every processor makes another process's writes visible in order; taking the lock does.
+            # Not every processor makes another process's writes visible in order; the lock does.
             self._lock = multiprocessing.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CropCache, self._arguments
 
     def get(self, place: int) -> np.ndarray | None:
-        """The kept crop, uint8 [size, size, 3], read-only; None where it is not there yet."""
+        """The cached crop, uint8 [size, size, 3], read-only; None if there is none yet."""
         if place >= self.capacity:
             return None
         with self._lock:
@@ -97,7 +97,7 @@ class CropCache:
         return crop
 
     def put(self, place: int, crop: np.ndarray) -> None:
-        """Keep a crop for the next `get`; beyond the capacity nothing is kept."""
+        """Keep a crop for the next `get`; places beyond the capacity are ignored."""
         if place < self.capacity:
             with self._lock:
                 self._crops[place] = crop

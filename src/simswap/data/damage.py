@@ -1,8 +1,8 @@
-"""Damage that decoders hide: they fill what they cannot read with gray and raise nothing.
+"""Damage that decoders hide: they fill unreadable parts with gray and raise no error.
 
-libjpeg says so on standard error alone, and neither OpenCV nor Pillow hand it on; so its lines are held back while it
-decodes, and read. PNG carries checksums, which are compared. What is harmless (padding between the data and the next
-marker, garbage behind the picture, odd version numbers) refuses nothing.
+libjpeg reports damage on standard error only, and neither OpenCV nor Pillow pass it on, so this module captures
+standard error while it decodes. PNG has checksums, which are compared. Harmless oddities are accepted: padding between
+the data and the next marker, bytes behind the picture, unusual version numbers.
 """
 
 import os
@@ -31,19 +31,20 @@ _PADDING = {0x00, 0xFF}
 
 
 class Damaged(Exception):
-    """A picture that a decoder would have filled up; its text says where it is broken."""
+    """A decoder would fill in parts of this image; the text says where it is broken."""
 
 
 def decode_jpeg(data: bytes, flags: int) -> Pixels | None:
-    """OpenCV's decoding of a JPEG (``flags``: cv2.IMREAD_…); None where it gives up.
+    """A JPEG decoded by OpenCV (``flags``: cv2.IMREAD_…); None if OpenCV cannot decode it.
 
-    Raises Damaged for data that it decodes with parts made up: cut off, overwritten, or with restart markers missing.
+    Raises:
+        Damaged: parts would be made up: the file is cut off, overwritten, or lacks restart markers.
     """
     is_open = False
-    for _ in range(8):  # libjpeg tells its first complaint only: harmless bytes are cut out to hear the next
+    for _ in range(8):  # libjpeg reports its first complaint only: cut out harmless bytes to get the next one
         pixels, heard = _decode(data, flags)
         if not is_open and (pixels is None or _NO_END in heard) and _END not in data[-64:]:
-            data, is_open = data + _END, True  # where only the end mark is missing, all is well now
+            data, is_open = data + _END, True  # complete now, if only the end marker was missing
             continue
         if not heard:
             return pixels
@@ -61,8 +62,11 @@ def decode_jpeg(data: bytes, flags: int) -> Pixels | None:
 
 
 def decode_png(data: bytes, flags: int) -> Pixels | None:
-    """OpenCV's decoding of a PNG; None where it gives up. Raises Damaged for one with less data than its size needs, or
-    with a wrong checksum."""
+    """A PNG decoded by OpenCV; None if OpenCV cannot decode it.
+
+    Raises:
+        Damaged: it has less data than its size needs, or a wrong checksum.
+    """
     check_png(data)
     pixels, heard = _decode(data, flags)
     if pixels is None and (fault := _PNG_FAULT.search(heard)):
@@ -71,7 +75,11 @@ def decode_png(data: bytes, flags: int) -> Pixels | None:
 
 
 def check_whole(data: bytes) -> None:
-    """Raise Damaged for the bytes of a JPEG or PNG that a decoder would fill up; other types are left to theirs."""
+    """Check a JPEG or PNG for damage that decoders hide; other file types are left to their decoders.
+
+    Raises:
+        Damaged: a decoder would fill in parts of the image.
+    """
     if data.startswith(b"\xff\xd8"):
         decode_jpeg(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION)
     elif data.startswith(_PNG_START):
@@ -79,14 +87,18 @@ def check_whole(data: bytes) -> None:
 
 
 def check_png(data: bytes) -> None:
-    """Raise Damaged where a chunk of a PNG that holds pixels or colors is cut off or has a wrong checksum."""
+    """Check the chunks of a PNG that hold pixels or colors.
+
+    Raises:
+        Damaged: one is cut off or has a wrong checksum.
+    """
     at, view = len(_PNG_START), memoryview(data)
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 8 + length
         if end + 4 > len(data):
             break
-        needed = not kind[0] & 0x20 or kind == b"tRNS"  # a capital letter first: no picture without it
+        needed = not kind[0] & 0x20 or kind == b"tRNS"  # a capital first letter marks chunks that every decoder needs
         if needed and zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise Damaged(f"the checksum of PNG chunk {kind.decode('latin-1')} is wrong")
         if kind == b"IEND":
@@ -96,7 +108,7 @@ def check_png(data: bytes) -> None:
 
 
 def _end_of_padding(data: bytes, count: int, marker: bytes) -> int | None:
-    """Where a marker stands with ``count`` harmless bytes before it: padding, or anything before the picture's data."""
+    """The position of a marker with ``count`` harmless bytes before it: padding, or bytes before the image data."""
     start_of_data = data.find(b"\xff\xda")
     place = data.find(marker)
     while place >= 0:
@@ -107,12 +119,13 @@ def _end_of_padding(data: bytes, count: int, marker: bytes) -> int | None:
 
 
 class _Held:
-    """The file that standard error goes to meanwhile; a process's own, since forked ones would share its position."""
+    """The file that receives standard error meanwhile, one per process, since forks would share its position."""
 
     def __init__(self) -> None:
         self.lock, self.file, self.process = threading.Lock(), -1, -1
 
     def open(self) -> int:
+        """Open the file on first use, once per process."""
         if self.process != os.getpid():
             with tempfile.TemporaryFile() as file:
                 self.file, self.process = os.dup(file.fileno()), os.getpid()
@@ -123,14 +136,14 @@ _held = _Held()
 
 
 def _after_fork() -> None:
-    _held.lock = threading.Lock()  # another thread may have held it, and is not here to let it go
+    _held.lock = threading.Lock()  # a thread that held it may not exist in this process
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
 def _decode(data: bytes, flags: int) -> tuple[Pixels | None, bytes]:
-    """The picture, and what the decoder wrote to standard error; what others write there meanwhile goes on to it."""
+    """The image, and what the decoder wrote to standard error; output of other threads is passed on."""
     encoded, heard = np.frombuffer(data, np.uint8), b""
     with _held.lock:
         file = _held.open()
@@ -141,7 +154,7 @@ def _decode(data: bytes, flags: int) -> tuple[Pixels | None, bytes]:
         os.dup2(file, 2)
         try:
             pixels = cv2.imdecode(encoded, flags)
-        except cv2.error:  # a size that it does not do; what it said of the data counts
+        except cv2.error:  # OpenCV does not support this size; libjpeg's report of the data counts
             pixels = None
         finally:
             if before >= 0:

@@ -35,12 +35,12 @@ class SwapDataModule(lightning.LightningDataModule):
     - `target_view`, `source_view`: int64 [B], view of the crop's template (after a flip)
 
     B is this rank's part of the effective batch: rank r of W takes positions r*B/W .. (r+1)*B/W of the iteration's
-    global batch, which depends on (seed, iteration) alone. With `draws` of n, an item is n such batches, one after
-    another, of pairs of their own.
+    global batch, which depends on (seed, iteration) alone. With n `draws`, an item is n such batches, one after
+    another, each with its own pairs.
 
     Args:
         root: folder that `simswap-prepare` wrote.
-        batch_size: effective batch over all ranks and accumulated parts.
+        batch_size: effective batch over all ranks and micro-batches.
         pairing: `alternate` (even iterations same person, odd different) or `mixed`.
         same_probability: share of same-person pairs of `mixed`.
         size: side of the crops in px; None takes the prepared size, another value resizes.
@@ -213,7 +213,7 @@ class SwapDataModule(lightning.LightningDataModule):
         return SwapLoader(loader, self.unreadable.add)
 
     def val_dataloader(self) -> DataLoader:
-        """`validation_chunks`, one at a time: int64 [n] each."""
+        """The `validation_chunks`, one at a time: int64 [n] each."""
         return DataLoader(self.validation_chunks, batch_size=None)  # type: ignore[arg-type]
 
     def _next_iteration(self) -> int:
@@ -223,8 +223,11 @@ class SwapDataModule(lightning.LightningDataModule):
 
 
 def one_thread(worker: int) -> None:
-    """Workers decode one image at a time: threads in each would only wait for each other, and OpenCV's own pool
-    does not survive the fork."""
+    """Keep a worker to one thread.
+
+    Workers decode one image at a time: their threads would only compete, and OpenCV's own pool does not survive the
+    fork.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

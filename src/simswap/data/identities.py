@@ -1,8 +1,8 @@
-"""The identities of all crops in one memory-mapped table, beside the manifest or elsewhere: written once, read by row.
+"""The identity embeddings of all crops in one memory-mapped table, written once and read by row.
 
-``<folder>/<recognizer's hash>_<view>_<size>px_<hash of the crops>.npy`` float32 [N, E], row i of it for row i of the
-manifest, NaN where the crop could not be read. Which network fills it is no business of this file: it only keeps
-the rows, so that data and models stay apart.
+``<folder>/<recognizer's hash>_<view>_<size>px_<hash of the crops>.npy``: float32 [N, E], row i for row i of the
+manifest, NaN where the crop is unreadable. This module only stores rows and knows no network, so data and models stay
+apart.
 """
 
 import hashlib
@@ -27,15 +27,20 @@ Identities = npt.NDArray[np.float32]
 
 
 def table_path(manifest: Manifest, recognizer: str, view: str, size: int, folder: Path | None = None) -> Path:
-    """Where the table lies, by default beside the manifest; another recognizer (its SHA-256), view of the crops, size,
-    manifest or content is another file."""
+    """The path of the table, by default next to the manifest.
+
+    Another recognizer (by SHA-256), view of the crops, size, manifest or content of the crops has another path.
+    """
     name = f"{recognizer[:16]}_{view}_{size}px_{crops_digest(manifest)[:16]}.npy"
     return (folder or manifest.root / FOLDER) / name
 
 
 def crops_digest(manifest: Manifest) -> str:
-    """What tells these crops from others under the same names: SHA-256 over the manifest, how they were prepared, the
-    sizes in bytes of up to `SIZES` crops and the content of up to `CONTENTS`, evenly spaced."""
+    """A hash that distinguishes these crops from others of the same names.
+
+    SHA-256 over the manifest, the settings of prepare, the sizes in bytes of up to `SIZES` crops and the content of up
+    to `CONTENTS`, evenly spaced.
+    """
     digest = hashlib.sha256(manifest.fingerprint().encode())
     settings = manifest.root / SETTINGS_FILE
     digest.update(settings.read_bytes() if settings.is_file() else b"")
@@ -50,10 +55,13 @@ def crops_digest(manifest: Manifest) -> str:
 
 
 def choose_folder(root: Path, given: Path | None, name: str) -> tuple[Path, str]:
-    """The folder of the table called ``name``, and a line to be logged ("" where there is nothing to say).
+    """The folder of the table called ``name``, and a line for the log ("" if there is nothing to report).
 
-    given: what ``data.embeddings`` says, which is taken as it is. Else it lies beside the manifest, where it is
-    already or can be written; on a disk that cannot be written to it goes to ``outputs/identities``.
+    Args:
+        root: the prepared folder.
+        given: the value of ``data.embeddings``, used as it is. Otherwise the table is next to the manifest if it exists
+            there or the disk is writable, else in ``outputs/identities``.
+        name: file name of the table.
     """
     if given is not None:
         return given, ""
@@ -73,9 +81,13 @@ def _is_writable(folder: Path) -> bool:
         return False
 
 
-@lru_cache(maxsize=2)  # once a process, not once a row, and nothing that would be pickled along to a worker
+@lru_cache(maxsize=2)  # once per process, not once per row, and not pickled with the data set
 def open_table(path: Path, rows: int) -> Identities:
-    """The table, read-only, of which only what is read comes into memory; InputError where it is damaged."""
+    """The table, read-only and memory-mapped: only the rows that are read use memory.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     try:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -88,9 +100,14 @@ def open_table(path: Path, rows: int) -> Identities:
 
 
 class TableParts:
-    """The table while it is made: chunks of rows as files of their own, which processes share out among themselves.
+    """The table while it is computed: chunks of rows in files of their own, divided among processes.
 
-    A chunk is there whole or not at all, so that a killed run goes on with the missing ones. chunk: rows of one.
+    A chunk file is complete or absent, so a killed run resumes with the missing ones.
+
+    Args:
+        path: of the finished table.
+        rows: of the table.
+        chunk: rows per chunk.
     """
 
     def __init__(self, path: Path, rows: int, chunk: int) -> None:
@@ -99,27 +116,35 @@ class TableParts:
 
     @property
     def count(self) -> int:
+        """Number of chunks."""
         return -(-self.rows // self.chunk)
 
     def rows_of(self, number: int) -> npt.NDArray[np.int64]:
+        """Manifest rows of a chunk, int64 [n]."""
         return np.arange(number * self.chunk, min((number + 1) * self.chunk, self.rows))
 
     def missing(self, rank: int, world_size: int) -> Iterator[int]:
-        """Chunks of this rank that are not there yet; none any more once the table is finished."""
+        """Chunks of this rank that do not exist yet; none once the table is complete."""
         for number in range(rank, self.count, world_size):
             if not self.path.is_file() and not self._file(number).is_file():
                 yield number
 
     def write(self, number: int, identities: Identities) -> None:
-        """One chunk, float32 [rows of it, E]; raises InputError where it cannot be written."""
+        """Write one chunk, float32 [rows of it, E].
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         with atomic_write(self._file(number)) as part, part.open("wb") as stream:
             np.save(stream, identities)
 
     def join(self) -> None:
-        """Put all chunks together under the final name, and clear them away.
+        """Join all chunks under the final name and remove them.
 
-        Another run that makes the same table at the same time may have done so already: that is as good.
-        Raises InputError where a part is missing or the disk is full.
+        Another run that computes the same table may have finished first; its table is used.
+
+        Raises:
+            InputError: a part is missing, or the disk is full.
         """
         gone = [number for number in range(self.count) if not self._file(number).is_file()]
         if gone and not self.path.is_file():

@@ -1,4 +1,4 @@
-"""A look at a table of landmarks before the work: where most of its points can be no faces, something is mixed up."""
+"""A check of a landmark table before the work: if most of its points cannot be faces, something is mixed up."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,13 @@ ENOUGH = 100
 
 @dataclass(frozen=True)
 class Verdict:
-    """judged: images that were looked at. bad: those whose points can be no face. words: what is wrong with most, with
-    the first as an example; empty where fewer than half are bad."""
+    """The result of the check.
+
+    Attributes:
+        judged: images checked.
+        bad: images whose points cannot be a face.
+        words: what is wrong with most of them, with the first as an example; empty if fewer than half are bad.
+    """
 
     judged: int
     bad: int
@@ -29,9 +34,10 @@ class Verdict:
 
 
 def look_at(raw: Path, folders: Sequence[PersonFolder], table: LandmarkTable) -> Verdict:
-    """Judge a table by up to `ENOUGH` images, spread over the folders; only their headers are read.
+    """Check a table against up to `ENOUGH` images, spread over the folders; only their headers are read.
 
-    Raises InputError where there are so many and most have points that can be no face.
+    Raises:
+        InputError: enough images were checked, and the points of most cannot be faces.
     """
     faulty: list[tuple[npt.NDArray[np.float64], tuple[int, ...]]] = []
     judged, example = 0, ""
@@ -59,8 +65,10 @@ def look_at(raw: Path, folders: Sequence[PersonFolder], table: LandmarkTable) ->
 def _sample(
     raw: Path, folders: Sequence[PersonFolder], table: LandmarkTable
 ) -> Iterator[tuple[str, npt.NDArray[np.float64], tuple[int, ...]]]:
-    """(file below raw, points [5, 2], height and width) of up to `ENOUGH` images with a row: one a folder in strides
-    over all folders, then second ones, and so on."""
+    """Up to `ENOUGH` images that have a row: (file below raw, points [5, 2], height and width).
+
+    One image per folder in strides over all folders, then second ones, and so on.
+    """
     chosen = folders[:: max(1, -(-len(folders) // ENOUGH))]
     known = [(folder, _with_rows(raw, folder, table)) for folder in chosen if folder.folder]
     given = 0

@@ -1,4 +1,4 @@
-"""VGGFace2's table of landmarks, looked up person by person without a Python object a row."""
+"""VGGFace2's landmark table, looked up by person, without a Python object per row."""
 
 import os
 import re
@@ -40,15 +40,19 @@ def landmark_files(landmarks: str | Sequence[str] | None, has_detector: bool, ke
 
 
 class LandmarkTable:
-    """``NAME_ID,P1X,P1Y,…,P5Y``: left eye, right eye, nose, left and right mouth corner, in image pixels.
+    """``NAME_ID,P1X,P1Y,…,P5Y``: left eye, right eye, nose, left and right mouth corner, in pixels of the image.
 
-    Several files (VGGFace2's train and test) make one table. Rows are sorted once, so that a person's are
-    found by bisection; of rows with the same NAME_ID the first counts. Names match whatever their Unicode form (NFC or
-    NFD), with ``./`` in front, with backslashes, with blanks around them, and with the image's ending.
+    Several files (VGGFace2's train and test) make one table. Rows are sorted once, so that bisection finds those of a
+    person; of rows with the same NAME_ID the first counts. Names match in either Unicode form (NFC or NFD), with a
+    leading ``./``, with backslashes, with surrounding blanks, and with the image's extension.
     """
 
     def __init__(self, files: list[Path]) -> None:
-        """Raises InputError for a file that is missing or empty, has other columns, or holds text for numbers."""
+        """Read the files.
+
+        Raises:
+            InputError: a file is missing or empty, has other columns, or contains text for numbers.
+        """
         self.files = list(files)
         parts = [_read(file) for file in files]
         names = pc.replace_substring(pa.concat_arrays([names for names, _ in parts]), "\\", "/")
@@ -61,7 +65,7 @@ class LandmarkTable:
         return len(self._names)
 
     def of_person(self, identifier: str) -> dict[str, npt.NDArray[np.float32]]:
-        """What stands behind the person's slash → [10] (x1, y1, …, x5, y5; NaN where the table has no number)."""
+        """What follows the person's slash → [10] (x1, y1, …, x5, y5; NaN where the table has no number)."""
         start = row_name(f"{identifier}/")
         first, last = self._position(start), self._position(f"{start[:-1]}0")  # "0" follows "/"
         result: dict[str, npt.NDArray[np.float32]] = {}
@@ -70,8 +74,10 @@ class LandmarkTable:
         return result
 
     def find(self, name: str, ending: str = "") -> npt.NDArray[np.float64] | None:
-        """The five points [5, 2] of the row with this NAME_ID, or with this and the ending; None where there is none,
-        or a number is missing."""
+        """The five points [5, 2] of the row with this NAME_ID, with or without the extension.
+
+        None if there is no such row, or it lacks a number.
+        """
         for wanted in (row_name(name), row_name(name + ending)):
             row = self._position(wanted)
             if row < len(self) and self._names[row].as_py() == wanted:
@@ -80,8 +86,11 @@ class LandmarkTable:
         return None
 
     def nearest(self, wanted: str) -> str:
-        """The NAME_ID that is most like one that has no row: the same but for its ending, case, blanks, zeros in front
-        of numbers or folders in front; else the same image of any person; else the table's first."""
+        """The NAME_ID most similar to one without a row, for error messages.
+
+        It differs only in its extension, case, blanks, leading zeros or leading folders; else it is the same image of
+        any person; else the table's first.
+        """
         for loosen in (_loose, lambda names: pc.replace_substring_regex(_loose(names), r"^.*/", "")):
             place = pc.index(loosen(self._names), loosen(pa.array([row_name(wanted)], pa.large_string()))[0]).as_py()
             if place >= 0:
@@ -101,12 +110,12 @@ class LandmarkTable:
 
 
 def row_name(name: str) -> str:
-    """A name as the table's are kept: NFC, slashes, nothing in front and no blanks around."""
+    """A name in the form that the table keeps: NFC, slashes, no prefix and no surrounding blanks."""
     return re.sub(r"^(\./+)+", "", unicodedata.normalize("NFC", name).strip().replace("\\", "/"))
 
 
 def key_of(image: str, rows: Mapping[str, object]) -> str | None:
-    """Which of a person's rows is an image's (its file name): named without ending, or with it; None without one."""
+    """The key of an image's row among a person's rows: its file name without extension, or with it; None if absent."""
     stem = os.path.splitext(image)[0]
     return next((key for key in map(_file_key, (stem, image)) if key in rows), None)
 
@@ -121,7 +130,7 @@ def _file_key(name: str) -> str:
 
 
 def _loose(names: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Names without what people write differently: case, blanks, ending, zeros in front, all but the last folder."""
+    """Names without what often differs: case, blanks, extension, leading zeros, all but the last folder."""
     names = pc.utf8_lower(pc.utf8_normalize(names, form="NFKC"))
     for pattern, instead in (
         (r"[\s_]+", ""),

@@ -1,7 +1,7 @@
-"""Folders of pictures as disks hold them: natural order, what belongs to a system passed over, and all of it counted.
+"""Folders of images: natural order; files of operating systems are ignored, and everything ignored is counted.
 
-Whatever walks a folder of photos, crops, frames or videos asks here, so that a thumbnail of a network drive is nowhere
-taken for a face.
+Every walk over a folder of photos, crops, frames or videos uses this module, so that no thumbnail of a network drive is
+ever taken for a face.
 """
 
 import os
@@ -70,23 +70,23 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def is_system_name(name: str) -> bool:
-    """Whether a file or folder of this name belongs to a system, or is hidden, and holds nobody's photos."""
+    """Whether a file or folder of this name is hidden or belongs to an operating system, and so is no user's photo."""
     return name.startswith(".") or name.lower() in SYSTEM_NAMES or _SYSTEM_PATTERN.fullmatch(name) is not None
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is taken for an image, by its suffix; files of the system are not."""
+    """Whether a file counts as an image, by its suffix; system files do not."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_system_name(name)
 
 
 def is_video_name(name: str) -> bool:
-    """Whether a file is taken for a video, by its suffix; files of the system are not."""
+    """Whether a file counts as a video, by its suffix; system files do not."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not is_system_name(name)
 
 
 @dataclass
 class PassedOver:
-    """What was not taken for a picture, counted by reason."""
+    """Files and folders that were ignored, counted by reason."""
 
     counts: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)  # of other files
@@ -103,7 +103,7 @@ class PassedOver:
                 self.endings[suffix or "no ending"] += 1
 
     def lines(self) -> list[str]:
-        """A line a reason, the most frequent first; a hint where something can be done about it."""
+        """One line per reason, the most frequent first, with a hint if the user can do something."""
         return [
             f"{count} {reason}{'s' * (count > 1)}{self._hint(reason)}"
             for reason, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
@@ -116,9 +116,14 @@ class PassedOver:
 
 
 def list_images(folder: Path, passed: PassedOver | None = None) -> list[str]:
-    """The names of a folder's images in natural order. passed: counts what else lies there, folders left out.
+    """The names of a folder's images in natural order.
 
-    Raises OSError for a folder that cannot be listed.
+    Args:
+        folder: to list.
+        passed: counts what else is there, except folders.
+
+    Raises:
+        OSError: the folder cannot be listed.
     """
     return _listed(folder, passed)[0]
 
@@ -130,8 +135,10 @@ def walk_images(
 ) -> Iterator[tuple[str, list[str]]]:
     """(folder relative to ``root``, its images in natural order) for each folder with images; "" is ``root`` itself.
 
-    Links are followed, each real folder once; ``leave_out`` and what lies in it is not entered. Raises OSError for a
-    folder that cannot be listed.
+    Links are followed, each real folder once; ``leave_out`` is not entered.
+
+    Raises:
+        OSError: a folder cannot be listed.
     """
     hidden = None if leave_out is None else leave_out.resolve()
     pending, seen = [("", os.stat(root))], set()

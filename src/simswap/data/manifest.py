@@ -45,8 +45,14 @@ _NEEDED = {
 class Manifest:
     """The aligned crops of a prepared folder; skipped images are left out, so indices run over crops only.
 
-    ``root`` the folder; ``template``, ``crop_size`` and ``view_count`` of its crops; ``person_names`` sorted
-    names; ``person`` int32 [N] index into them; ``view`` int8 [N] the template's view of each crop.
+    Attributes:
+        root: the folder.
+        template: name of the crops' alignment template.
+        crop_size: side of the crops, px.
+        view_count: views of the template.
+        person_names: sorted names.
+        person: int32 [N], index into the names.
+        view: int8 [N], the template's view of each crop.
     """
 
     def __init__(
@@ -66,7 +72,11 @@ class Manifest:
 
     @classmethod
     def open(cls, root: str | Path) -> "Manifest":
-        """Open the folder that ``simswap-prepare`` wrote; raises InputError where it is none, or a broken one."""
+        """Open a folder that ``simswap-prepare`` wrote.
+
+        Raises:
+            InputError: it is no such folder, or is damaged.
+        """
         root = Path(root)
         template, crop_size = _read_settings(root)
         table = _read_rows(root / MANIFEST_FILE)
@@ -86,18 +96,26 @@ class Manifest:
         return len(self._paths)
 
     def path(self, row: int) -> Path:
-        """The crop's file. Raises InputError where the manifest points outside its own folder."""
+        """The crop's file.
+
+        Raises:
+            InputError: the manifest points outside its own folder.
+        """
         return self.root / self.relative_path(row)
 
     def relative_path(self, row: int) -> str:
-        """The crop's file below ``root``, with slashes. Raises InputError where it would lie outside."""
+        """The crop's file below ``root``, with slashes.
+
+        Raises:
+            InputError: it would be outside.
+        """
         relative = Path(self._paths[int(row)].as_py())
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise InputError(f"{self.root / MANIFEST_FILE} names {str(relative)!r}, which is not inside {self.root}")
         return relative.as_posix()
 
     def fingerprint(self) -> str:
-        """SHA-256 of the manifest file: what its rows mean holds for this one alone."""
+        """SHA-256 of the manifest file; row numbers are valid for this file only."""
         digest = hashlib.sha256()
         with (self.root / MANIFEST_FILE).open("rb") as stream:
             while block := stream.read(2**24):
@@ -105,9 +123,10 @@ class Manifest:
         return digest.hexdigest()
 
     def crop_landmarks(self, rows: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.float32]:
-        """The five points of these crops at ``size`` px: float32 [n, 5, 2], as the photo's lie in the crop.
+        """The five landmarks of these crops, in pixels of a crop of ``size`` px: float32 [n, 5, 2].
 
-        Raises InputError where the manifest has no points, or points that fix no crop.
+        Raises:
+            InputError: the manifest has no landmarks, or they do not define a crop.
         """
         found = np.empty((len(rows), 5, 2), np.float32)
         for place, row in enumerate(rows):
@@ -124,7 +143,7 @@ class Manifest:
 
     @cached_property
     def _photo_landmarks(self) -> npt.NDArray[np.float32]:
-        """[N, 5, 2] in px of the photos; read when first asked for, training does without them."""
+        """[N, 5, 2] in px of the photos; read on first use, since training does not need them."""
         types = {name: pa.float32() for name in LANDMARK_COLUMNS} | {"status": _NEEDED["status"]}
         table = read_csv(self.root / MANIFEST_FILE, pacsv.ConvertOptions(column_types=types, include_columns=types))
         table = table.filter(pc.equal(table["status"], OK))
@@ -135,10 +154,12 @@ class Manifest:
         return str(self._names(self._paths.slice(int(row), 1))[0].as_py())
 
     def attributes(self) -> pa.Table | None:
-        """The columns of attributes.csv in the manifest's order, or None without one.
+        """The columns of attributes.csv in the manifest's order, or None without that file.
 
-        Numbers where every cell of a column is one, else text; null where it has no row.
-        Raises InputError where the file cannot be read or has no column NAME_ID.
+        A column is numeric if every cell is a number, else text; null where there is no row.
+
+        Raises:
+            InputError: the file cannot be read or has no column NAME_ID.
         """
         file = self.root / ATTRIBUTES_FILE
         if not file.is_file():
@@ -156,7 +177,11 @@ class Manifest:
 
 
 def read_csv(file: Path, options: pacsv.ConvertOptions | None = None) -> pa.Table:
-    """A CSV as a table; raises InputError, naming the file, where it cannot be read or is no such table."""
+    """A CSV file as a table.
+
+    Raises:
+        InputError: the file cannot be read or has other columns; the message names it.
+    """
     refuse_stand_in(file, "a table (CSV)", "text")
     try:
         return pacsv.read_csv(file, convert_options=options)
@@ -169,7 +194,11 @@ def read_csv(file: Path, options: pacsv.ConvertOptions | None = None) -> pa.Tabl
 
 
 def read_settings(root: Path) -> dict[str, Any] | None:
-    """The content of prepare.json, or None without one; raises InputError where it is broken."""
+    """The content of prepare.json, or None without one.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     file = root / SETTINGS_FILE
     refuse_stand_in(file, "the settings of prepared data", "json")
     try:
@@ -207,7 +236,7 @@ def _read_rows(file: Path) -> pa.Table:
 
 
 def _sorted_codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Dictionary codes against the sorted names that occur (the filter may have left some unused)."""
+    """Dictionary codes against the sorted names that occur (the filter may leave some unused)."""
     encoded = column.unify_dictionaries().combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.chunk(0)

@@ -1,9 +1,9 @@
-"""Which two faces meet at which position of which iteration: a pure function, with nothing to save or restore.
+"""Which two faces form the pair at a position of an iteration: a pure function, with no state to save or restore.
 
 Every draw comes from numpy's counter-based Philox generator: the key is (seed, purpose), the counter is (position,
-iteration), so position p of iteration i has its own four 64-bit words, reached in O(1) from anywhere. One rank, two
-ranks, any number of workers and a resumed run therefore see the same global batch. Only raw words are used: numpy
-promises that Philox keeps its words between versions, but not that `Generator.integers` keeps its numbers.
+iteration), so position p of iteration i has its own four 64-bit words, in O(1) from anywhere. One rank, two ranks, any
+number of workers and a resumed run therefore see the same global batch. Only raw words are used: numpy guarantees
+Philox's words across versions, but not the numbers of `Generator.integers`.
 """
 
 import hashlib
@@ -95,6 +95,7 @@ class PersonIndex:
 
     @property
     def persons(self) -> int:
+        """Number of persons."""
         return len(self.counts)
 
     def person_of(self, slots: np.ndarray) -> np.ndarray:
@@ -102,7 +103,14 @@ class PersonIndex:
         return np.searchsorted(self.offsets, slots, side="right") - 1
 
     def require_persons(self, what: str) -> None:
-        """Raise InputError unless there are two persons to make a pair of; what: whose persons, for the complaint."""
+        """Check that there are two persons for a pair.
+
+        Args:
+            what: names the data in the error.
+
+        Raises:
+            InputError: fewer than two persons.
+        """
         if self.persons < 2:
             raise InputError(
                 f"{what}: {self.persons} person(s) there, a pair of different persons needs two; "

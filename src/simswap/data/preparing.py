@@ -1,7 +1,7 @@
-"""The worker pool of prepare: raw identity folders in, aligned crops and one manifest out.
+"""Prepare's main loop: raw folders of persons in, aligned crops and one manifest out.
 
-Nothing here grows with the number of images but the table of landmarks: the work is cut by person, each
-folder keeps its own journal on disk (`data.aligning`), and the manifest is joined from the journals.
+Memory does not grow with the number of images, except for the landmark table: the work is split by person, each folder
+keeps its own journal on disk (`data.aligning`), and the manifest is joined from the journals.
 """
 
 import filecmp
@@ -39,9 +39,11 @@ from simswap.launching.system_errors import explain_system
 
 @dataclass
 class Summary:
-    """What a run did: images seen, how many of them this run did, images per status, rows of the landmark
-    table that found no image (None without a table), what else lies in the folders, and what seems to be wrong with
-    the table of landmarks."""
+    """What a run did.
+
+    It counts images, those done by this run, images per status, rows of the landmark table without an image (None
+    without a table) and ignored files, and it notes what seems wrong with the landmark table.
+    """
 
     images: int = 0
     new: int = 0
@@ -54,10 +56,11 @@ class Summary:
 
     @property
     def aligned(self) -> int:
+        """Number of images with a crop."""
         return self.counts.get(OK, 0)
 
     def add(self, result: FolderResult) -> None:
-        """Count a folder's images in."""
+        """Add the counts of a folder."""
         self.images += result.images
         self.new += result.new
         self.lacking = self.lacking or result.lacking
@@ -77,11 +80,19 @@ def prepare_folder(
 ) -> Summary:
     """Align every image below ``raw`` that ``out`` does not have yet, and write the manifest.
 
-    ``record`` holds the settings that decide the result; they are kept in prepare.json, and a later run with
-    others is refused. ``workers``: processes, 0 does the work in this one. ``progress``: None shows a bar in a
-    terminal only. Exactly one of ``landmarks`` and ``detector`` is given.
-    Raises InputError for bad input, other settings than before, and an output that cannot be written;
-    KeyboardInterrupt after the workers have stopped. What is done stays done either way.
+    Args:
+        raw: folder of persons' folders.
+        out: folder of the result.
+        crops: what decides a crop's pixels.
+        record: settings that decide the result; kept in prepare.json. A later run with other settings is refused.
+        landmarks: table of face positions; exactly one of it and ``detector`` is given.
+        detector: finds faces.
+        workers: processes; 0 works in this one.
+        progress: False hides the bar, None shows it in a terminal only.
+
+    Raises:
+        InputError: bad input, settings that differ from the first run's, an output that cannot be written.
+        KeyboardInterrupt: after the workers have stopped. Finished images stay finished in every case.
     """
     if (landmarks is None) == (detector is None):
         raise ValueError("give either a table of landmarks or a detector")
@@ -101,12 +112,12 @@ def prepare_folder(
             _write_settings(out, record, summary)
     except BrokenProcessPool as error:
         raise InputError(
-            "a worker process died, most likely for want of memory; run the same command again with fewer workers=, "
-            "what is done is kept"
+            "a worker process died, probably out of memory; run the same command again with fewer workers=, "
+            "finished images are kept"
         ) from error
     except OSError as error:
         raise InputError(
-            f"{explain_system(error)}; what is done is kept, run the same command again when that is cured"
+            f"{explain_system(error)}; finished images are kept; fix this and run the same command again"
         ) from error
     if summary.aligned == 0:
         reason = max(summary.counts, key=lambda status: summary.counts[status])
@@ -119,7 +130,11 @@ def prepare_folder(
 
 
 def check_folders(raw: Path, out: Path) -> None:
-    """Raise InputError where the crops would go among the raw images, or the raw images are crops of ``out``."""
+    """Check that raw images and crops do not mix.
+
+    Raises:
+        InputError: the crops would be among the raw images, or the raw images are crops of ``out``.
+    """
     below, own = raw.resolve(), out.resolve()
     if own.is_relative_to(below):
         raise InputError(f"out={out} lies in raw={raw}, where its crops would be taken for photos; give another folder")
@@ -128,7 +143,7 @@ def check_folders(raw: Path, out: Path) -> None:
 
 
 def _compare_names(landmarks: LandmarkTable, matched: int, summary: Summary) -> None:
-    """Count the rows without an image; where images lack rows too, show a name of each."""
+    """Count the rows without an image; if images lack rows too, note an example of each name."""
     summary.unused_landmark_rows = len(landmarks) - matched
     if summary.unused_landmark_rows and summary.lacking:
         summary.notes.append(
@@ -164,7 +179,7 @@ def _run(
     progress: bool | None,
     summary: Summary,
 ) -> int:
-    """Work through the folders; returns how many rows of the landmark table found their image."""
+    """Process the folders; returns how many rows of the landmark table have an image."""
     tasks = (
         FolderTask(folder, None if landmarks is None else landmarks.of_person(folder.identifier)) for folder in folders
     )
@@ -173,7 +188,7 @@ def _run(
     disable = None if progress is None else not progress
     setup = (raw, out, crops, detector)
     results = in_process(tasks, setup) if workers == 0 else in_workers(tasks, setup, workers)
-    # Closed whatever happens, or the workers would go on while an error travels upwards.
+    # Always closed, or the workers would continue while an exception propagates.
     with closing(results), tqdm(total=total, unit="image", desc="aligning", disable=disable) as bar:
         for result in results:
             summary.add(result)
@@ -214,7 +229,7 @@ def _replace(out: Path, name: str, data: bytes) -> None:
 
 
 def _move_if_new(partial: Path, final: Path) -> None:
-    """Rename into place, unless the same bytes stand there: a second run changes nothing that is done."""
+    """Rename into place unless the content is unchanged, so that a second run changes no finished file."""
     if final.is_file() and filecmp.cmp(partial, final, shallow=False):
         partial.unlink()
     else:
@@ -222,7 +237,11 @@ def _move_if_new(partial: Path, final: Path) -> None:
 
 
 def copy_table(out: Path, file: Path, name: str) -> None:
-    """Put a copy of a file into the output folder; raises InputError where it cannot be read or written."""
+    """Copy a file into the output folder.
+
+    Raises:
+        InputError: it cannot be read or written.
+    """
     try:
         (out / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
         partial = out / WORK_FOLDER / f"{name}.partial"

@@ -1,4 +1,4 @@
-"""Folders worked through one after the other: in this process, or by a pool of workers that end when it does."""
+"""Folders processed in this process, or by a pool of workers that end with it."""
 
 import itertools
 import multiprocessing
@@ -23,20 +23,24 @@ Setup = tuple[Path, Path, CropSettings, Detector | None]
 
 
 def in_process(tasks: Iterator[FolderTask], setup: Setup) -> Generator[FolderResult, None, None]:
+    """Results of the tasks, computed in this process."""
     raw, out, crops, detector = setup
     for task in tasks:
         yield process_folder(raw, out, task, crops, detector)
 
 
 def in_workers(tasks: Iterator[FolderTask], setup: Setup, workers: int) -> Generator[FolderResult, None, None]:
-    """Results as they come. Processes are spawned, not forked: Arrow's and OpenCV's threads do not survive a fork."""
+    """Results in order of completion, computed by worker processes.
+
+    Processes are spawned, not forked: the threads of Arrow and OpenCV do not survive a fork.
+    """
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(setup, stop))
     pending: set[Future[FolderResult]] = set()
     try:
         while True:
-            # A few tasks ahead of the workers, so that waiting tasks take no memory. Each may start a worker.
+            # Only a few tasks ahead of the workers, so that waiting tasks take no memory. Each may start a worker.
             for task in itertools.islice(tasks, max(0, 4 * workers - len(pending))):
                 with _interrupt_held_back():
                     pending.add(pool.submit(_work, task))
@@ -52,10 +56,12 @@ def in_workers(tasks: Iterator[FolderTask], setup: Setup, workers: int) -> Gener
 
 @contextmanager
 def _interrupt_held_back() -> Iterator[None]:
-    """What asks to stop waits until the block is done, and processes started in it have it blocked: it is the parent's
-    to handle, and a worker that is just starting would print a stack trace."""
+    """Delay signals that ask to stop until the block ends; processes started in it have them blocked.
+
+    This process handles them, and a worker that is still starting would print a stack trace.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's, and only it may set them
+        yield  # only the main thread may set signal handlers
         return
     held: list[int] = []
     before = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in taken()}
@@ -82,7 +88,7 @@ def _start_worker(setup: Setup, stop: Any) -> None:
 
 
 def _die_with_parent() -> None:
-    """A parent killed with signal 9 cannot stop its workers, which would wait for tasks for ever."""
+    """End this worker with its parent: a parent killed by signal 9 cannot stop it, and it would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for([parent.sentinel])

@@ -1,4 +1,4 @@
-"""Image files in: any common type becomes uint8 RGB, or an error that says why not."""
+"""Image files of any common type as uint8 RGB, or an error with the reason why not."""
 
 import errno
 import io
@@ -16,7 +16,7 @@ from simswap.faces.detection import Pixels
 from simswap.launching.system_errors import is_shortage
 from simswap.stand_ins import HEAD, what_it_is
 
-# 12,000 x 12,000 still fits; a larger picture takes half a gigabyte in every worker and is no photo of a face.
+# 12,000 x 12,000 still fits; a larger image takes half a gigabyte in every worker and is no photo of a face.
 LIMIT_PIXELS = 160_000_000
 
 _ORIENTATION_TAG = 0x0112
@@ -24,18 +24,18 @@ _AS_THEY_ARE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _WHITE = (255, 255, 255, 255)
 
 
-# What a network drive answers for a moment; the same file can be read a little later.
+# Temporary errors of network drives; the same file can be read a little later.
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENETDOWN,
             errno.ENETUNREACH, errno.ENETRESET, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOBUFS,
             getattr(errno, "EREMOTEIO", errno.EIO), errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # fmt: skip
-_WAITS = (0.1, 0.5)  # s before the second and the third try
+_WAITS = (0.1, 0.5)  # seconds before the second and third try
 
 CANNOT_BE_OPENED, NO_MEMORY = "cannot be opened: ", "not enough memory to decode it"
 """How the reasons begin that may have passed by the next run; what is wrong with a file itself does not pass."""
 
 
 class UnreadableImage(Exception):
-    """A file that gives no picture; ``reason`` says why, in a few words without the path."""
+    """A file that cannot be used as an image; ``reason`` says why, in a few words without the path."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -43,23 +43,29 @@ class UnreadableImage(Exception):
 
 
 def may_pass(reason: str) -> bool:
-    """Whether the file may be readable later: it was the disk, the network or the memory that failed."""
+    """Whether the file may become readable later, because the disk, the network or memory failed."""
     return reason.startswith((CANNOT_BE_OPENED, NO_MEMORY))
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
-    """The picture in a file as uint8 [H, W, 3] RGB, upright (EXIF orientation applied).
+    """The image in a file as uint8 [H, W, 3] RGB, upright (EXIF orientation applied).
 
-    Gray, palette, CMYK and 16-bit pictures are converted; transparent ones are laid on white; of an
-    animation the first frame is taken. Errors of a disk or network that may pass are tried again. Raises
-    UnreadableImage for a file that cannot be opened, is no image, is cut off or damaged, or holds more than
-    ``LIMIT_PIXELS`` pixels.
+    Gray, palette, CMYK and 16-bit images are converted, transparency becomes white, and of an animation the first frame
+    is used. Temporary errors of a disk or network are retried.
+
+    Raises:
+        UnreadableImage: the file cannot be opened, is no image, is damaged, or has more than ``LIMIT_PIXELS``
+            pixels.
     """
     return decode_image(_content(Path(path)))
 
 
 def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Height and width of the upright picture in a file, from its header alone. Raises UnreadableImage."""
+    """Height and width of the upright image in a file, from its header alone.
+
+    Raises:
+        UnreadableImage: the file is no image, or cannot be opened.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -76,7 +82,7 @@ def _content(path: Path) -> bytes:
             return path.read_bytes()
         except OSError as error:
             if wait is None and is_shortage(error):
-                raise  # it says nothing of this picture: the next one would fail alike
+                raise  # not this file's fault: the next one would fail too
             if wait is None or error.errno not in _PASSING:
                 raise UnreadableImage(f"{CANNOT_BE_OPENED}{error.strerror or error}") from error
             time.sleep(wait)
@@ -89,7 +95,7 @@ def decode_image(data: bytes) -> Pixels:
         raise UnreadableImage("empty file")
     try:
         with warnings.catch_warnings():
-            # Pillow's own limits are replaced by ours, which is checked before anything is decoded.
+            # Our own limit, checked before anything is decoded, replaces Pillow's.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size
@@ -113,9 +119,10 @@ def decode_image(data: bytes) -> Pixels:
 
 
 def _decode_plain(image: Image.Image, data: bytes) -> Pixels | None:
-    """OpenCV's faster decoder where it gives the same picture; None sends the file to Pillow.
+    """The image from OpenCV's faster decoder, if that gives the same result; None leaves the file to Pillow.
 
-    Raises Damaged for a JPEG or PNG that either of them would fill up.
+    Raises:
+        Damaged: a JPEG or PNG whose missing parts either decoder would fill in.
     """
     plain = image.mode in ("RGB", "L") and "transparency" not in image.info and _is_upright(image)
     if image.format in ("JPEG", "MPO"):
@@ -153,7 +160,7 @@ def _convert(image: Image.Image) -> Pixels:
             raise UnreadableImage("32-bit pixels, whose range is not known")
         gray = ((values + 128) // 257).astype(np.uint8)
         return np.repeat(gray[..., None], 3, axis=2)
-    if image.has_transparency_data:  # not by the bands' names: of Lab one is called A
+    if image.has_transparency_data:  # not by the names of the bands: Lab has one called A
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, _WHITE), opaque)
     return np.array(image.convert("RGB"), dtype=np.uint8)

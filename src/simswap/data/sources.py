@@ -1,4 +1,4 @@
-"""Raw identity folders: which folders are persons, which files are their images, what each crop is called."""
+"""Raw folders of persons: which folders are persons, which files are their images, and the names of the crops."""
 
 import hashlib
 import os
@@ -18,10 +18,13 @@ LONGEST_NAME = 255
 class PersonFolder:
     """One folder of images.
 
-    folder: relative to the raw root ("" for the root itself). images: their number. identifier: what stands before the
-    slash in a NAME_ID (the person, or the whole path where another folder bears the same person's name). crops: the
-    folder below ``crops/``, told from the others' also where case does not count. twins: folders before it whose path
-    is the same in another Unicode form.
+    Attributes:
+        folder: relative to the raw root ("" for the root itself).
+        images: their number.
+        identifier: what precedes the slash in a NAME_ID: the person, or the full path if another folder has the same
+            person's name.
+        crops: the folder below ``crops/``, unique even if case does not count.
+        twins: earlier folders whose path is the same in another Unicode form.
     """
 
     folder: str
@@ -32,19 +35,25 @@ class PersonFolder:
 
     @property
     def person(self) -> str:
+        """Name of the person: the folder's own name."""
         return nfc(self.folder.rpartition("/")[2])
 
 
 def nfc(name: str) -> str:
-    """A name in the one Unicode form in which names are compared and written (a Mac's disks give the other, NFD)."""
+    """A name in Unicode's NFC form, used to compare and write names (macOS disks give the other form, NFD)."""
     return unicodedata.normalize("NFC", name)
 
 
 def find_person_folders(raw: Path, leave_out: Path, passed: PassedOver | None = None) -> list[PersonFolder]:
-    """Every folder below ``raw`` that holds images, in the order of their sources; ``leave_out`` is not entered.
+    """Every folder below ``raw`` that contains images, in the order of their sources.
 
-    passed: counts what is passed over.
-    Raises InputError where ``raw`` is no folder, holds no image, or holds loose images and no person's folder.
+    Args:
+        raw: root of the folders.
+        leave_out: a folder that is not entered.
+        passed: counts ignored files.
+
+    Raises:
+        InputError: ``raw`` is no folder, contains no image, or contains loose images and no person's folder.
     """
     if not raw.is_dir():
         raise InputError(f"raw={raw} is no folder; give the folder that holds one folder of images a person")
@@ -96,22 +105,24 @@ def _passed_over(passed: PassedOver | None) -> str:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a path fits a line of UTF-8 CSV: no control characters, no bytes that are no UTF-8. Any script, any kind
-    of blank, joiners, marks of direction and emoji do."""
+    """Whether a path fits into a line of UTF-8 CSV: no control characters, no bytes that are not UTF-8.
+
+    Any script, any kind of blank, joiners, marks of direction and emoji do.
+    """
     if name.isascii():
         return name.isprintable()
     return not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
 
 
 def printable(name: str) -> str:
-    """The name with whatever does not fit a line of UTF-8 CSV written as escapes."""
+    """The name with escapes for whatever does not fit into a line of UTF-8 CSV."""
     return name if is_plain_name(name) else "".join(c if is_plain_name(c) else ascii(c)[1:-1] for c in name)
 
 
 def repeated_names(images: list[str], of_twins: list[str]) -> dict[str, str]:
-    """Images whose name an earlier one has in another Unicode form → that one.
+    """Images with the same name as an earlier one in another Unicode form → that one.
 
-    Of twins' images (see `PersonFolder`) the names count without their endings, since their crops share a folder.
+    Names of images of twins (see `PersonFolder`) are compared without extension, since their crops share a folder.
     """
     stems = {nfc(os.path.splitext(image)[0]): image for image in of_twins}
     names: dict[str, str] = {}
@@ -124,11 +135,11 @@ def repeated_names(images: list[str], of_twins: list[str]) -> dict[str, str]:
 
 
 def crop_names(images: list[str], given: dict[str, str], suffix: str) -> dict[str, str]:
-    """A crop's file name for each image of one folder, no two alike (also where case does not count).
+    """A crop's file name for each image of one folder; no two are equal, even if case does not count.
 
-    ``0001.jpg`` becomes ``0001.png``; where another image already has that name (``0001.webp`` beside it) the
-    crop keeps the whole name: ``0001.webp.png``. A name that is too long for a disk is cut, with a few digits that
-    tell it from others. Names in ``given`` (from an earlier run) stay as they are.
+    ``0001.jpg`` becomes ``0001.png``; if another image already has that name (``0001.webp`` next to it), the crop keeps
+    the full name: ``0001.webp.png``. A name that is too long for a disk is shortened, with a few digits that keep it
+    unique. Names in ``given`` (from an earlier run) do not change.
     """
     taken = {name.lower() for name in given.values()}
     result = dict(given)
@@ -145,7 +156,7 @@ def crop_names(images: list[str], given: dict[str, str], suffix: str) -> dict[st
 
 
 def _fitting(stem: str, suffix: str) -> str:
-    """The name, cut where it is longer than a disk takes."""
+    """The name, shortened if it is longer than disks allow."""
     data = os.fsencode(stem)
     if len(data) + len(suffix) <= LONGEST_NAME:
         return stem + suffix

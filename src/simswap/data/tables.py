@@ -1,7 +1,7 @@
-"""Tables that people give us, in whatever dialect of CSV: every cell is text until its meaning is known.
+"""Tables from users, in any dialect of CSV: every cell is text until its meaning is known.
 
-A reader that guesses types turns the file "0000001" into 1 and the person "NA" into nobody. Here a cell is what is
-written in it, without the blanks around it; the few columns that hold numbers are named by whoever asks for them.
+A reader that guesses types turns the file "0000001" into 1 and the person "NA" into nobody. Here a cell is its text
+without surrounding blanks; the caller names the few columns that contain numbers.
 """
 
 import csv
@@ -19,13 +19,13 @@ from simswap.errors import InputError
 from simswap.stand_ins import refuse_stand_in
 
 _DELIMITERS = ",;\t|"
-_HEAD = 2**16  # bytes in which the header must end
+_HEAD = 2**16  # the header must end within so many bytes
 _NO_NUMBER = ["", "nan", "NaN", "NAN", "na", "NA", "N/A", "n/a", "null", "NULL", "None", "none", "-nan", "#N/A"]
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table's columns by name, all of one length; ``file`` is what errors name."""
+    """A table's columns by name, all of one length; error messages name ``file``."""
 
     file: Path
     names: list[str]
@@ -35,7 +35,11 @@ class TextTable:
         return len(self.columns[0])
 
     def find(self, name: str) -> int | None:
-        """The place of a column, whatever the case of its name; None where there is none. Raises InputError for two."""
+        """The position of a column, ignoring case; None if there is none.
+
+        Raises:
+            InputError: two columns have this name.
+        """
         for names, wanted in ((self.names, name), ([given.lower() for given in self.names], name.lower())):
             if names.count(wanted) > 1:
                 raise InputError(f"{self.file} has two columns {name}; remove one")
@@ -44,11 +48,15 @@ class TextTable:
         return None
 
     def lacking(self, needed: Sequence[str]) -> list[str]:
-        """Those of some columns that the table does not have."""
+        """The needed columns that the table does not have."""
         return [name for name in needed if self.find(name) is None]
 
     def text(self, name: str) -> pa.ChunkedArray:
-        """A column's cells, large_string; "" where nothing stands. Raises InputError where there is no such column."""
+        """A column's cells, large_string; "" where a cell is empty.
+
+        Raises:
+            InputError: there is no such column.
+        """
         place = self.find(name)
         if place is None:
             shown = ", ".join(given or "(no name)" for given in self.names)
@@ -56,16 +64,20 @@ class TextTable:
         return self.columns[place]
 
     def numbers(self, name: str) -> npt.NDArray[np.float32]:
-        """A column that was read as numbers, float32; NaN where none stands."""
+        """A column that was read as numbers, float32; NaN where a cell is empty."""
         return self.text(name).to_numpy()
 
 
 def read_table(file: Path, numbers: Collection[str] = ()) -> TextTable:
-    """A CSV, split by commas, semicolons, tabs or bars; UTF-8 or UTF-16; blank rows are left out.
+    """A CSV with commas, semicolons, tabs or bars, in UTF-8 or UTF-16; blank rows are ignored.
 
-    numbers: columns that hold numbers (whatever the case of their names); every other one is text.
-    Raises InputError, naming the file, where it cannot be read, has rows of another length than its header, or text
-    where numbers belong.
+    Args:
+        file: to read.
+        numbers: columns that contain numbers, ignoring case; all others are text.
+
+    Raises:
+        InputError: the file cannot be read, has rows of another length than its header, or text instead of numbers; the
+            message names the file.
     """
     refuse_stand_in(file, "a table (CSV)", "text")
     try:
@@ -84,7 +96,7 @@ def read_table(file: Path, numbers: Collection[str] = ()) -> TextTable:
 
 
 def as_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of text as float64, null where nothing stands; as it is where a cell is no number."""
+    """A column of text as float64, null where a cell is empty; unchanged if a cell is no number."""
     try:
         nothing = pc.is_in(cells, value_set=pa.array(_NO_NUMBER, cells.type))
         return pc.cast(pc.if_else(nothing, None, cells), pa.float64())
@@ -93,7 +105,7 @@ def as_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _open(file: Path) -> tuple[Path | bytes, str]:
-    """The file, or its bytes as UTF-8 where it is in another encoding; and its first lines."""
+    """The file, or its bytes as UTF-8 if it has another encoding; and its first lines."""
     with file.open("rb") as stream:
         start = stream.read(_HEAD)
     encoding = "utf-8-sig"
@@ -109,7 +121,7 @@ def _open(file: Path) -> tuple[Path | bytes, str]:
 
 
 def _header(head: str) -> tuple[str, list[str], int]:
-    """The delimiter, the names of the columns, and the number of lines up to the first row."""
+    """The delimiter, the column names, and the number of lines before the first row."""
     lines = head.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     place = next((number for number, line in enumerate(lines) if line.strip()), None)
     if place is None:

@@ -1,4 +1,4 @@
-"""The crops that could not be read: counted, listed once each, and too many of them stop the run."""
+"""Unreadable crops: counted, each listed once; too many of them stop the run."""
 
 import csv
 import io
@@ -18,12 +18,18 @@ Unreadable = list[tuple[int, str]]  # manifest row, reason
 
 
 class UnreadableCrops:
-    """Keeps count of what the batches report.
+    """Counts the unreadable crops that batches report.
 
-    rows: training crops that there are. share: of unreadable ones that stops the run: as soon as so many of the rows
-    are known to be, or so many of the crops asked for so far were that it is no bad luck (three deviations).
-    ``reasons``: manifest row → reason, of every crop met; ``asked`` and ``failed``: how often a crop was asked for, and
-    in vain, since this process started.
+    Args:
+        manifest: of the crops.
+        rows: number of training crops.
+        share: stops the run, as soon as this share of the rows is known to be unreadable, or the share among the crops
+            read so far exceeds it by three standard deviations.
+
+    Attributes:
+        reasons: manifest row → reason, for every unreadable crop so far.
+        asked: how often a crop was read since this process started.
+        failed: how often that failed.
     """
 
     def __init__(self, manifest: Manifest, rows: int, share: float) -> None:
@@ -33,17 +39,23 @@ class UnreadableCrops:
         self._file: Path | None = None
 
     def keep_list(self, file: Path) -> None:
-        """Add them to this CSV too (`COLUMNS`), a line each; what a run that is resumed has there counts at once.
+        """Keep the list in this CSV too (`COLUMNS`), one line each; a resumed run continues it.
 
-        All ranks may share the file: it is locked while it is read and added to.
-        Raises InputError where it cannot be written, or holds something else.
+        All ranks may share the file: it is locked while it is read and extended.
+
+        Raises:
+            InputError: the file cannot be written, or has other content.
         """
         self._file = file
         if file.is_file():
             self.reasons |= self._add([])
 
     def add(self, found: Unreadable, asked: int) -> None:
-        """What a batch met that asked for so many crops; raises InputError where the share is passed."""
+        """Add the unreadable crops of a batch that read ``asked`` crops.
+
+        Raises:
+            InputError: there are more than the share allows.
+        """
         self.asked += asked
         self.failed += len(found)
         new = {row: reason for row, reason in found if row not in self.reasons}
@@ -53,7 +65,7 @@ class UnreadableCrops:
             log.warning("unreadable crop, its pairs are replaced: %s (%s)", self.manifest.path(row), reason)
         self.reasons |= new
         if self._file is not None:
-            self.reasons |= self._add(list(new.items()))  # other ranks' too
+            self.reasons |= self._add(list(new.items()))  # includes those of other ranks
         return self._check(found)
 
     def _check(self, found: Unreadable) -> None:
@@ -74,14 +86,17 @@ class UnreadableCrops:
         )
 
     def _add(self, new: Unreadable) -> dict[int, str]:
-        """Append those that the file does not have; returns all that it then holds, without those that a failing disk
-        or network hid: this run may well read them."""
+        """Append the crops that the file lacks.
+
+        Returns all crops in the file, except those that a failing disk or network hid: this run may be able to read
+        them.
+        """
         assert self._file is not None
         try:
             with self._file.open("a+b") as stream, locked(self._file.with_name(f".{self._file.name}.lock")):
                 stream.seek(0)
                 text = stream.read()
-                whole = text[: text.rfind(b"\n") + 1]  # a killed process may have left half a line
+                whole = text[: text.rfind(b"\n") + 1]  # a killed process may leave half a line
                 stream.truncate(len(whole))
                 held = _read(self._file, whole.decode("utf-8", "surrogateescape"))
                 lines = io.StringIO()

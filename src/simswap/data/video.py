@@ -1,14 +1,14 @@
-"""Videos in: chosen frames of a video file, or of a folder of extracted frames, as upright RGB pictures.
+"""Chosen frames of a video file, or of a folder of extracted frames, as upright RGB images.
 
-Frames are taken by their number in the stream, whatever times they carry, so a variable frame rate makes no difference.
-A file is read from its start: jumping to a frame lands beside it in many codecs.
+Frames are selected by their number in the stream, not by time, so a variable frame rate makes no difference. A file is
+read from its start: in many codecs, seeking to a frame gives a neighboring one.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# Broken files are told by what we return; the decoder's own lines on standard error would only hide ours.
+# Our return values report broken files; the decoder's lines on standard error would only hide ours.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -18,13 +18,13 @@ from simswap.data.reading import UnreadableImage, read_image
 from simswap.faces.detection import Pixels
 from simswap.stand_ins import HEAD, what_it_is
 
-MOST_FRAMES = 10_000_000  # a header that says more is broken
+MOST_FRAMES = 10_000_000  # a header with a larger number is broken
 
 
 def count_frames(path: Path) -> int:
-    """The number of frames: of pictures in a folder; as a file's header says, or counted where it says nothing.
+    """The number of frames: images in a folder; from a file's header, or counted if the header has none.
 
-    0 for a file that is empty or no video. A header may promise more than the file holds.
+    0 for a file that is empty or no video. A header may claim more frames than the file has.
     """
     if path.is_dir():
         return len(list_images(path))
@@ -44,8 +44,10 @@ def count_frames(path: Path) -> int:
 
 
 def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels | None]]:
-    """(number, frame) of the frames with these numbers (from 0), ascending: uint8 [H, W, 3] RGB, upright by the
-    video's rotation mark; None for a frame that cannot be read or is not there."""
+    """(number, frame) of the frames with these numbers (from 0), ascending.
+
+    A frame is uint8 [H, W, 3] RGB, rotated upright by the video's metadata; None if it is missing or unreadable.
+    """
     wanted = sorted(set(numbers))
     if path.is_dir():
         files = list_images(path)
@@ -65,7 +67,7 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, Pixel
 
 
 def why_unreadable(path: Path, otherwise: str) -> str:
-    """Why no frame comes of a video, where its first bytes tell: ``is a Git LFS pointer and no video; …``."""
+    """Why a video has no frames, if its first bytes tell: ``is a Git LFS pointer and no video; …``."""
     try:
         with path.open("rb") as stream:
             found = what_it_is(stream.read(HEAD), path.stat().st_size, "video")
@@ -75,7 +77,7 @@ def why_unreadable(path: Path, otherwise: str) -> str:
 
 
 def _open(path: Path) -> cv2.VideoCapture | None:
-    """The opened file, or None where it is no video."""
+    """The opened file, or None if it is no video."""
     if not path.is_file() or path.stat().st_size == 0:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a loader's worker does with signals and batches, and what its faults mean."""
+"""Signals and batches in a loader's worker processes, and the meaning of their failures."""
 
 import errno
 import os
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def leave_signals_to_the_run() -> None:
-    """In a worker: what asks a run to stop (Ctrl-C, Slurm) reaches it too; it ends when the run has saved and ends it.
+    """Ignore, in a worker, the signals that ask a run to stop (Ctrl-C, Slurm): the run ends its workers after saving.
 
-    SIGTERM ends it only where it comes from its parent; a worker that died of it would make the run fail.
+    SIGTERM ends a worker only if its parent sent it; a worker killed by another's would make the run fail.
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
@@ -31,11 +31,14 @@ def leave_signals_to_the_run() -> None:
 
 
 def into_shared_memory(*tensors: "torch.Tensor") -> None:
-    """In a worker: move a batch to where the run's process reads it. Raises RuntimeError where there is no space.
+    """Move a batch, in a worker, to memory that the main process reads.
 
-    Left to torch this happens in a thread, which loses the batch along with the error, and the run would wait for ever.
+    Torch would do this in a thread, which loses the batch along with the error, so that the run would wait for ever.
+
+    Raises:
+        RuntimeError: shared memory is full.
     """
-    from torch.utils.data import get_worker_info  # here: the pool of prepare goes without torch
+    from torch.utils.data import get_worker_info  # imported here, since prepare's workers do without torch
 
     if get_worker_info() is not None:
         for tensor in tensors:
@@ -43,7 +46,7 @@ def into_shared_memory(*tensors: "torch.Tensor") -> None:
 
 
 def fault_of(error: BaseException) -> InputError | None:
-    """A fault of the loader's workers in one line; None where it is something else."""
+    """The failure of a loader's worker in one line; None for any other error."""
     text = str(error)
     no_space = isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
     if no_space or "shared memory" in text or "(shm)" in text:
@@ -51,7 +54,7 @@ def fault_of(error: BaseException) -> InputError | None:
     if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
         how = text.split("killed by signal: ")[1].split(".")[0] if "killed by signal: " in text else "ended"
         return InputError(
-            f"a worker of the loader died ({how}), most likely for want of memory: use fewer "
+            f"a worker of the loader died ({how}), probably out of memory: use fewer "
             "data.workers, a smaller data.cache_mb or data.prefetch, or data.workers=0"
         )
     return None
