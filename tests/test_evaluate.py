@@ -157,7 +157,7 @@ def test_bad_checkpoints_are_named_in_one_line(run, crops, tmp_path, door):
     change(last, bad, lambda c: c[KEY].update(format=99))
     assert "newer version" in complaint()
     change(last, bad, lambda c: c[KEY]["config"]["recognition"].update(_target_="os.system"))
-    assert "not one of this project's" in complaint()
+    assert "names an unknown recognizer" in complaint()
     change(last, bad, lambda c: c[KEY].update(image_size=64))
     assert "prepare the images with" in complaint()
     shutil.copy(last, bad)

@@ -63,7 +63,7 @@ def test_bad_files_are_one_line(door, weights, tmp_path, monkeypatch):
     (tmp_path / "cut.pth").write_bytes(weights.read_bytes()[:1000])
     torch.save({"epoch": 3}, tmp_path / "other.pth")
     out = tmp_path / "out.ckpt"
-    cases = {"hostile": "nothing in it was run", "cut": "is cut off", "other": "something else than tensors",
+    cases = {"hostile": "none of its code was run", "cut": "is cut off", "other": "something else than tensors",
              "none": "there is no such file"}  # fmt: skip
     for name, complaint in cases.items():
         code, _, errors = door(
@@ -75,6 +75,6 @@ def test_bad_files_are_one_line(door, weights, tmp_path, monkeypatch):
     arguments = [f"weights={weights}", "generation=2021", "size=512", "recognition=builtin", f"out={out}"]
     code, _, errors = door(main, *arguments)
     assert code == 2
-    assert "holds the 224 net, for generation=2021 with size=224 or" in errors
+    assert "holds the 224 net, made for generation=2021 with size=224 or" in errors
     assert not out.exists()
     assert not (tmp_path / "hostile-was-run").exists()

@@ -106,7 +106,7 @@ def test_attributes_are_joined_by_name(prepare, raw, tmp_path):
         (["raw=raw", "out=out", "landmark=raw/marks.csv"], "did you mean landmarks?"),
         (["raw=raw", "out=out", "detector=insightfaces"], "did you mean insightface?"),
         (["raw=raw", "out=out", "detector=insightface"], "detector.pack has no value"),
-        (["raw=raw", "out=out", "detector=insightface", "detector.pack=./none"], "there is no such folder"),
+        (["raw=raw", "out=out", "detector=insightface", "detector.pack=./none"], "no such folder; give a folder"),
         (
             ["raw=raw", "out=out", "landmarks=raw/marks.csv", "detector=insightface", "detector.pack=./none"],
             "both give face positions",

@@ -179,7 +179,7 @@ def one_line(errors: str) -> str:
     ("arguments", "words"),
     [
         (["data.root=nowhere"], "simswap-prepare"),
-        (["recognition=onnx", "recognition.path=missing.onnx"], "missing.onnx: no such recognizer"),
+        (["recognition=onnx", "recognition.path=missing.onnx"], "missing.onnx: no such file or folder"),
         (["data.size=33"], "must be a multiple of 4"),
         (["data.size=8"], "from 16 to 4096"),
         (["data.size=16", "discriminator.scales=3"], "at most"),

@@ -239,7 +239,7 @@ def test_the_tables_that_failed(shared, tmp_path):
     cases = shared / "cases"
     refused = {"normalised": "normalized",  # codespell:ignore normalised
                "yx": "x and y", "swapped_lr": "left and right", "scaled": "another size",
-               "huge": "outside", "zeros": "coincide", "nan": "no number", "empty": "is an empty file",
+               "huge": "outside", "zeros": "coincide", "nan": "not a number", "empty": "is an empty file",
                "header_only": "no row", "ragged": "Expected 11 columns"}  # fmt: skip
     for file in sorted((cases / "tables").glob("*.csv")):
         out = tmp_path / file.stem

@@ -44,8 +44,8 @@ def test_rendered_faces_at_any_yaw_pass():
 @pytest.mark.parametrize(
     ("points", "reason"),
     [
-        (np.where(np.arange(10).reshape(5, 2) == 3, np.nan, FACE), "no number"),
-        (np.where(np.arange(10).reshape(5, 2) == 3, np.inf, FACE), "no number"),
+        (np.where(np.arange(10).reshape(5, 2) == 3, np.nan, FACE), "not a number"),
+        (np.where(np.arange(10).reshape(5, 2) == 3, np.inf, FACE), "not a number"),
         (np.full((5, 2), 20.0), "coincide"),
         (FACE / [140, 120], "pixels of the photo"),
         (FACE * 3, "outside the image of 140 x 120"),

@@ -52,7 +52,7 @@ def test_as_many_layers_as_the_picture_allows():
 
 @pytest.mark.parametrize(("size", "layers"), [(94, 5), (64, 5), (4, None), (224, 1)])
 def test_what_does_not_fit_is_refused_with_what_does(size, layers):
-    with pytest.raises(InputError, match=f"at most {most_layers(size, 2)} do"):
+    with pytest.raises(InputError, match=f"allow at most {most_layers(size, 2)};"):
         Discriminators(size, layers=layers)
 
 

@@ -41,7 +41,7 @@ def test_features_are_the_networks(tmp_path):
 
 def test_files_that_do_not_fit_are_refused(tmp_path):
     open_size = write_features(tmp_path / "open.onnx", "side")
-    with pytest.raises(InputError, match=r"give fid\.size=299"):
+    with pytest.raises(InputError, match=r"set fid\.size=299"):
         FeatureNetwork(str(open_size))
     assert FeatureNetwork(str(open_size), size=20).size == 20
     with pytest.raises(InputError, match="no such file"):

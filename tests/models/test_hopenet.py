@@ -99,5 +99,5 @@ def test_weights_that_do_not_fit_are_named(state, tmp_path):
     broken |= {"fc_gaze.bias": torch.zeros(66), "conv1.weight": torch.zeros(64, 1, 7, 7)}
     with pytest.raises(InputError) as told:
         HopenetPose(save(broken, tmp_path / "broken.pkl"))
-    assert "lacks fc_roll.bias; has extra fc_gaze.bias" in str(told.value)
+    assert "it lacks fc_roll.bias; it has unknown fc_gaze.bias" in str(told.value)
     assert "conv1.weight [64, 1, 7, 7] instead of [64, 3, 7, 7]" in str(told.value)

@@ -133,10 +133,10 @@ def test_faults_are_named(state):
     assert "unknown extra.weight" in complaint(state | {"extra.weight": torch.ones(1)})
     assert "down2.0.bias is [3] and must be [256]" in complaint(state | {"down2.0.bias": torch.ones(3)})
     assert "not finite" in complaint(state | {"down2.0.bias": torch.full((256,), torch.nan)})
-    assert "holds the 224 net, for generation=2021 with size=224 or generation=2022" in complaint(state, size=512)
+    assert "holds the 224 net, made for generation=2021 with size=224 or generation=2022" in complaint(state, size=512)
     assert "2021 or 2022" in complaint(state, generation=2023)
     assert "224 or 512" in complaint(state, size=256)
-    assert "no public SimSwap generator: it holds conv1.weight" in complaint({"conv1.weight": torch.ones(1)})
+    assert "not a public SimSwap generator: it holds conv1.weight" in complaint({"conv1.weight": torch.ones(1)})
     deep = {"first_layer.1.weight": torch.ones(64, 3, 7, 7)} | {f"down{k}.0.bias": torch.ones(1) for k in (1, 2, 3, 4)}
-    assert "holds the Gdeep, for generation=2022 with size=224|512" in complaint(deep, generation=2021, size=512)
+    assert "holds the Gdeep, made for generation=2022 with size=224|512" in complaint(deep, generation=2021, size=512)
     assert "none of the public generators" in complaint({"first_layer.1.weight": torch.ones(48, 3, 7, 7)})

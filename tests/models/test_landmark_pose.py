@@ -135,9 +135,9 @@ class Danger:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(pickle.dumps(Danger()), "builtins.print, which is no array"),
-     (pickle.dumps(np.zeros((68, 2))), "no array of 68 points"),
-     (pickle.dumps([1]), "no array of 68 points"), (b"", "cannot be read"), (b"junk", "cannot be read")],
+    [(pickle.dumps(Danger()), "builtins.print, which is not an array"),
+     (pickle.dumps(np.zeros((68, 2))), "no array of 68 3-D points"),
+     (pickle.dumps([1]), "no array of 68 3-D points"), (b"", "cannot be read"), (b"junk", "cannot be read")],
 )  # fmt: skip
 def test_no_other_pickle_is_read(tmp_path, capsys, content, words):
     (tmp_path / "shape.pkl").write_bytes(content)
@@ -147,12 +147,12 @@ def test_no_other_pickle_is_read(tmp_path, capsys, content, words):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no such network"):
+    with pytest.raises(InputError, match="no such file or folder"):
         Landmarks68Pose(str(tmp_path / "none"))
     write_network(tmp_path / "2d106det.onnx", outputs=212)
     with pytest.raises(InputError, match=r"no network with 3309 outputs \(1k3d68.onnx\): 2d106det.onnx"):
         Landmarks68Pose(str(tmp_path))
-    with pytest.raises(InputError, match=r"gives \[2, 212\] for two images"):
+    with pytest.raises(InputError, match=r"returns \[2, 212\] for two images"):
         Landmarks68Pose(str(tmp_path / "2d106det.onnx"))
     write_network(tmp_path / "a.onnx")
     write_network(tmp_path / "b.onnx")

@@ -93,7 +93,8 @@ def test_hostile_pickles_are_refused_by_name_and_do_nothing(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     content = {"conv.weight": torch.ones(2), "x": HOSTILE[name]}
     torch.save(content, "hostile.pth", _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(InputError, match=f"is refused: it asks for .*{name.rpartition('.')[2]}.*nothing in it was run"):
+    asked = name.rpartition(".")[2]
+    with pytest.raises(InputError, match=f"is refused: it asks for .*{asked}.*none of its code was run"):
         read_pickled_module(tmp_path / "hostile.pth")
     assert os.listdir(tmp_path) == ["hostile.pth"]
 
@@ -144,17 +145,17 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_endless_work_is_refused_before_it_begins(tmp_path, name):
     path = archived(tmp_path, ENDLESS[name])
-    with pytest.raises(InputError, match=r"net\.pth is (refused: .*nothing in it was run|no pickled network)"):
+    with pytest.raises(InputError, match=r"net\.pth is (refused: .*none of its code was run|not a pickled network)"):
         read_pickled_module(path)
     assert not hasattr(Record, "_parameters")
     (tmp_path / "old.pth").write_bytes(ENDLESS[name])
-    with pytest.raises(InputError, match=r"old\.pth is (refused|no pickled network|a text file)"):
+    with pytest.raises(InputError, match=r"old\.pth is (refused|not a pickled network|a text file)"):
         read_pickled_module(tmp_path / "old.pth")
 
 
 def test_a_memo_number_reserves_no_memory(tmp_path):
     path = archived(tmp_path, b"}r\xff\xff\xff\x7f.")
-    with pytest.raises(InputError, match="holds no network's weights"):
+    with pytest.raises(InputError, match="holds no weights of a network"):
         read_pickled_module(path)
 
 
@@ -164,7 +165,7 @@ def test_a_tensor_shows_no_value_twice(tmp_path, form):
     size = form[:1] if form[-1] == 0 else form
     tensor = torch.zeros(4).as_strided(size, (form[-1],) * len(size))
     torch.save({"a": tensor}, tmp_path / "wide.pth")
-    with pytest.raises(InputError, match=r"beyond its values|no possible shape"):
+    with pytest.raises(InputError, match=r"exceeds its values|an impossible shape"):
         read_pickled_module(tmp_path / "wide.pth")
 
 
@@ -173,7 +174,7 @@ def test_packed_archives_are_refused(tmp_path):
         archive.writestr("archive/data.pkl", b"}.")
         archive.writestr("archive/data/0", bytes(10**7))
     assert (tmp_path / "bomb.pth").stat().st_size < 20_000
-    with pytest.raises(InputError, match="it is packed"):
+    with pytest.raises(InputError, match="it is compressed or its parts overlap"):
         read_pickled_module(tmp_path / "bomb.pth")
 
 
@@ -183,7 +184,7 @@ def test_tensors_stay_inside_their_values(tmp_path):
         for name in good.namelist():
             content = good.read(name)
             bad.writestr(name, content[:8] if name.endswith("data/0") else content)
-    with pytest.raises(InputError, match="a tensor that reaches beyond its values"):
+    with pytest.raises(InputError, match="a tensor exceeds its values"):
         read_pickled_module(tmp_path / "bad.pth")
 
 
@@ -194,8 +195,8 @@ def test_broken_files_are_one_line(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     for name, complaint in {
         "text": "is a text file .no weights., not a",
-        "cut": "no pickled network|refused",
-        "list": "holds no network's weights",
+        "cut": "not a pickled network|refused",
+        "list": "holds no weights of a network",
         "none": "there is no such file",
     }.items():
         with pytest.raises(InputError, match=complaint):

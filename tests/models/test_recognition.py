@@ -83,7 +83,7 @@ def test_a_pack_without_a_recognizer_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.onnx: no such recognizer"):
+    with pytest.raises(InputError, match=r"none\.onnx: no such file or folder"):
         onnx_recognizer(str(tmp_path / "none.onnx"))
 
 
@@ -107,12 +107,12 @@ def test_a_file_that_scales_its_input_itself_is_refused(tmp_path):
 
 def test_a_network_that_mixes_the_images_of_a_batch_is_refused(tmp_path):
     nodes = [("ReduceMean", ["x"], ["m"]), ("Add", ["x", "m"], ["a"]), ("Reshape", ["a", "s"], ["y"])]
-    with pytest.raises(InputError, match="gives other vectors in a batch than alone"):
+    with pytest.raises(InputError, match="returns other vectors for a batch than for single images"):
         onnx_recognizer(str(write_network(tmp_path / "mixing.onnx", nodes=nodes)))
 
 
 def test_a_network_without_vectors_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"gives \[2, 3, 112, 112\] for two images"):
+    with pytest.raises(InputError, match=r"returns \[2, 3, 112, 112\] for two images"):
         onnx_recognizer(str(write_network(tmp_path / "picture.onnx", nodes=[("Relu", ["x"], ["y"])])))
 
 

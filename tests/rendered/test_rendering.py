@@ -142,7 +142,7 @@ def test_bad_requests_say_what_is_wrong(tmp_path):
     with pytest.raises(InputError, match=r"origin\.persons=0"):
         write_dataset(tmp_path, 0, 1, 64, seed=0)
     write_dataset(tmp_path / "a", 1, 1, 64, seed=1)
-    with pytest.raises(InputError, match="holds rendered faces of other settings"):
+    with pytest.raises(InputError, match="holds rendered faces with other settings"):
         write_dataset(tmp_path / "a", 1, 1, 64, seed=2)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):

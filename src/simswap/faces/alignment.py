@@ -1,10 +1,9 @@
-"""Where a face lies in a crop: templates, similarity fits, and the way from a crop to the recognizer's crop.
+"""Where a face lies in a crop: templates, similarity fits, and the warp from a crop to the recognizer's crop.
 
-A template names five points (left eye, right eye, nose, left and right mouth corner, as seen in the
-image) of a crop; ``simswap`` has five of them, one a view, and each face takes the one that fits best.
-Coordinates are OpenCV's: (x, y) with pixel centers at integers. A template scales with the crop by the
-plain factor size / base size, at every size (insightface's helper shifts x at multiples of 128; here
-one formula holds for all, so that crops of two sizes show the same face).
+A template is the place of five points in a crop: left eye, right eye, nose, left and right mouth corner, as seen in the
+image. ``simswap`` has five such views (profile to profile), and each face takes the view that fits best. Coordinates
+follow OpenCV: (x, y) with pixel centers at integers. A template scales with the crop by size / base size. (insightface
+also shifts x at multiples of 128; here one formula holds for all sizes, so that crops of two sizes show the same face.)
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-# Point errors are compared at this size, so that a threshold means the same for every template and crop.
+# Point errors are given at this size, so that a threshold means the same for every template and crop.
 ERROR_SIZE = 112
 
 BASE_SIZES: dict[str, int] = {"arcface": 112, "simswap": 112, "ffhq": 512}
@@ -43,10 +42,12 @@ TEMPLATES: dict[str, FloatArray] = {
 
 @dataclass(frozen=True)
 class Alignment:
-    """How one face is brought into a crop.
+    """How one face is warped into a crop.
 
-    ``matrix`` [2, 3] maps image pixels to crop pixels; ``view`` is the template's view that fits best;
-    ``error`` is the mean distance of the five mapped points from the template's, in pixels at 112.
+    Attributes:
+        matrix: float64 [2, 3], from image pixels to crop pixels.
+        view: The template's view that fits best.
+        error: Mean distance of the five mapped points from the template's, in px at a crop size of 112.
     """
 
     matrix: FloatArray
@@ -55,9 +56,19 @@ class Alignment:
 
 
 def template_points(template: str, size: int, view: int = 0) -> FloatArray:
-    """The five points [5, 2] float64 of a template's view in a crop of ``size`` pixels.
+    """The five points of a template's view.
 
-    Raises ValueError for a template that does not exist and IndexError for a view it does not have.
+    Args:
+        template: A name of `TEMPLATES`.
+        size: Side of the crop in px.
+        view: The template's view.
+
+    Returns:
+        float64 [5, 2] in px of the crop.
+
+    Raises:
+        ValueError: There is no such template.
+        IndexError: The template has no such view.
     """
     if template not in TEMPLATES:
         raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
@@ -68,12 +79,21 @@ def template_points(template: str, size: int, view: int = 0) -> FloatArray:
 
 
 def fit_similarity(points: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
-    """Least-squares similarity (rotation, one scale, shift; no reflection) that maps points to target.
+    """The least-squares similarity (rotation, one scale, shift; no reflection) from points to target.
 
-    Both [N, 2], N >= 2; returns float64 [2, 3]. With the points as complex numbers z -> w the fit
-    w = a z + b is linear: a = sum(conj(z - mean z) (w - mean w)) / sum |z - mean z|^2, which is the
-    planar case of Umeyama (1991) with the reflection excluded by construction.
-    Raises ValueError on wrong shapes, values that are not finite, and points that all coincide.
+    With the points as complex numbers z and w, the fit w = a z + b is linear:
+    ``a = sum(conj(z - mean z) (w - mean w)) / sum |z - mean z|^2``, the planar case of Umeyama (1991) without
+    reflections.
+
+    Args:
+        points: [N, 2], N >= 2.
+        target: [N, 2].
+
+    Returns:
+        The similarity, float64 [2, 3].
+
+    Raises:
+        ValueError: A shape is wrong, a value is not finite, or all points coincide.
     """
     p, t = np.asarray(points, np.float64), np.asarray(target, np.float64)
     if p.ndim != 2 or p.shape != t.shape or p.shape[1] != 2 or len(p) < 2:
@@ -83,29 +103,38 @@ def fit_similarity(points: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
     z, w = p[:, 0] + 1j * p[:, 1], t[:, 0] + 1j * t[:, 1]
     z0, w0 = z - z.mean(), w - w.mean()
     spread = float((np.abs(z0) ** 2).sum())
-    # Relative to the coordinates' own size: a sum of rounding errors is not a spread.
+    # The limit is relative to the coordinates, so that rounding errors do not count as a spread.
     if spread <= 1e-12 * max(1.0, float(np.abs(z).max()) ** 2):
-        raise ValueError("the points coincide, so they fix no similarity")
+        raise ValueError("the points coincide, so they determine no similarity")
     a = complex((np.conj(z0) * w0).sum() / spread)
     b = complex(w.mean() - a * z.mean())
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
 def apply(matrix: FloatArray, points: npt.ArrayLike) -> FloatArray:
-    """Points [..., 2] under an affine matrix [2, 3]."""
+    """Map points [..., 2] by an affine matrix [2, 3]."""
     return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def scale_of(matrix: FloatArray) -> float:
-    """Output pixels per input pixel of an affine matrix [2, 3] (square root of its area factor)."""
+    """Output pixels per input pixel of an affine matrix [2, 3]: the square root of its area factor."""
     return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
 def align(landmarks: npt.ArrayLike, template: str, size: int) -> Alignment:
-    """Fit landmarks [5, 2] (image pixels) to the template's best view in a crop of ``size`` pixels.
+    """Fit landmarks to the view of a template that fits best.
 
-    Raises ValueError where the landmarks do not fix a crop: wrong shape, not finite, coinciding, or a
-    scale so small that the five points carry no direction (the fit maps them all onto one crop point).
+    Args:
+        landmarks: [5, 2] in px of the image, pixel centers at integers.
+        template: A name of `TEMPLATES`.
+        size: Side of the crop in px.
+
+    Returns:
+        The warp into the crop, its view and its error.
+
+    Raises:
+        ValueError: There is no such template, or the landmarks determine no crop: a wrong shape, a value that is not
+            finite, coinciding points, or points without a direction, which the fit maps onto one point.
     """
     points = np.asarray(landmarks, np.float64)
     if points.shape != (5, 2):
@@ -120,23 +149,23 @@ def align(landmarks: npt.ArrayLike, template: str, size: int) -> Alignment:
             best = Alignment(matrix, view, error)
     assert best is not None
     if scale_of(best.matrix) < 1e-6:
-        raise ValueError("the landmarks fit the template at no scale")
+        raise ValueError("the landmarks do not fit the template at any scale")
     return best
 
 
 def shrink_factor(matrix: FloatArray) -> int:
-    """Whole factor by which an image is averaged before a bilinear warp, so that the warp does not alias.
+    """The integer factor of a block average before a bilinear warp, so that the warp does not alias.
 
-    1 while the warp keeps more than about 4/7 of the resolution: there bilinear taps still touch nearly
-    every pixel, and averaging would only blur.
+    It is 1 while the warp keeps more than about 4/7 of the resolution: bilinear interpolation then still reads nearly
+    every pixel, and an average would only blur.
     """
     return max(1, int(1.0 / scale_of(matrix) + 0.25))
 
 
 def after_shrinking(matrix: FloatArray, factor: int) -> FloatArray:
-    """The same warp for an image that was averaged over factor x factor blocks.
+    """The same warp [2, 3] for an image that was averaged over factor x factor blocks.
 
-    The center of block i lies at input coordinate factor * i + (factor - 1) / 2.
+    The center of block i lies at the input coordinate factor * i + (factor - 1) / 2.
     """
     linear = matrix[:, :2]
     shift = matrix[:, 2] + linear.sum(axis=1) * (factor - 1) / 2
@@ -144,10 +173,21 @@ def after_shrinking(matrix: FloatArray, factor: int) -> FloatArray:
 
 
 def warp(image: npt.NDArray[np.uint8], matrix: FloatArray, size: int) -> npt.NDArray[np.uint8]:
-    """The crop uint8 [size, size, 3] of an image uint8 [H, W, 3] under ``matrix`` (image → crop).
+    """Warp an image into a crop.
 
-    Bilinear, black outside the image (as the recognizers were trained). Where the warp shrinks, the part
-    of the image that it reads is first averaged over whole blocks.
+    The warp is bilinear and black outside the image, as in the recognizers' training. If it shrinks the image, the part
+    that it reads is first averaged over blocks.
+
+    Args:
+        image: uint8 [H, W, 3].
+        matrix: [2, 3], from image to crop pixels.
+        size: Side of the crop in px.
+
+    Returns:
+        The crop, uint8 [size, size, 3].
+
+    Raises:
+        ValueError: The image has another dtype or number of axes.
     """
     if image.ndim != 3 or image.dtype != np.uint8:
         raise ValueError(f"expected uint8 [H, W, C], got {image.dtype} {image.shape}")
@@ -165,14 +205,14 @@ def warp(image: npt.NDArray[np.uint8], matrix: FloatArray, size: int) -> npt.NDA
 def _cut(
     image: npt.NDArray[np.uint8], matrix: FloatArray, size: int, factor: int
 ) -> tuple[npt.NDArray[np.uint8], FloatArray]:
-    """The part of the image that the crop reads, and the matrix from there: a 12,000-px photo is not averaged whole."""
+    """The part of the image that the crop reads, and its matrix, so that a 12,000-px photo is not averaged in full."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) - 0.5
     back = apply(cv2.invertAffineTransform(matrix), corners)  # type: ignore[arg-type]
     height, width = image.shape[:2]
     margin = 2 * factor
     low = np.floor(back.min(0) - margin).astype(int)
     high = np.ceil(back.max(0) + margin).astype(int) + 1
-    # At least one block stays, also where the crop lies beside the image.
+    # At least one block remains, even if the crop lies beside the image.
     x0, y0 = np.clip(low, 0, [max(width - factor, 0), max(height - factor, 0)])
     x1, y1 = np.minimum(np.maximum(high, [x0 + factor, y0 + factor]), [width, height])
     shift = apply(matrix, [x0, y0])
@@ -182,8 +222,18 @@ def _cut(
 def crop_to_recognizer(template: str, view: int, crop_size: int, recognizer_size: int) -> FloatArray:
     """The fixed warp [2, 3] from a crop of this template and view to an ``arcface`` crop for the recognizer.
 
-    It is the similarity between the two templates' points: where a face fits its template perfectly, the
-    recognizer sees exactly what aligning the photo for it would have given, up to resolution.
+    It is the similarity between the points of the two templates. For a face that fits its template perfectly, the
+    recognizer's crop is the one that an alignment of the photo would give, up to resolution.
+
+    Args:
+        template: Of the crop, a name of `TEMPLATES`.
+        view: The template's view.
+        crop_size: Side of the crop in px.
+        recognizer_size: Side of the recognizer's crop in px.
+
+    Raises:
+        ValueError: There is no such template.
+        IndexError: The template has no such view.
     """
     target = template_points("arcface", recognizer_size)
     if template == "arcface":
@@ -193,8 +243,8 @@ def crop_to_recognizer(template: str, view: int, crop_size: int, recognizer_size
 
 
 def recognizer_matrices(template: str, crop_size: int, recognizer_size: int) -> "torch.Tensor":
-    """`crop_to_recognizer` of every view of a template: float32 [V, 2, 3]."""
-    import torch  # here, so that prepare's worker processes start without it
+    """`crop_to_recognizer` for every view of a template, float32 [V, 2, 3]; ValueError for an unknown template."""
+    import torch  # imported here, so that the workers of simswap-prepare start without it
 
     if template not in TEMPLATES:
         raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")

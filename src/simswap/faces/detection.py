@@ -1,4 +1,4 @@
-"""Finding faces and their five landmarks with insightface's detectors (SCRFD, RetinaFace)."""
+"""Detection of faces and their five landmarks with insightface's detectors (SCRFD, RetinaFace)."""
 
 import os
 import warnings
@@ -20,8 +20,13 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Face:
-    """A face in an image: ``box`` [4] (x1, y1, x2, y2) and ``landmarks`` [5, 2] in pixels (left eye, right
-    eye, nose, left and right mouth corner, as seen in the image), ``score`` in [0, 1]."""
+    """A face in an image.
+
+    Attributes:
+        box: [4], (x1, y1, x2, y2) in px.
+        landmarks: [5, 2] in px: left eye, right eye, nose, left and right mouth corner, as seen in the image.
+        score: The detector's score, in [0, 1].
+    """
 
     box: npt.NDArray[np.float64]
     landmarks: npt.NDArray[np.float64]
@@ -29,22 +34,32 @@ class Face:
 
 
 class Detector(Protocol):
-    """Finds faces in an image."""
+    """Anything that detects faces in an image."""
 
     def detect(self, image: Pixels) -> list[Face]:
         """The faces of an RGB image, in any order."""
 
 
 class InsightFaceDetector:
-    """The detector of a model pack.
+    """The detector of an insightface model pack.
 
-    ``pack``: a folder of ONNX files, or the name of one of insightface's packs (``buffalo_l``…), which
-    insightface fetches into ~/.insightface when it is not there yet. ``size``: side in px of the square that
-    the image is scaled into; ``threshold``: smallest score of a face. Runs on the CPU with one thread, so that
-    a worker process takes one core and every machine finds the same landmarks. Pickling carries the three
-    settings, and the network is loaded again. ``name`` and ``sha256`` are the network file's.
-    Raises InputError where there is no such pack, it holds no detector with landmarks, or the size is no
-    multiple of 32 (the detector's coarsest stride).
+    It runs on the CPU with one thread, so that a worker process takes one core and every machine finds the same
+    landmarks. A pickle only holds the three settings, and loads the network again.
+
+    Args:
+        pack: A folder of ONNX files, or the name of an insightface pack such as ``buffalo_l``, which insightface
+            downloads into ~/.insightface if it is not there.
+        size: Side in px of the square that an image is scaled into.
+        threshold: Lowest score of a face.
+
+    Attributes:
+        name: Of the network's file.
+        sha256: Of the network's file.
+        settings: Plain values, all else that the detections depend on.
+
+    Raises:
+        InputError: There is no such pack, it holds no detector with landmarks, the size is not a multiple of 32 (the
+            detector's coarsest stride), or the threshold is not between 0 and 1.
     """
 
     def __init__(self, pack: str, size: int = 256, threshold: float = 0.5) -> None:
@@ -63,9 +78,18 @@ class InsightFaceDetector:
         return InsightFaceDetector, (self.pack, self.size, self.threshold)
 
     def detect(self, image: npt.NDArray[np.uint8]) -> list[Face]:
-        """The faces of an image uint8 [H, W, 3] RGB, best score first; an empty list where there is none.
+        """Detect the faces of an image.
 
-        Images thinner than one pixel after scaling into the detector's square hold no face that it could find.
+        An image thinner than one pixel after scaling into the detector's square has no face.
+
+        Args:
+            image: uint8 RGB [H, W, 3].
+
+        Returns:
+            The faces, best score first.
+
+        Raises:
+            ValueError: The dtype or shape is another.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 [H, W, 3] RGB, got {image.dtype} {image.shape}")
@@ -81,10 +105,17 @@ class InsightFaceDetector:
 
 
 def pick_main_face(faces: list[Face], image_shape: tuple[int, ...]) -> Face:
-    """The largest, most central face: area minus twice the squared distance of its center from the image's
-    (insightface's rule for one face). Raises ValueError for an empty list."""
+    """The main face, by insightface's rule: area minus twice the squared distance of its center from the image's.
+
+    Args:
+        faces: At least one face.
+        image_shape: Height and width of the image in px, then anything.
+
+    Raises:
+        ValueError: There is no face.
+    """
     if not faces:
-        raise ValueError("there is no face to pick from")
+        raise ValueError("there is no face to choose from")
     middle = np.array([image_shape[1], image_shape[0]]) / 2
 
     def value(face: Face) -> float:
@@ -96,11 +127,11 @@ def pick_main_face(faces: list[Face], image_shape: tuple[int, ...]) -> Face:
 
 
 def _load(pack: str) -> Any:
-    """The pack's detector, an insightface model."""
+    """The detector of a pack, an insightface model."""
     folder = Path(pack).expanduser()
     looks_like_path = os.sep in pack or pack.startswith((".", "~"))
     if looks_like_path and not folder.is_dir():
-        raise InputError(f"detector.pack={pack}: there is no such folder; give a folder of ONNX files or a pack's name")
+        raise InputError(f"detector.pack={pack}: no such folder; give a folder of ONNX files or the name of a pack")
     if folder.is_dir() and not list(folder.glob("*.onnx")):
         raise InputError(f"detector.pack={pack} holds no ONNX file; insightface's packs are folders of them")
     for file in sorted(folder.glob("*.onnx")) if folder.is_dir() else []:
@@ -122,10 +153,10 @@ def _load(pack: str) -> Any:
                 sess_options=options,
             )
         except AssertionError as error:
-            raise InputError(f"detector.pack={pack} holds no face detector; give a whole pack") from error
-        except Exception as error:  # a download that fails, a broken file: each library raises its own kind
+            raise InputError(f"detector.pack={pack} holds no face detector; give a complete pack") from error
+        except Exception as error:  # a failed download, a damaged file: each library raises its own errors
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"detector.pack={pack} cannot be loaded: {type(error).__name__}: {reason}") from error
     if not getattr(app.det_model, "use_kps", False):
-        raise InputError(f"detector.pack={pack}: its detector gives no landmarks; take one that does (SCRFD *_bnkps)")
+        raise InputError(f"detector.pack={pack}: its detector finds no landmarks; use one that does (SCRFD *_bnkps)")
     return app.det_model

@@ -1,7 +1,6 @@
-"""The face's box in an aligned crop, for networks that were trained on boxes: fixed by the template, not detected.
+"""The face box in an aligned crop, for networks that were trained on boxes: fixed by the template, not detected.
 
-A box that is found anew in every picture trembles, and the pose would tremble with it: target and result are to be
-seen through one window.
+A detected box differs a little from image to image, and so would the pose: target and result need the same box.
 """
 
 import numpy as np
@@ -20,18 +19,28 @@ from simswap.faces.alignment import (
 )
 from simswap.faces.warping import warp_batch
 
-# Center x, y, width and height, px of an `arcface` crop of 112: the median of the boxes that insightface's SCRFD
-# (2.5 GFLOP, at 256 px) draws around 300 LFW faces drawn by lot, brought into that crop (standard deviations 7.7, 3.6,
-# 3.5 and 5.1 px). Only the longer side counts: the windows are squares.
+# Center x and y, width and height in px of an `arcface` crop of 112: the median of the boxes of insightface's SCRFD
+# (2.5 GFLOP, at 256 px) for 300 random LFW faces, mapped into that crop (standard deviations 7.7, 3.6, 3.5 and 5.1
+# px). Only the longer side counts, because the windows are squares.
 ARCFACE_BOX = (56.4, 64.5, 81.7, 111.3)
 
 
 def box_matrix(template: str, view: int, crop_size: int, size: int, margin: float) -> np.ndarray:
-    """The warp [2, 3] from a crop to a square of ``size`` px around the box, ``margin`` times its longer side.
+    """The warp [2, 3] from a crop to a square around the face box.
 
-    ``ARCFACE_BOX`` is carried over to the template by the similarity between the five points of both; its turn is left
-    out, so that what is measured is the pose in the crop itself.
-    Raises ValueError or IndexError for a template or a view that does not exist.
+    ``ARCFACE_BOX`` is mapped to the template by the similarity between the five points of both. The rotation is left
+    out, so that the network measures the pose in the crop itself.
+
+    Args:
+        template: The crop's template, a name of `faces.alignment.TEMPLATES`.
+        view: The template's view.
+        crop_size: Side of the crop in px.
+        size: Side of the square in px.
+        margin: Side of the square over the longer side of the box.
+
+    Raises:
+        ValueError: There is no such template.
+        IndexError: The template has no such view.
     """
     fit = fit_similarity(template_points("arcface", 112), template_points(template, crop_size, view))
     center = apply(fit, ARCFACE_BOX[:2])
@@ -43,7 +52,7 @@ def box_matrix(template: str, view: int, crop_size: int, size: int, margin: floa
 class FaceBoxView(nn.Module):
     """Crops of one template and size → squares around the box; differentiable, black beyond the crop.
 
-    Raises ValueError for a template that does not exist.
+    Args are those of `box_matrix`. Raises ValueError for an unknown template.
     """
 
     matrices: Tensor
@@ -54,20 +63,20 @@ class FaceBoxView(nn.Module):
             raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
         warps = [box_matrix(template, view, crop_size, size, margin) for view in range(len(TEMPLATES[template]))]
         self.size = size
-        # The mildest of the views, as in `RecognizerView`.
+        # The smallest factor of all views, as in `RecognizerView`.
         self.factor = min(shrink_factor(matrix) for matrix in warps)
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
         self.register_buffer("matrices", torch.from_numpy(stacked).float(), persistent=False)
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
-        """Crops [B, 3, S, S] in unit range and their views int64 [B] → [B, 3, size, size] in unit range."""
+        """Crops [B, 3, S, S] in unit range and their template views int64 [B] → [B, 3, size, size] in unit range."""
         if self.factor > 1:
             images = F.avg_pool2d(images, self.factor, ceil_mode=True)
         return warp_batch(images, self.matrices[view.to(self.matrices.device)], self.size, padding="zeros")
 
 
 class FaceBoxes(nn.Module):
-    """The view of each template and crop size that comes by, made when it first does."""
+    """A `FaceBoxView` for any template and crop size, built at first use."""
 
     def __init__(self, size: int, margin: float) -> None:
         super().__init__()
@@ -75,6 +84,7 @@ class FaceBoxes(nn.Module):
         self._views: dict[tuple[str, int], FaceBoxView] = {}
 
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
+        """As `FaceBoxView.forward`, for crops of this template."""
         key = (template, images.shape[-1])
         if key not in self._views:
             self._views[key] = FaceBoxView(template, images.shape[-1], self.size, self.margin)

@@ -1,4 +1,4 @@
-"""Affine warps of image batches that gradients pass through: how a crop reaches the recognizer."""
+"""Differentiable affine warps of image batches, by which crops reach the recognizer."""
 
 import numpy as np
 import torch
@@ -9,14 +9,22 @@ from simswap.faces.alignment import TEMPLATES, after_shrinking, crop_to_recogniz
 
 
 def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "border") -> Tensor:
-    """Warp images [B, C, H, W] by matrices [B, 2, 3] to [B, C, size, size].
+    """Warp images by one affine matrix each.
 
-    A matrix maps input pixels to output pixels, (x, y) with pixel centers at integers (OpenCV's
-    convention, as in `faces.alignment`). Bilinear; beyond the border the nearest pixel counts, or 0
-    with padding ``zeros``.
-    Differentiable with respect to the images; computed in float32 at least, whatever autocast says
-    (a bfloat16 grid would miss by whole pixels), and returned in the images' dtype.
-    Raises ValueError on other shapes.
+    Bilinear, and differentiable with respect to the images. It is computed in at least fp32, also under autocast: a
+    bf16 grid would be off by whole pixels.
+
+    Args:
+        images: [B, C, H, W].
+        matrices: [B, 2, 3], from input to output pixels, (x, y) with pixel centers at integers.
+        size: Side of the output in px.
+        padding: Values beyond the border: ``border`` for the nearest pixel, ``zeros`` for 0.
+
+    Returns:
+        The warped images [B, C, size, size], in the dtype of ``images``.
+
+    Raises:
+        ValueError: A shape is another.
     """
     if images.ndim != 4 or matrices.shape != (len(images), 2, 3):
         raise ValueError(
@@ -30,7 +38,7 @@ def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "bord
         a, b, tx = m[:, 0].unbind(-1)
         c, d, ty = m[:, 1].unbind(-1)
         determinant = a * d - b * c
-        # The inverse of the linear part: grid_sample asks where each output pixel comes from.
+        # The inverse of the linear part: grid_sample needs the source of each output pixel.
         inverse = torch.stack([d, -b, -c, a], -1).view(-1, 2, 2) / determinant.view(-1, 1, 1)
         steps = torch.arange(size, device=images.device, dtype=dtype)
         y, x = torch.meshgrid(steps, steps, indexing="ij")
@@ -43,23 +51,31 @@ def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "bord
     return warped.to(images.dtype)
 
 
-# How crops reach the recognizer: by the warp between the templates, or plainly resized as the public trainers did.
+# How crops reach the recognizer: by the warp between the templates, or resized as in the public trainers.
 VIEWS = ("warp", "nearest", "bicubic")
 
 
 class RecognizerView(nn.Module):
-    """What the recognizer sees of a crop: the fixed, differentiable warp from its template to ``arcface``.
+    """The recognizer's view of a crop: the fixed, differentiable warp from the crop's template to ``arcface``.
 
-    Where the recognizer's crop is much smaller, the crop is averaged over whole blocks first: a bilinear
-    warp alone would read one pixel in four at half size, and the identity loss would reach no other.
-    A crop that already is the recognizer's own is passed on as it is, bit for bit. Plain resizing (``nearest``,
-    ``bicubic``) is there for the public weights alone: it costs accuracy.
+    If the recognizer's crop is much smaller, the crop is averaged over blocks first: at half size, a bilinear warp
+    alone reads one pixel in four, and the identity loss would reach no other. A crop that already has the recognizer's
+    template and size is passed on unchanged. Resizing (``nearest``, ``bicubic``) is only for the public weights; it
+    costs accuracy.
+
+    Args:
+        template: The crops' template, a name of `faces.alignment.TEMPLATES`.
+        crop_size: S, side of the crops in px.
+        recognizer_size: R, side of the recognizer's crops in px.
+        how: One of `VIEWS`.
+
+    Raises:
+        ValueError: There is no such template or view, or a size is below 1.
     """
 
     matrices: Tensor
 
     def __init__(self, template: str, crop_size: int, recognizer_size: int, how: str = "warp") -> None:
-        """how: one of `VIEWS`. Raises ValueError for a template or a way that does not exist, or a size below 1."""
         super().__init__()
         if how not in VIEWS:
             raise ValueError(f"no view {how!r}; there are {', '.join(VIEWS)}")
@@ -72,14 +88,14 @@ class RecognizerView(nn.Module):
         views = range(len(TEMPLATES[template]))
         warps = [crop_to_recognizer(template, view, crop_size, recognizer_size) for view in views]
         self.is_identity = template == "arcface" and crop_size == recognizer_size
-        # One factor for a batch of mixed views: the mildest, so that no view is blurred.
+        # One factor for a batch of mixed views: the smallest, so that no view is blurred.
         self.factor = min(shrink_factor(matrix) for matrix in warps)
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
-        # Not persistent: the template and the sizes travel in the checkpoint, and they say it all.
+        # Not persistent: the checkpoint holds the template and the sizes, which determine it.
         self.register_buffer("matrices", torch.from_numpy(stacked).float(), persistent=False)
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
-        """Crops [B, 3, S, S] and their views int64 [B] → [B, 3, R, R] in the same range and dtype."""
+        """Crops [B, 3, S, S] and their template views int64 [B] → [B, 3, R, R] in the same range and dtype."""
         if images.shape[-2:] != (self.crop_size, self.crop_size):
             raise ValueError(f"expected crops of {self.crop_size} px, got {tuple(images.shape)}")
         if self.how != "warp":

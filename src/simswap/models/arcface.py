@@ -1,6 +1,6 @@
-"""The public SimSwap code's ArcFace network: an IR-SE ResNet for ImageNet-normalized 112-px crops, 512 values.
+"""The ArcFace network of the public SimSwap code: an IR-SE ResNet for ImageNet-normalized 112-px crops, 512 values.
 
-Its form is FACTS' description; how many blocks each layer has is counted in the file.
+The number of blocks of each layer is read from the file.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ WIDTHS = (64, 128, 256, 512)
 
 
 class SqueezeExcitation(nn.Module):
-    """x times a gate in 0..1 for each channel, from the channels' means."""
+    """Multiplies each channel by a gate in 0..1, computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,11 +28,12 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, H, W]."""
         return x * self.fc(x.mean((2, 3)))[:, :, None, None]
 
 
 class IRBlock(nn.Module):
-    """BN, conv, BN, PReLU, conv (stride), BN, gate; plus the input; the same PReLU once more."""
+    """BN, conv, BN, PReLU, conv (with the stride), BN, gate; the input is added, then the same PReLU follows."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -48,13 +49,14 @@ class IRBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, before, H, W] → [B, after, H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.prelu(self.bn1(self.conv1(self.bn0(x))))
         return self.prelu(self.se(self.bn2(self.conv2(x))) + shortcut)
 
 
 class ArcFace(nn.Module):
-    """[B, 3, 112, 112] → [B, 512]. blocks: how many of each of the four layers."""
+    """The network; ``blocks`` is the number of blocks of each of its four layers."""
 
     def __init__(self, blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -71,6 +73,7 @@ class ArcFace(nn.Module):
         self.bn3 = nn.BatchNorm1d(EMBEDDING_SIZE)
 
     def forward(self, x: Tensor) -> Tensor:
+        """ImageNet-normalized crops [B, 3, 112, 112] → [B, 512]."""
         x = self.maxpool(self.prelu(self.bn1(self.conv1(x))))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
@@ -82,14 +85,21 @@ def _layer(before: int, after: int, stride: int, count: int) -> nn.Sequential:
 
 
 def arcface_recognizer(path: str) -> Recognizer:
-    """The recognizer in a public ArcFace file (a pickled module, or its state dict).
+    """The recognizer in a public ArcFace file.
 
-    Raises InputError for a file that is missing, hostile or of another form; its keys are named.
+    Args:
+        path: A file with a pickled module, or its state dict.
+
+    Returns:
+        The recognizer, frozen.
+
+    Raises:
+        InputError: The file is missing, unsafe or of another form; the message names the keys that do not fit.
     """
     file = Path(path).expanduser()
     state = network_in(read_pickled_module(file), "layer1.0.conv1.weight", str(file))
     blocks = count_blocks(state, len(WIDTHS))
     if 0 in blocks:
-        raise InputError(f"{file}: is no ArcFace network of the public form: layer1 to layer4 have {blocks} blocks")
+        raise InputError(f"{file}: not an ArcFace network of the public form: layer1 to layer4 have {blocks} blocks")
     network = fitted(lambda: ArcFace(blocks), state, str(file))
     return Recognizer(network, f"ArcFace ({file.stem})", sha256_of(file), INPUT_SIZE, EMBEDDING_SIZE, "imagenet")

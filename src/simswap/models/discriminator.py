@@ -1,7 +1,8 @@
-"""Patch discriminators on a pyramid of scales, which return every layer's features (SimSwap, section 3.4).
+"""Patch discriminators on a pyramid of scales that return the features of every layer (SimSwap, section 3.4).
 
-Per scale, as in the public code: 4x4 convolutions with padding 1, stride 2 while the width doubles (64-128-256-512),
-then one of stride 1, then one of stride 1 to the patch logits; LeakyReLU 0.2; a norm from the second layer on.
+Each scale follows the public code: 4x4 convolutions with padding 1; stride 2 while the width doubles (64, 128, 256,
+512), then one layer of stride 1, then a convolution of stride 1 to the patch logits; LeakyReLU 0.2; a norm from the
+second layer on.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ NORMS = ("batch", "instance", "group", "none")
 
 
 def layer_sizes(size: int, layers: int) -> list[int]:
-    """Side of each intermediate layer's features and, last, of the logits; <= 0 where the picture is too small."""
+    """Side of the features of each intermediate layer and, last, of the logits; <= 0 for an image that is too small."""
     sizes = []
     for _ in range(layers - 1):
         size = size // 2  # (size + 2 - 4) // 2 + 1
@@ -30,7 +31,7 @@ def half_size(size: int) -> int:
 
 
 def most_layers(image_size: int, scales: int) -> int:
-    """The most intermediate layers, up to the paper's five, that leave the smallest scale at least one patch."""
+    """The largest number of intermediate layers, up to the paper's five, that leaves the smallest scale one patch."""
     size = image_size
     for _ in range(scales - 1):
         size = half_size(size)
@@ -41,7 +42,7 @@ def most_layers(image_size: int, scales: int) -> int:
 
 
 class PatchDiscriminator(nn.Module):
-    """One scale: [B, 3, H, W] in the generator's range → features of every layer and logits [B, 1, h, w]."""
+    """One scale of the pyramid: a patch discriminator."""
 
     def __init__(self, width: int, layers: int, norm: str) -> None:
         super().__init__()
@@ -58,6 +59,7 @@ class PatchDiscriminator(nn.Module):
         self.logits = nn.Conv2d(previous, 1, 4, padding=1)
 
     def forward(self, x: Tensor) -> ScaleOutput:
+        """Images [B, 3, H, W] in the generator's pixel range → the features of every layer and logits [B, 1, h, w]."""
         features = []
         for layer in self.layers:
             x = layer(x)
@@ -66,12 +68,19 @@ class PatchDiscriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-    """The pyramid: scale k sees the image halved k times by AvgPool(3, stride 2, padding 1, pad not counted).
+    """The pyramid: scale k sees the image halved k times by AvgPool(3, stride 2, padding 1, padding not counted).
 
-    image_size: side of the pictures; it decides how many layers fit. layers: intermediate layers a scale, or null for
-    as many as the picture allows (the paper's five from 95 px up). norm: ``batch`` (the public code; the gradient
-    penalty then takes the networks in eval mode), ``instance``, ``group`` or ``none``.
-    Raises InputError for a picture too small for the layers, naming what fits.
+    Args:
+        image_size: Side of the crops in px; it decides how many layers fit.
+        width: Channels of the first layer.
+        layers: Intermediate layers of each scale; None for as many as the crops allow (the paper's five from 95 px).
+        norm: ``batch`` (the public code; the gradient penalty then uses it in eval mode), ``instance``, ``group`` or
+            ``none``.
+        scales: Number of scales.
+
+    Raises:
+        InputError: The norm is unknown, a number is below 1, or the crops are too small for the layers; the message
+            says how many fit.
     """
 
     def __init__(
@@ -86,25 +95,27 @@ class Discriminators(nn.Module):
         self.layer_count = fitting if layers is None else layers
         if not 2 <= self.layer_count <= fitting:
             raise InputError(
-                f"discriminators with {self.layer_count} layers on {scales} scales do not fit pictures of {image_size} "
-                f"px: at most {fitting} do; set discriminator.layers, discriminator.scales or prepare larger crops"
+                f"discriminators with {self.layer_count} layers on {scales} scales do not fit crops of {image_size} "
+                f"px, which allow at most {fitting}; change discriminator.layers or discriminator.scales, or prepare "
+                "larger crops"
             )
         self.norm = norm
         self.scales = nn.ModuleList(PatchDiscriminator(width, self.layer_count, norm) for _ in range(scales))
         self.halving = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] → each scale's own input, the full size first."""
+        """Images [B, 3, H, W] → the input of each scale, the full size first."""
         inputs = [images]
         while len(inputs) < len(self.scales):
             inputs.append(self.halving(inputs[-1]))
         return inputs
 
     def forward(self, images: Tensor) -> list[ScaleOutput]:
+        """Images [B, 3, S, S] in the generator's pixel range → the output of each scale, the full size first."""
         return [scale(x) for scale, x in zip(self.scales, self.pyramid(images), strict=True)]
 
     def patch_functions(self) -> list[Callable[[Tensor], Tensor]]:
-        """For each scale, its own input → logits."""
+        """For each scale a function from its own input [B, 3, h, w] to patch logits [B, 1, ., .]."""
         return [lambda x, scale=scale: scale(x).logits for scale in self.scales]  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""A recognizer together with its view of the crops: from aligned pictures of any template to identity embeddings."""
+"""A recognizer and its view of the crops: from crops of any template to identity embeddings."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,13 @@ from simswap.models.recognition import Recognizer
 
 
 class Embedder(FrozenModule):
-    """Crops of one template and size → embeddings; frozen, and gradient passes to the pictures.
+    """Crops of one template and size → identity embeddings; frozen, and gradient passes to the crops.
 
-    how: the way of `RecognizerView`.
+    Args:
+        recognizer: The network that embeds.
+        template: The crops' template, a name of `faces.alignment.TEMPLATES`.
+        crop_size: Side of the crops in px.
+        how: How crops reach the recognizer, one of `faces.warping.VIEWS`.
     """
 
     def __init__(self, recognizer: Recognizer, template: str, crop_size: int, how: str = "warp") -> None:
@@ -21,13 +25,13 @@ class Embedder(FrozenModule):
         self.freeze()
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
-        """images: [B, 3, S, S] in unit range; view: int64 [B]. Returns [B, E], L2-normalized."""
+        """Crops [B, 3, S, S] in unit range and their template views int64 [B] → unit-length embeddings [B, E]."""
         seen = self.view(images, view)
-        # In a training in double precision crops come in single, and a judge stays so.
+        # A training in double precision still brings crops in single precision, and its judge stays in single.
         own = next((value.dtype for value in self.recognizer.parameters()), torch.float32)
         return self.recognizer(seen.to(own) if torch.float64 in (own, seen.dtype) else seen)
 
     @torch.no_grad()
     def identity(self, images: Tensor, view: Tensor) -> Tensor:
-        """The embeddings without a graph: what a source gives to the generator."""
+        """As `forward`, without a graph: the source's embedding that the generator injects."""
         return self(images, view)

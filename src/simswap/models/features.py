@@ -14,17 +14,18 @@ from simswap.models.onnx_reader.graph import OnnxGraph
 
 
 class FeatureNetwork(FrozenModule):
-    """Pictures in unit range [B, 3, S, S] → features [B, F]; frozen, no gradient.
+    """A network that turns images into features for FID; frozen, no gradient.
 
-    Pictures are resized to the file's input size (bilinear, antialiased). What is comparable with published FID is
-    torchmetrics' and pytorch-fid's Inception pool features alone (2,048 of them, input 299 px, ``symmetric``).
+    Images are resized to the file's input size (bilinear, antialiased). Published FID values are only comparable with
+    the Inception pool features of torchmetrics and pytorch-fid (2,048 values, input 299 px, ``symmetric``).
 
     Args:
-        path: the ONNX file; one image input, one output, flattened.
-        pixel_range: what the network takes, a name of `simswap.pixels.RANGES`.
-        size: side of its input in px, for files that leave it open.
+        path: The ONNX file, with one image input and one output, which is flattened.
+        pixel_range: The network's input range, a name of `simswap.pixels.RANGES`.
+        size: Side of its input in px, for a file that leaves it open.
 
-    Raises InputError for a missing or other file, and for a size that is known neither way.
+    Raises:
+        InputError: The file is missing or of another form, or neither the file nor ``size`` gives the input size.
     """
 
     def __init__(self, path: str, pixel_range: str = "symmetric", size: int | None = None) -> None:
@@ -34,8 +35,8 @@ class FeatureNetwork(FrozenModule):
         shape = self.network.input_shape
         if len(shape) != 4 or shape[1] not in (None, 3) or not (size or shape[2]):
             raise InputError(
-                f"{file}: takes {shape}, not pictures [B, 3, S, S] of a known size; give fid.size=299 "
-                "where the file leaves it open"
+                f"{file}: takes {shape}, not images [B, 3, S, S] of a known size; set fid.size=299 "
+                "if the file leaves it open"
             )
         self.size = int(size or shape[2] or 0)
         self.name, self.sha256 = f"{file.stem}, {self.size} px", sha256_of(file)
@@ -47,12 +48,13 @@ class FeatureNetwork(FrozenModule):
             found = list(self(torch.zeros(2, 3, 32, 32)).shape)
         except (RuntimeError, IndexError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{file}: does not run on two pictures of {self.size} px ({reason})") from error
+            raise InputError(f"{file}: does not run on two images of {self.size} px ({reason})") from error
         if found[0] != 2:
-            raise InputError(f"{file}: gives {found} for two pictures; a feature network must give [2, F]")
+            raise InputError(f"{file}: returns {found} for two images; a feature network must return [2, F]")
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, S, S] in unit range → features [B, F]."""
         if images.shape[-2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
         return self.network(pixels.to_range(images, self.pixel_range)).flatten(1)

@@ -1,7 +1,7 @@
-"""Where rendered eyes look: a small network on the strip of the two eyes, with weights in the package.
+"""The gaze of rendered faces: a small network on the strip of the two eyes, with weights in the package.
 
-Of rendered faces the true gaze is known, so the network's own error is measured and stands beside every figure
-(docs/results.md). It is of no use on photographs. ``python -m simswap.rendered.gaze`` makes its weights again.
+The true gaze of rendered faces is known, so the network's own error is measured and shown beside every figure
+(docs/results.md). It does not work on photographs. ``python -m simswap.rendered.gaze`` trains it again.
 """
 
 import torch
@@ -11,15 +11,15 @@ from simswap.faces.warping import RecognizerView
 from simswap.models.builtin import Residual, load_weights
 from simswap.models.frozen import FrozenModule
 
-FACE_SIZE = 112  # of the arcface crop that the strip is cut from
-TOP, BOTTOM, LEFT, RIGHT = 36, 68, 20, 92  # the strip: its eyes lie near (38, 52) and (74, 52)
+FACE_SIZE = 112  # side of the arcface crop that contains the strip, px
+TOP, BOTTOM, LEFT, RIGHT = 36, 68, 20, 92  # the strip; the eyes lie near (38, 52) and (74, 52)
 STRIP = (BOTTOM - TOP, RIGHT - LEFT)
-SCALE = 15.0  # degrees for one unit of the network's output
+SCALE = 15.0  # degrees per unit of the network's output
 NOISE_FLOOR_DEG = 4.2  # mean angle to the true gaze on unseen rendered faces of 64 px, see docs/results.md
 
 
 def gaze_network() -> nn.Sequential:
-    """[B, 3, 32, 72] → [B, 2]."""
+    """The estimator's network: eye strips [B, 3, 32, 72] → [B, 2]."""
     return nn.Sequential(
         nn.Conv2d(3, 12, 3, 2, 1, bias=False),
         nn.BatchNorm2d(12),
@@ -33,7 +33,12 @@ def gaze_network() -> nn.Sequential:
 
 
 class GazeEstimator(FrozenModule):
-    """(x, y) of the gaze relative to the head, degrees: x > 0 to the image's right, y > 0 up. Frozen, no gradient."""
+    """The gaze relative to the head as (x, y) in degrees: x > 0 to the image's right, y > 0 up. Frozen, no gradient.
+
+    Args:
+        network: As `gaze_network`.
+        sha256: Of the file with its weights.
+    """
 
     def __init__(self, network: nn.Module, sha256: str) -> None:
         super().__init__()
@@ -46,7 +51,16 @@ class GazeEstimator(FrozenModule):
 
     @torch.no_grad()
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
-        """Float [B, 2] in degrees of crops float [B, 3, S, S] in unit range, of a template and its views int64 [B]."""
+        """Estimate the gaze.
+
+        Args:
+            images: Crops, float [B, 3, S, S] in unit range.
+            template: The crops' template, a name of `faces.alignment.TEMPLATES`.
+            view: int64 [B], the template's view of each crop.
+
+        Returns:
+            The gaze [B, 2] in degrees.
+        """
         key = (template, images.shape[-1])
         if key not in self._views:
             self._views[key] = RecognizerView(template, images.shape[-1], FACE_SIZE)
@@ -54,7 +68,7 @@ class GazeEstimator(FrozenModule):
 
 
 def eye_strip(faces: Tensor) -> Tensor:
-    """The eyes [B, 3, 32, 72] of ``arcface`` crops [B, 3, 112, 112]."""
+    """Cut the eyes [B, 3, 32, 72] out of ``arcface`` crops [B, 3, 112, 112]."""
     return faces[:, :, TOP:BOTTOM, LEFT:RIGHT]
 
 

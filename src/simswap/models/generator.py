@@ -20,9 +20,13 @@ NORMS = ("batch", "instance", "none")
 
 
 class AdaIN(nn.Module):
-    """``x * (scale + 1) + shift`` on the instance-normalized x; scale and shift are linear in the identity.
+    """Adaptive instance normalization: ``x * (scale + 1) + shift`` of the normalized x.
 
-    x: [B, C, H, W]; identity: [B, identity_size]. Mean and (biased) variance per sample and channel, eps 1e-8.
+    Mean and (biased) variance are per sample and channel, eps is 1e-8. Scale and shift are linear in the identity.
+
+    Args:
+        channels: C of x.
+        identity_size: Values of the identity embedding.
     """
 
     def __init__(self, channels: int, identity_size: int) -> None:
@@ -30,13 +34,14 @@ class AdaIN(nn.Module):
         self.style = nn.Linear(identity_size, 2 * channels)
 
     def forward(self, x: Tensor, identity: Tensor) -> Tensor:
+        """Features [B, C, H, W] and identities [B, identity_size] → [B, C, H, W]."""
         x = nn.functional.instance_norm(x, eps=1e-8)
         scale, shift = self.style(identity)[:, :, None, None].chunk(2, dim=1)  # [B, C, 1, 1]
         return x * (scale + 1) + shift
 
 
 class IDBlock(nn.Module):
-    """Residual block whose two normalizations are AdaIN; the sum has no activation."""
+    """A residual block whose two normalizations are AdaIN; no activation follows the sum."""
 
     def __init__(self, channels: int, identity_size: int) -> None:
         super().__init__()
@@ -46,22 +51,31 @@ class IDBlock(nn.Module):
         self.adain2 = AdaIN(channels, identity_size)
 
     def forward(self, x: Tensor, identity: Tensor) -> Tensor:
+        """Features [B, C, H, W] and identities [B, identity_size] → [B, C, H, W]."""
         h = self.adain1(self.conv1(x), identity).relu()
         return x + self.adain2(self.conv2(h), identity)
 
 
 class Generator(nn.Module):
-    """Target image and source identity in, swapped image out.
+    """A target image and a source identity in, a swapped image out.
 
-    width: channels after the first convolution; doubled by each stage up to max_width. stages: halvings before and
-    doublings after the ID-blocks. blocks: number of ID-blocks. identity_size: values of the identity embedding.
-    pixel_range: a name of `simswap.pixels.RANGES`, of input and output alike; it decides the last activation.
-    norm: of encoder and decoder, ``batch`` as in the public code, ``instance`` or ``none``. identity_scale: the unit
-    identity is multiplied by it before the style layers; 1 is the paper's. sqrt(identity_size) gives them inputs of
-    unit variance, from which a short training learns to inject identity several times as fast. checkpointing: in
-    training each stage and block keeps its input alone and is worked out again for the gradient: the same result with
-    less memory and one more forward pass; no part of `settings`, since it makes no other network.
-    Raises InputError for settings that make no network.
+    Args:
+        width: Channels after the first convolution; each stage doubles them, up to ``max_width``.
+        stages: Halvings of the image before the ID blocks, and doublings after them.
+        blocks: Number of ID blocks.
+        identity_size: Values of the identity embedding.
+        max_width: Largest number of channels.
+        pixel_range: Of input and output, a name of `simswap.pixels.RANGES`; it decides the last activation.
+        norm: Of encoder and decoder: ``batch`` as in the public code, ``instance`` or ``none``.
+        identity_scale: Factor on the unit-length identity before the style layers; 1 is the paper's. With
+            sqrt(identity_size) their inputs have unit variance, and a short training learns to inject identity
+            several times as fast.
+        checkpointing: Gradient checkpointing: in training, each stage and block keeps only its input and is computed
+            again for the gradient. The result is the same, with less memory and one more forward pass. It is not in
+            `settings`, because it does not change the network.
+
+    Raises:
+        InputError: A number is below 1, or the norm or the pixel range is unknown.
     """
 
     def __init__(
@@ -114,16 +128,27 @@ class Generator(nn.Module):
         self.last = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7))
 
     def check_size(self, size: int) -> None:
-        """Raise InputError unless square images of that many pixels go through: in = out, and room for the padding."""
+        """Raise InputError unless the generator takes square images of this size in px and returns the same size."""
         if size % self.stride or size < 2 * self.stride:
             raise InputError(
-                f"the generator halves the picture {self.settings['stages']} times: its size must be a multiple of "
+                f"the generator halves the image {self.settings['stages']} times: its size must be a multiple of "
                 f"{self.stride} and at least {2 * self.stride}, but it is {size}; prepare another size or set "
                 "generator.stages"
             )
 
     def forward(self, target: Tensor, identity: Tensor) -> Tensor:
-        """target: [B, 3, S, S] in `pixel_range`; identity: [B, identity_size], L2-normalized. Returns [B, 3, S, S]."""
+        """Swap the faces of B images.
+
+        Args:
+            target: Images [B, 3, S, S] in `pixel_range`.
+            identity: Unit-length embeddings [B, identity_size].
+
+        Returns:
+            The swaps [B, 3, S, S] in `pixel_range`.
+
+        Raises:
+            ValueError: A shape is another.
+        """
         if target.ndim != 4 or target.shape[1] != 3 or identity.shape != (len(target), self.settings["identity_size"]):
             raise ValueError(
                 f"target must be [B, 3, S, S] and identity [B, {self.settings['identity_size']}]: "
@@ -150,12 +175,12 @@ class Generator(nn.Module):
         def contexts() -> tuple[Any, Any]:
             return nullcontext(), unmoved_batch_norm_statistics(part)
 
-        # There is nothing random in here whose state would have to be kept.
+        # No part is random, so there is no random state to restore.
         return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
 def _normalized(channels: int, norm: str) -> list[nn.Module]:
-    """The chosen norm and the ReLU that follow each convolution of encoder and decoder."""
+    """The norm and the ReLU after each convolution of encoder and decoder."""
     if norm == "none":
         return [nn.ReLU()]
     return [nn.BatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels, affine=True), nn.ReLU()]

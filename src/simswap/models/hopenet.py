@@ -1,6 +1,6 @@
 """Hopenet (Ruiz, Chong and Rehg, CVPR workshops 2018): head pose as the mean of 66 bins per angle, on a ResNet-50.
 
-SimSwap's re-implementations measure posture with it. The network is ours; the names of its weights are those of the
+Reimplementations of SimSwap measure pose with it. The network is our own code; its weights have the names of the
 published files.
 """
 
@@ -20,21 +20,21 @@ from simswap.stand_ins import refuse_stand_in
 
 SIZE = 224
 BINS, BIN_DEG, FIRST_DEG = 66, 3.0, -99.0
-# Side of the square over the face box's longer side. Hopenet was trained on boxes around 68 landmarks widened by about
-# 0.4 of their width on either side; about 1.2 times our box, which reaches from forehead to chin. An assumption.
+# Side of the square, in units of the face box's longer side. Hopenet was trained on boxes around 68 landmarks, widened
+# by about 0.4 of their width on either side. This is about 1.2 times our box from forehead to chin: an assumption.
 MARGIN = 1.2
-# (yaw, pitch, roll) of the network times these are ours. As its authors' drawing of the axes has it, yaw > 0 turns the
-# nose to the image's left, pitch > 0 up, and roll > 0 is clockwise. Known from that, not measured with the weights.
+# Factors from the network's (yaw, pitch, roll) to ours. In its authors' drawing of the axes, yaw > 0 turns the nose to
+# the image's left, pitch > 0 up, and roll > 0 is clockwise. This comes from the drawing; the weights were not tested.
 SIGNS = (-1.0, 1.0, 1.0)
-# Layers of each of the four stages of a ResNet-50 (He et al. 2016), and the channels inside of them.
+# (inner channels, blocks) of the four stages of a ResNet-50 (He et al., 2016).
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 EXPANSION = 4
-# A layer of the authors' training that no angle depends on.
+# A layer from the authors' training that does not affect the angles.
 UNUSED = "fc_finetune."
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride), 1x1 convolution, and a shortcut; [B, C, H, W] → [B, 4 * inner, H / s, W / s]."""
+    """A bottleneck block: 1x1, 3x3 (with the stride) and 1x1 convolutions, and a shortcut."""
 
     def __init__(self, channels: int, inner: int, stride: int) -> None:
         super().__init__()
@@ -47,13 +47,14 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(channels, outer, 1, stride, bias=False), nn.BatchNorm2d(outer))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] → [B, 4 * inner, H / stride, W / stride]."""
         h = self.bn1(self.conv1(x)).relu()
         h = self.bn2(self.conv2(h)).relu()
         return (self.bn3(self.conv3(h)) + self.downsample(x)).relu()
 
 
 class HopenetNetwork(nn.Module):
-    """ImageNet-normalized images [B, 3, 224, 224] → logits [B, 3, 66] of (yaw, pitch, roll)."""
+    """A ResNet-50 with three heads of 66 bins each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +71,7 @@ class HopenetNetwork(nn.Module):
         self.fc_yaw, self.fc_pitch, self.fc_roll = (nn.Linear(channels, BINS) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
+        """ImageNet-normalized images [B, 3, 224, 224] → logits [B, 3, 66] of (yaw, pitch, roll)."""
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
         for number in range(1, len(STAGES) + 1):
             x = getattr(self, f"layer{number}")(x)
@@ -78,12 +80,13 @@ class HopenetNetwork(nn.Module):
 
 
 class HopenetPose(PoseEstimator):
-    """(yaw, pitch, roll) from Hopenet's weights, on a fixed square around the face (`faces.face_box`).
+    """Head pose by Hopenet, on a fixed square around the face (`faces.face_box`).
 
     Args:
-        path: a file with the state dict, as published (``hopenet_robust_alpha1.pkl`` and its like).
+        path: A file with the published state dict, such as ``hopenet_robust_alpha1.pkl``.
 
-    Raises InputError for a missing file, one that is no state dict, and missing, extra or misshapen weights.
+    Raises:
+        InputError: The file is missing or holds no state dict, or weights are missing, extra or of another shape.
     """
 
     def __init__(self, path: str) -> None:
@@ -98,19 +101,27 @@ class HopenetPose(PoseEstimator):
         self.freeze()
 
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
-        """As `PoseEstimator.forward`; never NaN: it always sees a face."""
+        """As `PoseEstimator.forward`; never NaN, because the network needs no detected face."""
         seen = pixels.to_range(self.boxes(images, template, view), "imagenet")
         return degrees(self.network(seen)) * seen.new_tensor(SIGNS)
 
 
 def degrees(logits: Tensor) -> Tensor:
-    """Expected angle [...] in Hopenet's own signs of logits [..., 66]: the mean of the bins' starts by softmax."""
+    """Logits [..., 66] → expected angles [...] in degrees, Hopenet's signs: the softmax mean of the bins' starts."""
     starts = FIRST_DEG + BIN_DEG * torch.arange(BINS, device=logits.device, dtype=logits.dtype)
     return (logits.softmax(dim=-1) * starts).sum(dim=-1)
 
 
 def load_weights(network: nn.Module, file: Path) -> None:
-    """Read a state dict strictly, as data; the counters of batch norm may be missing (older files have none)."""
+    """Load a state dict strictly and as data; only batch norm's counters may be missing, as in older files.
+
+    Args:
+        network: Where the weights go.
+        file: The file with the state dict.
+
+    Raises:
+        InputError: As `HopenetPose`.
+    """
     refuse_stand_in(file, "Hopenet's weights", "torch")
     try:
         state = load_data(file)
@@ -126,15 +137,15 @@ def load_weights(network: nn.Module, file: Path) -> None:
     own = network.state_dict()
     faults = {
         "lacks": [n for n in own if n not in state and not n.endswith("num_batches_tracked")],
-        "has extra": [n for n in state if n not in own],
-        "has of another shape": [
+        "has unknown": [n for n in state if n not in own],
+        "has other shapes:": [
             f"{n} {list(state[n].shape)} instead of {list(own[n].shape)}"
             for n in own if n in state and state[n].shape != own[n].shape
         ],
     }  # fmt: skip
     told = [f"{what} {_some(names)}" for what, names in faults.items() if names]
     if told:
-        raise InputError(f"{file}: is not Hopenet's ResNet-50: {'; '.join(told)}; give its weights")
+        raise InputError(f"{file}: not Hopenet's ResNet-50: it {'; it '.join(told)}; give Hopenet's weights")
     network.load_state_dict(own | state)
 
 

@@ -1,7 +1,7 @@
-"""The public SimSwap generator weights as ours: which net a file holds, and what each of its keys is called here.
+"""The public weights of SimSwap's generator: which net a file holds, and our name for each of its keys.
 
-The public names are those of FACTS' state dicts: ``first_layer``, ``downK``, ``BottleNeck.N``, ``upK``, ``last_layer``.
-A public net's stages count from 1, or from 0 where the 512 net has one more in front.
+Public files name their layers ``first_layer``, ``downK``, ``BottleNeck.N``, ``upK`` and ``last_layer``. K counts the
+stages from 1, but from 0 in the 512 net, which has one more stage in front.
 """
 
 import re
@@ -17,8 +17,16 @@ from simswap.models.state_dicts import check_fit, without_prefix
 
 @dataclass(frozen=True)
 class ImportedLayout:
-    """A public net: `width` after the first convolution, `stages`, the number of its `first` stage, and the picture
-    sizes that each generation's trainer makes it for. The net itself goes with any size that its stages can halve."""
+    """The layout of a public net.
+
+    Attributes:
+        name: Its name in messages.
+        width: Channels after the first convolution.
+        stages: Number of halvings.
+        first: Number of the first stage in the file's names.
+        sizes: Generation → the image sizes in px that its trainer made the net for. The net itself takes any size that
+            its stages can halve.
+    """
 
     name: str
     width: int
@@ -27,7 +35,7 @@ class ImportedLayout:
     sizes: Mapping[int, tuple[int, ...]]
 
 
-# The trainer of 2022 takes its size and Gdeep as two settings, so all four pairs of these are made.
+# The trainer of 2022 has two independent settings, the size and Gdeep, so all four combinations exist.
 VARIANTS = (
     ImportedLayout("224 net", 64, 3, 1, {2021: (224,), 2022: (224, 512)}),
     ImportedLayout("512 net", 32, 4, 0, {2021: (512,), 2022: (512,)}),
@@ -40,7 +48,7 @@ BLOCKS = 9
 
 @dataclass(frozen=True)
 class Generation:
-    """What the weights of a year take and give: pixel range, and how the trainer showed crops to its recognizer."""
+    """What the weights of one year were trained with: pixel range, and how crops reached the recognizer."""
 
     pixel_range: str
     recognizer_view: str
@@ -51,11 +59,20 @@ TEMPLATES = {224: "simswap", 512: "ffhq"}
 
 
 def read_generator(state: Mapping[str, Tensor], generation: int, size: int, where: str) -> Generator:
-    """A generator in eval mode with a public file's weights.
+    """A generator with a public file's weights.
 
-    state: the file's keys and tensors; prefixes that parallel training and torch.compile leave are taken off. where:
-    the file's name, for complaints. Raises InputError for a generation or size that is not public, weights of another
-    net, and every key that is missing, too many or of another shape, by name.
+    Args:
+        state: The file's keys and tensors; prefixes of parallel training and torch.compile are removed.
+        generation: The year of the public weights, a key of `GENERATIONS`.
+        size: The image size of the public weights in px, a key of `TEMPLATES`.
+        where: The file's name, for messages.
+
+    Returns:
+        The generator in eval mode.
+
+    Raises:
+        InputError: There are no public weights of this generation or size, or the keys or shapes do not fit; the
+            message names them.
     """
     if generation not in GENERATIONS:
         raise InputError(f"generation={generation}: the public weights are of {' or '.join(map(str, GENERATIONS))}")
@@ -68,11 +85,11 @@ def read_generator(state: Mapping[str, Tensor], generation: int, size: int, wher
             f"generation={year} with size={'|'.join(map(str, sizes))}" for year, sizes in variant.sizes.items()
         )
         raise InputError(
-            f"{where} holds the {variant.name}, for {made_for}; not for generation={generation} and size={size}"
+            f"{where} holds the {variant.name}, made for {made_for}, not for generation={generation} and size={size}"
         )
     style = plain.get("BottleNeck.0.style1.linear.weight")
     if style is None or style.ndim != 2:
-        raise InputError(f"{where}: BottleNeck.0.style1.linear.weight is missing or no matrix")
+        raise InputError(f"{where}: BottleNeck.0.style1.linear.weight is missing or is not a matrix")
     generator = Generator(
         variant.width, variant.stages, BLOCKS, style.shape[1], pixel_range=GENERATIONS[generation].pixel_range
     )
@@ -84,7 +101,7 @@ def read_generator(state: Mapping[str, Tensor], generation: int, size: int, wher
 
 
 def public_name(name: str, variant: ImportedLayout) -> str:
-    """What one of our generator's keys is called in a public file."""
+    """The name of one of our generator's keys in a public file."""
     head, _, rest = name.partition(".")
     if head in ("first", "last"):
         return f"{head}_layer.{rest}"
@@ -100,16 +117,16 @@ def public_name(name: str, variant: ImportedLayout) -> str:
 
 
 def _variant(state: Mapping[str, Tensor], where: str) -> ImportedLayout:
-    """Which net it is, from the width of its first convolution and the numbers of its stages."""
+    """The layout of a file, recognized by the width of its first convolution and the numbers of its stages."""
     first = state.get("first_layer.1.weight")
     if first is None:
         shown = ", ".join(list(state)[:3]) or "nothing"
-        raise InputError(f"{where} is no public SimSwap generator: it holds {shown}, … and no first_layer.1.weight")
+        raise InputError(f"{where} is not a public SimSwap generator: it holds {shown}, …, but no first_layer.1.weight")
     stages = {int(match[1]) for name in state if (match := re.match(r"down(\d+)\.", name))}
     for variant in VARIANTS:
         if first.shape[0] == variant.width and stages == {variant.first + k for k in range(variant.stages)}:
             return variant
     raise InputError(
         f"{where} is none of the public generators ({', '.join(v.name for v in VARIANTS)}): its first "
-        f"convolution gives {first.shape[0]} channels, its stages are {sorted(stages) or 'none'}"
+        f"convolution has {first.shape[0]} channels, its stages are {sorted(stages) or 'none'}"
     )

@@ -1,7 +1,7 @@
-"""insightface's ``iresnet`` recognizers as arcface_torch trains them: state dicts of 18 to 200 layers.
+"""The ``iresnet`` recognizers of insightface's arcface_torch: state dicts of networks with 18 to 200 layers.
 
-Input: symmetric range, RGB, 112 px `arcface` crops; 512 values. (The same networks as ONNX files go through
-`recognition.onnx_recognizer`.)
+They take `arcface` crops of 112 px, RGB in the symmetric range, and return 512 values. `recognition.onnx_recognizer`
+reads the same networks from ONNX files.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ DEPTHS = {
 
 
 class Block(nn.Module):
-    """BN, conv, BN, PReLU, conv (stride), BN; plus the input; nothing after the sum."""
+    """BN, conv, BN, PReLU, conv (with the stride), BN; the input is added, and nothing follows the sum."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -38,13 +38,14 @@ class Block(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, before, H, W] → [B, after, H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.prelu(self.bn2(self.conv1(self.bn1(x))))
         return self.bn3(self.conv2(x)) + shortcut
 
 
 class IResNet(nn.Module):
-    """[B, 3, 112, 112] → [B, 512]. blocks: how many of each of the four layers, a key of `DEPTHS`."""
+    """The network; ``blocks`` is the number of blocks of each of its four layers, a key of `DEPTHS`."""
 
     def __init__(self, blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -60,6 +61,7 @@ class IResNet(nn.Module):
         self.features = nn.BatchNorm1d(EMBEDDING_SIZE)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Crops [B, 3, 112, 112] in the symmetric range → [B, 512]."""
         x = self.prelu(self.bn1(self.conv1(x)))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
@@ -71,9 +73,16 @@ def _layer(before: int, after: int, count: int) -> nn.Sequential:
 
 
 def iresnet_recognizer(path: str) -> Recognizer:
-    """The recognizer in an arcface_torch file (``backbone.pt``); its depth is counted in the file.
+    """The recognizer in an arcface_torch file (``backbone.pt``); the number of layers is read from the file.
 
-    Raises InputError for a file that is missing, hostile or of another form; its keys are named.
+    Args:
+        path: The file with the state dict.
+
+    Returns:
+        The recognizer, frozen.
+
+    Raises:
+        InputError: The file is missing, unsafe or of another form; the message names the keys that do not fit.
     """
     file = Path(path).expanduser()
     state = network_in(read_pickled_module(file), "layer1.0.conv1.weight", str(file))

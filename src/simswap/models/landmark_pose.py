@@ -1,8 +1,8 @@
-"""Head pose from 68 landmarks in 3-D: insightface's network ``1k3d68`` (pack buffalo_l) and its own pose computation.
+"""Head pose from 68 3-D landmarks: insightface's network ``1k3d68`` (pack buffalo_l) and its pose computation.
 
-The network takes a square of 192 px, 1.5 times as wide as the face's longer side, and gives 1,103 points (x, y, z); the
-last 68 are the landmarks, in units of half the square from its center. An affine map from insightface's mean shape to
-the points (least squares) is made a rotation from its first two rows, and that into angles.
+The network takes a square of 192 px, 1.5 times as wide as the face's longer side, and returns 1,103 points (x, y, z).
+The last 68 are the landmarks, relative to the center in units of half the square. A least-squares affine map takes
+insightface's mean shape to the points; its first two rows give a rotation, and the rotation gives the angles.
 """
 
 import importlib.util
@@ -31,16 +31,17 @@ MEAN_SHAPE = "data/objects/meanshape_68.pkl"
 
 
 class Landmarks68Pose(PoseEstimator):
-    """(yaw, pitch, roll) from insightface's ``1k3d68.onnx``, in batches on the images' device.
+    """Head pose from insightface's ``1k3d68.onnx``, in batches on the images' device.
 
     insightface cuts its square around a detected box. Here it is the fixed box of `faces.face_box`, the same for
-    target and result: a crop needs no detector, and the box adds no trembling. Turning and scale aside, the angles
-    do not depend on the box, because the affine fit takes shift and scale out. Never NaN: it always sees a face.
+    target and result: no detector is needed, and the box adds no noise. The affine fit removes shift and scale, so the
+    angles hardly depend on the box. They are never NaN, because the network needs no detected face.
 
     Args:
-        path: the ONNX file, or the folder of a pack that holds it.
+        path: The ONNX file, or the folder of a pack that holds it.
 
-    Raises InputError for a missing or other file, and where insightface's mean shape cannot be read.
+    Raises:
+        InputError: The file is missing or of another form, or insightface's mean shape cannot be read.
     """
 
     def __init__(self, path: str) -> None:
@@ -49,7 +50,7 @@ class Landmarks68Pose(PoseEstimator):
         self.network = OnnxGraph(file)
         self.boxes = FaceBoxes(SIZE, MARGIN)
         self.fit = AffinePose(read_mean_shape(mean_shape_file()))
-        # Files that normalize inside take 8-bit values as they are, the others (x - 127.5) / 128.
+        # Files that normalize their input take 8-bit values, others (x - 127.5) / 128.
         self.offset, self.scale = (0.0, 1.0) if scales_itself(file) else (127.5, 128.0)
         self._check(file)
         self.freeze()
@@ -63,10 +64,10 @@ class Landmarks68Pose(PoseEstimator):
             reason = str(error).splitlines()[0]
             raise InputError(f"{file}: does not run on two images of 3x{SIZE}x{SIZE} ({reason})") from error
         if found != [2, OUTPUTS]:
-            raise InputError(f"{file}: gives {found} for two images, not [2, {OUTPUTS}]; give 1k3d68.onnx")
+            raise InputError(f"{file}: returns {found} for two images, not [2, {OUTPUTS}]; give 1k3d68.onnx")
 
     def landmarks(self, images: Tensor, template: str, view: Tensor) -> Tensor:
-        """68 points [B,68,3] in px of the 192-px square, of crops as in `PoseEstimator.forward`."""
+        """The 68 points [B, 68, 3] in px of the 192-px square; arguments as in `PoseEstimator.forward`."""
         seen = self.boxes(images, template, view) * 255  # [B, 3, 192, 192]
         points = self.network((seen - self.offset) / self.scale).reshape(len(images), -1, 3)[:, -POINTS:]
         return (points + points.new_tensor([1.0, 1.0, 0.0])) * (SIZE // 2)
@@ -76,17 +77,20 @@ class Landmarks68Pose(PoseEstimator):
         return self.pose_and_points(images, template, view)[0]
 
     def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor]:
-        """The poses and the 68 points [B,68,2] in px of the network's square."""
+        """The poses [B, 3] in degrees and the 68 points [B, 68, 2] in px of the network's square."""
         points = self.landmarks(images, template, view)
         return self.fit(points).to(images), points[..., :2]
 
 
 class AffinePose(nn.Module):
-    """Points → angles as insightface computes them: the affine map from a mean shape [68,3], made a rotation.
+    """Points → angles as insightface computes them, by the affine map from a mean shape, turned into a rotation.
 
-    The mean shape has x to the image's right, y down and z towards the camera, as `pose.HEAD` has: insightface's
-    angles are ours, sign for sign, in another order. Only x and y of the points count: the third row of the rotation
-    is the cross product of the first two.
+    The mean shape has x to the image's right, y down and z towards the camera, as `pose.HEAD` has, so insightface's
+    angles have our signs, in another order. Only x and y of the points count: the third row of the rotation is the
+    cross product of the first two.
+
+    Args:
+        mean_shape: float64 [68, 3].
     """
 
     def __init__(self, mean_shape: npt.NDArray[np.float64]) -> None:
@@ -95,7 +99,7 @@ class AffinePose(nn.Module):
         self.solver = torch.from_numpy(np.linalg.pinv(homogeneous))  # [4, 68]; no buffer: a GPU may have no float64
 
     def forward(self, points: Tensor) -> Tensor:
-        """(yaw, pitch, roll) float64 [B,3] in degrees of points [B,68,2 or 3] in px, y down."""
+        """Points [B, 68, 2 or 3] in px, y down → (yaw, pitch, roll) float64 [B, 3] in degrees."""
         wide = to_float64(points[..., :2])
         rows = (self.solver.to(wide.device) @ wide)[:, :3]  # [B, 3, 2]
         x, y = nn.functional.normalize(rows, dim=1).unbind(-1)  # [B, 3] each: the first two rows of the rotation
@@ -107,11 +111,14 @@ class AffinePose(nn.Module):
 
 
 def landmark_file(path: Path) -> Path:
-    """The file itself, or the only one of a pack's folder with an image of 192x192 in and 3,309 values out."""
+    """The file itself, or the only file of a pack with an image input of 192x192 and 3,309 outputs.
+
+    Raises InputError as `packs.file_of_pack` does.
+    """
     return file_of_pack(
         path,
         _has_its_form,
-        missing="no such network; give insightface's 1k3d68.onnx or the folder of pack buffalo_l",
+        missing="no such file or folder; give insightface's 1k3d68.onnx or the folder of pack buffalo_l",
         several="several landmark networks",
         none=f"no network with {OUTPUTS} outputs (1k3d68.onnx)",
     )
@@ -125,7 +132,7 @@ def _has_its_form(file: Path) -> bool:
 
 
 def scales_itself(file: Path) -> bool:
-    """Whether the file normalizes its input: by insightface's rule, from the names of its first nodes."""
+    """Whether the file normalizes its input, by insightface's rule for the names of its first nodes."""
     names = [node.name for node in read_onnx(file, weights=False).graph.node[:8]]
     subtracts = any(name.startswith(("Sub", "_minus")) for name in names)
     multiplies = any(name.startswith(("Mul", "_mul")) for name in names)
@@ -133,17 +140,17 @@ def scales_itself(file: Path) -> bool:
 
 
 def mean_shape_file() -> Path:
-    """Where the installed insightface keeps its mean shape; it is read, the package is not imported."""
+    """The mean shape's file in the installed insightface, which is not imported; InputError if it is not installed."""
     package = importlib.util.find_spec("insightface")
     if package is None or package.origin is None:
-        raise InputError("insightface is not installed, and its mean shape is needed: install the package again")
+        raise InputError("insightface is not installed, but its mean shape is needed; install the package again")
     return Path(package.origin).parent / MEAN_SHAPE
 
 
 def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
-    """The mean shape [68,3] float64 of a pickled array; nothing but numpy arrays is unpickled.
+    """The mean shape [68, 3] float64 from a pickled array; only numpy arrays are unpickled.
 
-    Raises InputError for a file that is missing, names anything else, or holds another shape.
+    Raises InputError where the file is missing, names anything else, or holds another shape.
     """
     try:
         shape = _ArraysOnly(io.BytesIO(file.read_bytes())).load()
@@ -160,12 +167,12 @@ def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file}: insightface's mean shape cannot be read ({reason}); install it again") from error
     if not isinstance(shape, np.ndarray) or shape.shape != (POINTS, 3) or shape.dtype.kind != "f":
-        raise InputError(f"{file}: holds no array of {POINTS} points in 3-D; install insightface again")
+        raise InputError(f"{file}: holds no array of {POINTS} 3-D points; install insightface again")
     return shape.astype(np.float64)
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Knows the three names that a pickled numpy array needs, and refuses all others."""
+    """An unpickler that knows the three names of a pickled numpy array, and refuses all others."""
 
     # Taken from an array itself: numpy 1 and 2 keep the function in different modules.
     _RECONSTRUCT = np.zeros(0).__reduce__()[0]
@@ -175,4 +182,4 @@ class _ArraysOnly(pickle.Unpickler):
             return self._RECONSTRUCT
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
-        raise pickle.UnpicklingError(f"names {module}.{name}, which is no array")
+        raise pickle.UnpicklingError(f"names {module}.{name}, which is not an array")

@@ -1,4 +1,4 @@
-"""A network's file: given itself, or as the folder of a pack in which one file alone has its form."""
+"""The file of a network, given by its own path or by the folder of a pack that holds one such file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,20 @@ from simswap.errors import InputError
 
 
 def file_of_pack(path: Path, fits: Callable[[Path], bool], missing: str, several: str, none: str) -> Path:
-    """The file itself, or the only ``.onnx`` file of the folder that ``fits``.
+    """Find a network's file.
 
-    missing, several, none: how the complaint goes on where there is nothing, more than one, or no such file.
-    Raises InputError there.
+    Args:
+        path: The file, or the folder of a pack.
+        fits: Whether an ``.onnx`` file is such a network.
+        missing: The message where the path does not exist.
+        several: What a folder with several such files holds, for the message.
+        none: What a folder without such a file holds, for the message.
+
+    Returns:
+        The file itself, or the only file of the folder that fits.
+
+    Raises:
+        InputError: The path does not exist, or the folder holds no such file or several.
     """
     if path.is_file():
         return path

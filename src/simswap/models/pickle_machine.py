@@ -1,9 +1,8 @@
-"""Pickles run as data, with an end to the work: no names but listed ones, plain keys, so many steps and no more.
+"""Pickles read as data, with bounded work: listed names only, plain keys only, and a limit on the number of steps.
 
-A few bytes of pickle can ask for endless work without naming anything: tuples in tuples, each twice, whose hash takes
-forever when they become a key; lists copied over and over; numbers of the memo that reserve gigabytes. Here every step
-and every copied element is counted, keys are short whole numbers and texts, and what no file of weights needs is
-refused.
+A few bytes of pickle can ask for endless work without naming anything: nested tuples whose hash never ends when they
+become a key, lists that are copied over and over, memo indices that reserve gigabytes. Here every step and every copied
+element is counted, keys are strings and small integers, and instructions that no file of weights needs are refused.
 """
 
 import pickle
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 MOST_STEPS = 1_000_000
-"""A pickled ResNet-100 takes about 50,000."""
+"""The limit; a pickled ResNet-100 takes about 50,000 steps."""
 
 _CONTAINERS = (list, tuple, dict, set, frozenset, str, bytes)
 _NOT_NEEDED = (
@@ -22,15 +21,17 @@ _NOT_NEEDED = (
 
 
 class Record:
-    """Stands for an object of a network class: its attributes, and no behavior."""
+    """Stands for an object of a network class: its attributes, without its behavior."""
 
     def __init__(self, *arguments: object) -> None:
         pass
 
 
 class Unkept:
-    """Stands for what a training leaves beside its network (an optimizer, its state, a figure): nothing of it is kept,
-    so its keys need not be plain."""
+    """Stands for what a training saves beside its network, such as an optimizer.
+
+    Its content is dropped, so its keys may be anything.
+    """
 
     def __init__(self, *arguments: object) -> None:
         pass
@@ -45,34 +46,37 @@ def first_argument(value: Any, *rest: object) -> Any:
 
 
 def refuse(reason: str) -> pickle.UnpicklingError:
+    """The error to raise for a file that is refused for this reason."""
     return pickle.UnpicklingError(reason)
 
 
 def check_keys(keys: Any) -> None:
-    """Raise UnpicklingError unless these can be hashed at once: texts, null, true, false, small whole numbers."""
+    """Raise UnpicklingError unless all keys are strings, None, booleans or small integers, which are quick to hash."""
     for key in keys:
         small = isinstance(key, int) and -(2**31) <= key < 2**31
         if not (key is None or type(key) is str or small):
-            raise refuse(f"a key is a {type(key).__name__}; names of weights are texts")
+            raise refuse(f"a key is a {type(key).__name__}; names of weights are strings")
 
 
 def plain_set(items: Any = ()) -> set:
+    """A set of these items; raises UnpicklingError unless they are plain, as `check_keys` says."""
     items = list(items)
     check_keys(items)
     return set(items)
 
 
 def plain_ordered(items: Any = ()) -> OrderedDict:
+    """An ordered dict of these items; raises UnpicklingError unless its keys are plain, as `check_keys` says."""
     pairs = list(items.items() if isinstance(items, dict) else items)
     check_keys(pair[0] for pair in pairs)
     return OrderedDict(pairs)
 
 
-# The reader in Python, which the one in C stands for: its steps can be counted, and they keep no array of the memo.
+# The unpickler written in Python: unlike the one in C, its steps can be counted, and its memo is not an array.
 class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
-    """An unpickler of bounded work. Subclasses say which names there are (`find_class`).
+    """An unpickler with bounded work. Subclasses say which names are known (`find_class`).
 
-    Raises UnpicklingError for what is refused; broken bytes raise nearly anything.
+    `load` raises UnpicklingError for what is refused; damaged bytes can raise nearly any error.
     """
 
     steps = 0
@@ -81,36 +85,41 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
     dispatch: ClassVar[dict[int, Callable[..., None]]]
 
     def spend(self, steps: int) -> None:
+        """Count steps; raises UnpicklingError beyond the limit."""
         self.steps += steps
         if self.steps > MOST_STEPS:
-            raise refuse(f"it asks for more than {MOST_STEPS} steps, which no file of weights does")
+            raise refuse(f"it needs more than {MOST_STEPS} steps, which no file of weights does")
 
     def before_items(self) -> None:
+        """Check the keys that the next instruction adds to a dict."""
         if not (self.metastack and self.metastack[-1] and type(self.metastack[-1][-1]) is Unkept):
             check_keys(self.stack[::2])
 
     def before_item(self) -> None:
+        """Check the one key that the next instruction adds to a dict."""
         if type(self.stack[-3]) is not Unkept:
             check_keys(self.stack[-2:-1])
 
     def before_members(self) -> None:
+        """Check the items that the next instruction adds to a set."""
         check_keys(self.stack)
 
     def before_call(self) -> None:
+        """Count the elements that the next call may copy."""
         function, arguments = self.stack[-2:]
         if not callable(function) or type(arguments) is not tuple:
-            raise refuse("it calls something that is no function")
+            raise refuse("it calls something that is not a function")
         self.spend(len(arguments) + sum(len(one) for one in arguments if isinstance(one, _CONTAINERS)))
 
     def build(self) -> None:
-        """Attributes of a record; nothing of it is called, whatever its attributes are named."""
+        """Set attributes of a record; none of them is ever called, whatever its name."""
         state = self.stack.pop()
         made = self.stack[-1]
         if type(made) is Unkept:
             return
         if type(made) not in (Record, OrderedDict) or not isinstance(state, dict):
-            raise refuse("it sets attributes of something that is no network")
-        if type(made) is OrderedDict and set(state) - {"_metadata"}:  # others would stand before its methods
+            raise refuse("it sets attributes of something that is not a network")
+        if type(made) is OrderedDict and set(state) - {"_metadata"}:  # others would hide its methods
             raise refuse("it sets attributes of a dictionary")
         self.spend(len(state))
         vars(made).update(state)
@@ -142,4 +151,4 @@ _WORK = pickle._Unpickler.dispatch | {pickle.BUILD[0]: Machine.build}  # type: i
 Machine.dispatch = {
     code: _refused(code) if bytes([code]) in _NOT_NEEDED else _counted(work, _BEFORE.get(bytes([code])))
     for code, work in _WORK.items()
-}  # a step for each instruction
+}

@@ -1,8 +1,8 @@
-"""Weights out of a file in which somebody pickled a whole torch module, without running what the pickle asks for.
+"""The weights in a file with a pickled torch module, read without running the pickle's code.
 
-A pickle is a program. Here it may name tensors, containers and network classes only; tensors are rebuilt afterwards and
-network classes become inert records. Anything else is refused by name before anything is called, and so is more work
-than weights need (`simswap.models.pickle_machine`). Both of torch's forms are read: the zip file of today, and the row
+A pickle is a program. Here it may only name tensors, containers and network classes: tensors are rebuilt afterwards,
+and network classes become inert records. Any other name is refused before it is called, and so is more work than
+weights need (`simswap.models.pickle_machine`). Both of torch's formats are read: the current zip file, and the sequence
 of pickles from before torch 1.6.
 """
 
@@ -27,7 +27,7 @@ _DTYPES = {
 }  # fmt: skip
 MOST_NODES, MOST_AXES, LONGEST_NAME = 200_000, 8, 1000
 _NETWORK_CLASSES = ("torch.nn.modules.", "torch.nn.parallel.", "models.")
-# What trainings save beside the network: ArcFace's of 2021 has its optimizer, epoch and accuracy in the file.
+# What trainings save beside the network: ArcFace's file of 2021 also holds its optimizer, epoch and accuracy.
 _LEFTOVERS = ("torch.optim.", "optimizer.")
 
 
@@ -37,7 +37,7 @@ class _Storage(NamedTuple):
 
 
 class _Strided(NamedTuple):
-    """A tensor to be: rebuilt once the file's storages are known."""
+    """The place of a tensor; the tensor is built when the file's storages are known."""
 
     storage: Any
     offset: Any
@@ -55,7 +55,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _strided,
     ("torch._utils", "_rebuild_parameter"): first_argument,
     ("torch", "Size"): tuple,  # its elements are counted
-    # modules pickled by torch before 1.2 name the backend of then
+    # Modules pickled by torch before 1.2 name the backend of that time.
     ("torch.nn.backends.thnn", "_get_thnn_function_backend"): Record,
     ("builtins", "set"): plain_set,
     ("__builtin__", "set"): plain_set,
@@ -71,7 +71,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class _Reader(Machine):
-    """An unpickler that imports nothing: every name is looked up in the table above."""
+    """An unpickler that imports nothing: it only knows the names in the table above."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
@@ -88,22 +88,30 @@ class _Reader(Machine):
         if isinstance(saved, tuple) and len(saved) >= 2 and saved[0] == "module" and saved[1] is Record:
             return Record  # the old form keeps a class together with its source text
         if not (isinstance(saved, tuple) and len(saved) >= 3 and saved[0] == "storage"):
-            raise refuse("it refers to something else than a tensor's values")
+            raise refuse("it refers to something other than a tensor's values")
         if not isinstance(saved[1], torch.dtype):
             raise refuse("a tensor's values are of an unknown kind")
         return _Storage(key_of(saved[2]), saved[1])
 
 
 def key_of(given: Any) -> str:
+    """The key of a storage as a string; raises UnpicklingError for anything but a string or an integer."""
     if type(given) not in (str, int):
         raise refuse("a tensor's values have no name")
     return str(given)
 
 
 def read_pickled_module(path: Path) -> dict[str, Tensor]:
-    """The state dict (names and tensors) of a pickled module, or of a pickled dict of tensors.
+    """The state dict of a pickled module, or of a pickled dict of tensors.
 
-    Raises InputError for a file that is missing, broken, or asks for anything but tensors, containers and networks.
+    Args:
+        path: The file.
+
+    Returns:
+        Names and tensors, on the CPU.
+
+    Raises:
+        InputError: The file is missing or damaged, or names anything but tensors, containers and networks.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights")
@@ -114,11 +122,11 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
         found = _Found(values)
         found.look(content)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path} is refused: {error}; nothing in it was run") from error
-    except Exception as error:  # broken bytes make the reader raise nearly anything
-        raise InputError(f"{path} is no pickled network, or is cut off ({type(error).__name__})") from error
+        raise InputError(f"{path} is refused: {error}; none of its code was run") from error
+    except Exception as error:  # damaged bytes can raise nearly any error
+        raise InputError(f"{path} is not a pickled network, or is cut off ({type(error).__name__})") from error
     if not found.tensors:
-        raise InputError(f"{path}: holds no network's weights")
+        raise InputError(f"{path}: holds no weights of a network")
     return found.tensors
 
 
@@ -128,7 +136,7 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or sum(
             part.file_size for part in parts
         ) > len(data):
-            raise refuse("it is packed, or its parts lie on each other, as in no file of torch's")
+            raise refuse("it is compressed or its parts overlap, unlike any file of torch")
         program = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         content = _Reader(io.BytesIO(archive.read(program))).load()
         folder = program.removesuffix("data.pkl") + "data/"
@@ -139,10 +147,10 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:
 
 
 def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
-    """Magic number, version, machine, the object, the storages' keys; then each storage: its length and its values."""
+    """Magic number, version, machine, the object, the storages' keys; then the length and values of each storage."""
     stream = io.BytesIO(data)
     if _Reader(stream).load() != LEGACY_MAGIC:
-        raise refuse("it is not of torch's form")
+        raise refuse("it is not in torch's format")
     for _ in ("version", "machine"):
         _Reader(stream).load()
     reader = _Legacy(stream)
@@ -155,7 +163,7 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
 
 
 class _Legacy(_Reader):
-    """Remembers how wide each storage's values are: the old form gives their number only."""
+    """Remembers the width of each storage's values: the old format only gives their number."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)
@@ -179,7 +187,7 @@ class _Found:
     def look(self, node: Any, name: str = "", depth: int = 0) -> None:
         self.visited += 1
         if depth > 50 or self.visited > MOST_NODES or len(name) > LONGEST_NAME:
-            raise refuse("its modules are nested without an end")
+            raise refuse("its modules are nested without end")
         if isinstance(node, _Strided):
             self.tensors[name] = self._tensor(node)
             return
@@ -191,7 +199,7 @@ class _Found:
                 self.look(value, f"{name}.{child}" if name else str(child), depth + 1)
 
     def _tensor(self, strided: _Strided) -> Tensor:
-        """A view of the storage's values; refused where it would reach beyond them, or show one of them twice."""
+        """A view of the storage's values; refused if it exceeds them or shows one of them twice."""
         storage, offset, size, stride = strided
         if (
             not isinstance(storage, _Storage)
@@ -199,11 +207,11 @@ class _Found:
             or len(size) > MOST_AXES
             or not all(type(number) is int and number >= 0 for number in (offset, *size, *stride))
         ):
-            raise refuse("a tensor of no possible shape")
+            raise refuse("a tensor has an impossible shape")
         if storage not in self._flat:
             self._flat[storage] = torch.frombuffer(bytearray(self.values[storage.key]), dtype=storage.dtype)
         flat = self._flat[storage]
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if 0 in size or last >= len(flat) or math.prod(size) > len(flat):
-            raise refuse("a tensor that reaches beyond its values")
+            raise refuse("a tensor exceeds its values")
         return flat.as_strided(size, stride, offset)

@@ -1,4 +1,4 @@
-"""Frozen head-pose estimators behind one interface, and the one that works on any photograph."""
+"""Frozen head-pose estimators behind one interface, and one for any photograph."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,9 +22,9 @@ FloatArray = npt.NDArray[np.float64]
 # anthropometry: 63 mm between the pupils, 51 mm between the mouth corners, 70 mm from eye line to mouth line, the tip
 # of the nose 37 mm below the eye line and 34 mm in front of the pupils, the mouth corners 3 mm in front of them.
 HEAD = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 37, 34], [-25.5, 70, 3], [25.5, 70, 3]], dtype=np.float64)
-# Focal length in crop sizes. A crop does not tell its lens; a head that fills a crop of 20 cm at 1 m gives 5.
+# Focal length in crop sizes. The lens of a crop is unknown; a head that fills a crop of 20 cm at 1 m gives 5.
 FOCAL = 5.0
-# How far a crop is continued on each side for the detector, as a share of its size.
+# Border that is added to a crop on each side for the detector, as a share of its size.
 BORDER = 0.25
 # OpenCV's camera looks along +z, our axes have z towards the camera.
 _TO_CAMERA = np.diag([1.0, 1.0, -1.0])
@@ -32,13 +32,13 @@ _HEAD_IN_CAMERA = HEAD @ _TO_CAMERA
 
 
 class PoseEstimator(FrozenModule):
-    """A frozen estimator of head pose; `train()` leaves it in eval mode, parameters take no gradient.
+    """A frozen estimator of head pose.
 
     Attributes:
-        name: what tables call it.
-        sha256: of the file or files that decide its answers.
-        noise_floor_deg: the pose error that it reports where there is none, degrees, or None where not measured.
-        settings: plain values, all else that decides its answers (see `simswap.models.described`).
+        name: Its name in tables.
+        sha256: Of the file or files that its results depend on.
+        noise_floor_deg: The pose error in degrees that it reports where there is none; None if not measured.
+        settings: Plain values, all else that its results depend on (see `simswap.models.described`).
     """
 
     def __init__(self, name: str, sha256: str, noise_floor_deg: float | None, **settings: Any) -> None:
@@ -49,36 +49,42 @@ class PoseEstimator(FrozenModule):
         self.settings = settings
 
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
-        """Poses [B,3] (yaw, pitch, roll) in degrees of aligned crops.
-
-        yaw > 0: the face turns to the image's right; pitch > 0: up; roll > 0: clockwise in the image. NaN rows where
-        no face was found.
+        """Estimate head pose.
 
         Args:
-            images: float [B,3,S,S], RGB, unit range.
-            template: the crops' template, a name of `faces.alignment.TEMPLATES`.
+            images: Crops, float RGB [B, 3, S, S] in unit range.
+            template: The crops' template, a name of `faces.alignment.TEMPLATES`.
             view: int64 [B], the template's view of each crop.
+
+        Returns:
+            (yaw, pitch, roll) [B, 3] in degrees: yaw > 0 turns the face to the image's right, pitch > 0 up, roll > 0
+            clockwise in the image. Rows without a detected face are NaN.
         """
         raise NotImplementedError
 
     def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The poses [B,3], and the face points [B,P,2] in px that they were worked out from (P is 5 or 68; NaN rows
-        where no face was found), None where the estimator sees none. Arguments as `forward`'s."""
+        """The poses, and the face points that they were computed from; arguments as in `forward`.
+
+        Returns:
+            The poses [B, 3] in degrees, and the points [B, P, 2] in px (P is 5 or 68; NaN for a crop without a detected
+            face), or None if the estimator uses no points.
+        """
         return self(images, template, view), None
 
 
 class PnPPose(PoseEstimator):
-    """Five detected landmarks and a perspective-n-point solve with an average head: works on any photograph.
+    """Head pose of any photograph: five detected landmarks and a perspective-n-point solution with an average head.
 
-    The landmarks are looked for in each crop by itself, whatever its template, so that a swap that moves the face is
-    seen to move it. No gradient.
+    The landmarks are detected in each crop, whatever its template, so that a swap that moves the face is measured as
+    such. No gradient.
 
     Args:
-        pack: folder or name of an insightface model pack with an SCRFD detector.
-        size: the detector's input size in px.
-        threshold: the detector's lowest score.
+        pack: Folder or name of an insightface model pack with an SCRFD detector.
+        size: The detector's input size in px.
+        threshold: The detector's lowest score.
 
-    Raises InputError for a pack without a detector.
+    Raises:
+        InputError: The pack has no detector.
     """
 
     def __init__(self, pack: str, size: int = 128, threshold: float = 0.3) -> None:
@@ -99,12 +105,12 @@ class PnPPose(PoseEstimator):
 
     @torch.no_grad()
     def forward(self, images: Tensor, template: str, view: Tensor) -> Tensor:
-        """As `PoseEstimator.forward`; `template` and `view` make no difference here."""
+        """As `PoseEstimator.forward`; `template` and `view` are not used."""
         return self.pose_and_points(images, template, view)[0]
 
     @torch.no_grad()
     def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor]:
-        """The poses and the five landmarks [B,5,2] that they were solved from."""
+        """The poses [B, 3] in degrees and the five landmarks [B, 5, 2] in px that they were solved from."""
         crops = pixels.to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()  # [B, S, S, 3]
         found = [self.landmarks(np.ascontiguousarray(crop)) for crop in crops]
         points = np.array([np.full((5, 2), np.nan) if each is None else each for each in found]).reshape(-1, 5, 2)
@@ -113,10 +119,10 @@ class PnPPose(PoseEstimator):
         return poses_, points_
 
     def landmarks(self, crop: npt.NDArray[np.uint8]) -> FloatArray | None:
-        """Five points [5,2] in px of the crop (uint8 [S,S,3]), or None where no face was found."""
+        """Five points [5, 2] in px of a crop uint8 [S, S, 3], or None if no face is detected."""
         border = int(crop.shape[0] * BORDER)
-        # An aligned crop cuts hair and chin; detectors know faces with something around them. Gray leaves fewer
-        # outliers among the landmarks than replicated or mirrored edges do.
+        # An aligned crop cuts off hair and chin, but detectors were trained on faces with surroundings. A gray border
+        # gives fewer outliers among the landmarks than replicated or mirrored edges.
         padded = np.asarray(
             cv2.copyMakeBorder(crop, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127)),
             dtype=np.uint8,
@@ -128,23 +134,26 @@ class PnPPose(PoseEstimator):
 
 
 def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float, float]:
-    """(yaw, pitch, roll) in degrees of a head with these five points in a square image.
+    """The pose of a head with these five points in a square image.
 
-    Least reprojection error of `HEAD` through a pinhole camera at the image's center (`FOCAL`): the global solution of
-    SQPnP (Terzakis and Lourakis, ECCV 2020) and a frontal start, each refined by Levenberg-Marquardt; the better one
-    that looks at the camera counts.
+    It minimizes the reprojection error of `HEAD` through a pinhole camera at the image's center (`FOCAL`). The global
+    solution of SQPnP (Terzakis and Lourakis, ECCV 2020) and a frontal start are each refined by Levenberg-Marquardt;
+    the better of those that face the camera is the result.
 
     Args:
-        landmarks: [5,2] px (left eye, right eye, nose, mouth corners), OpenCV's convention.
-        image_size: px.
+        landmarks: [5, 2] in px (left eye, right eye, nose, left and right mouth corner), pixel centers at integers.
+        image_size: Side of the image in px.
 
-    Raises ValueError for another shape. Returns NaNs for points that are not finite or lie in one place, or that no
-    head fits.
+    Returns:
+        (yaw, pitch, roll) in degrees; NaNs if a point is not finite, all points coincide, or no head fits.
+
+    Raises:
+        ValueError: The shape is another.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (5, 2):
         raise ValueError(f"five landmarks [5, 2] needed, got {list(points.shape)}")
-    # Points in one place have no pose; solvers refuse them or answer anything.
+    # Points that coincide have no pose; solvers refuse them or return anything.
     if not np.isfinite(points).all() or points.std(0).max() < 1e-3 * image_size:
         return np.nan, np.nan, np.nan
     camera = camera_matrix(image_size)
@@ -163,7 +172,7 @@ def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float,
 
 
 def _starts(points: FloatArray, camera: FloatArray) -> Sequence[tuple[FloatArray, FloatArray]]:
-    """Rotation vectors and translations [3,1] from which to refine."""
+    """Start values of the refinement: rotation vectors and translations, each [3, 1]."""
     spread = np.linalg.norm(points - points.mean(0)) / np.linalg.norm(HEAD[:, :2] - HEAD[:, :2].mean(0))
     distance = camera[0, 0] / max(spread, 1e-6)
     center = (points.mean(0) - camera[:2, 2]) / camera[0, 0] * distance - HEAD[:, :2].mean(0)
@@ -174,14 +183,16 @@ def _starts(points: FloatArray, camera: FloatArray) -> Sequence[tuple[FloatArray
 
 
 def camera_matrix(image_size: int) -> FloatArray:
-    """[3,3] pinhole camera for square images of that size, principal point at the center."""
+    """The pinhole camera matrix [3, 3] for square images of this size in px, principal point at the center."""
     center = (image_size - 1) / 2
     return np.array([[FOCAL * image_size, 0, center], [0, FOCAL * image_size, center], [0, 0, 1]], dtype=np.float64)
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> FloatArray:
-    """[3,3] of degrees, for `HEAD`'s axes: pitch (> 0 up) first, then yaw (> 0 to the image's right), then roll (> 0
-    clockwise in the image)."""
+    """The rotation [3, 3] of angles in degrees, for the axes of `HEAD`.
+
+    Pitch (> 0 up) is applied first, then yaw (> 0 to the image's right), then roll (> 0 clockwise in the image).
+    """
     y, p, r = np.deg2rad([yaw, pitch, roll])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
@@ -190,7 +201,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> FloatArray:
 
 
 def angles(matrix: FloatArray) -> tuple[float, float, float]:
-    """(yaw, pitch, roll) in degrees of a rotation [3,3]; the inverse of `rotation` for yaw within ±90°."""
+    """(yaw, pitch, roll) in degrees of a rotation [3, 3]; the inverse of `rotation` for yaw within ±90°."""
     yaw = np.arcsin(np.clip(-matrix[2, 0], -1, 1))
     pitch = np.arctan2(matrix[2, 1], matrix[2, 2])
     roll = np.arctan2(matrix[1, 0], matrix[0, 0])
@@ -198,7 +209,7 @@ def angles(matrix: FloatArray) -> tuple[float, float, float]:
 
 
 def project_head(yaw: float, pitch: float, roll: float, image_size: int) -> FloatArray:
-    """Landmarks [5,2] px of `HEAD` under that pose (degrees), as large as in an `arcface` crop of that size."""
+    """The landmarks [5, 2] in px of `HEAD` under a pose in degrees, as large as in an `arcface` crop of that size."""
     eyes = 35.24 / 112 * image_size  # px between the eyes of the arcface template
     shift = np.array([0.0, -HEAD[:, 1].mean(), FOCAL * image_size * 63.0 / eyes])
     turn = cv2.Rodrigues(_TO_CAMERA @ rotation(yaw, pitch, roll) @ _TO_CAMERA)[0]
@@ -208,13 +219,19 @@ def project_head(yaw: float, pitch: float, roll: float, image_size: int) -> Floa
 
 @lru_cache
 def noise_floor(noise: float = 1.0, heads: int = 1000, seed: int = 0) -> float:
-    """How far the pose moves when the landmarks tremble: mean L2 distance in degrees.
+    """The mean L2 error of the pose in degrees that noise on the landmarks causes.
 
-    Heads with normally distributed poses (standard deviations yaw 20°, pitch 10°, roll 5°) are projected at `arcface`
-    size, 112 px; every coordinate gets normal noise with a standard deviation of `noise` px; the pose solved from the
-    trembling points is compared with the true one. Two independent readings differ by about 1.4 times as much.
+    Heads with normally distributed poses (standard deviations yaw 20°, pitch 10°, roll 5°) are projected into `arcface`
+    crops of 112 px. Every coordinate gets normal noise, and the pose solved from the noisy points is compared with the
+    true one. Two independent measurements differ by about 1.4 times as much.
 
-    Raises InputError for noise below 0 or no heads.
+    Args:
+        noise: Standard deviation in px.
+        heads: Number of heads.
+        seed: Of poses and noise.
+
+    Raises:
+        InputError: The noise is below 0, or there are no heads.
     """
     if noise < 0 or heads < 1:
         raise InputError(f"noise floor: noise {noise} px over {heads} heads; noise must be >= 0 and heads >= 1")

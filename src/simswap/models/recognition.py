@@ -1,4 +1,4 @@
-"""Frozen face-recognition networks behind one interface: the source of v_S, the identity loss and the judge."""
+"""Frozen face recognizers behind one interface: for the source's embedding, the identity loss and the judge."""
 
 from pathlib import Path
 
@@ -18,18 +18,20 @@ ONNX_INPUT_SIZE = 112
 
 
 class Recognizer(FrozenModule):
-    """A frozen network that turns an aligned face into an identity vector of length one.
+    """A frozen network that turns an aligned face into a unit-length identity embedding.
 
-    Frozen here, at construction: no parameter takes a gradient, and `train()` leaves it in eval mode. Gradient passes
-    to the images.
+    Gradient passes to the images.
 
     Args:
-        network: images [B,3,S,S] in `pixel_range` → [B,E] of any length.
-        name: what tables and checkpoints call it.
-        sha256: of the file that its weights came from; a checkpoint refuses another.
-        input_size: S, of `arcface` crops.
+        network: Images [B, 3, S, S] in ``pixel_range`` → [B, E] of any length.
+        name: Its name in tables and checkpoints.
+        sha256: Of the file with its weights; a checkpoint refuses a recognizer with another hash.
+        input_size: S, the side of its `arcface` crops in px.
         embedding_size: E.
-        pixel_range: a name of `simswap.pixels.RANGES`.
+        pixel_range: Its input range, a name of `simswap.pixels.RANGES`.
+
+    Raises:
+        InputError: The pixel range is unknown.
     """
 
     def __init__(
@@ -47,28 +49,41 @@ class Recognizer(FrozenModule):
         self.freeze()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Identity vectors [B,E] of length one, of float images [B,3,S,S], RGB, unit range, `arcface` crops.
+        """Embed faces.
 
-        Raises ValueError for another shape.
+        Args:
+            images: `arcface` crops, float RGB [B, 3, S, S] in unit range.
+
+        Returns:
+            Unit-length embeddings [B, E], at least fp32.
+
+        Raises:
+            ValueError: The shape is another.
         """
         if images.dim() != 4 or images.shape[1:] != (3, self.input_size, self.input_size):
             raise ValueError(
                 f"recognizer {self.name} takes [B, 3, {self.input_size}, {self.input_size}], got {list(images.shape)}"
             )
         vectors = self.network(pixels.to_range(images, self.pixel_range))  # [B, E]
-        # Under autocast they come in half precision; a unit vector and its cosines want more.
+        # Under autocast the vectors are in half precision, too coarse for unit vectors and their cosines.
         return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
 def onnx_recognizer(path: str) -> Recognizer:
-    """A recognizer in insightface's form: an ONNX file, or the folder of a model pack that holds one.
+    """A recognizer in insightface's form.
 
-    Its input is (x - 127.5) / 127.5 of 8-bit RGB `arcface` crops at 112, which is the symmetric range.
+    Its input is (x - 127.5) / 127.5 of 8-bit RGB `arcface` crops of 112 px, which is the symmetric range.
+
+    Args:
+        path: An ONNX file, or the folder of a model pack with one recognizer.
+
+    Returns:
+        The recognizer, frozen.
 
     Raises:
-        InputError: nothing there; no or several recognizers in the folder; another input size, channels last or one
-            channel; an operator that is not supported; a file that scales its input itself; images of a batch that
-            influence each other.
+        InputError: The path does not exist; the folder holds no recognizer or several; the input has another size or
+            layout; an operator is not supported; the file scales its input itself; or the images of a batch influence
+            each other.
     """
     file = _recognizer_file(Path(path).expanduser())
     network = OnnxGraph(file)
@@ -80,11 +95,11 @@ def onnx_recognizer(path: str) -> Recognizer:
 
 
 def _recognizer_file(path: Path) -> Path:
-    """The file itself, or the only file of a pack with an image input of 112x112 and vectors as output."""
+    """The file itself, or the pack's only file with an image input of 112x112 and vectors as output."""
     return file_of_pack(
         path,
         _looks_like_recognizer,
-        missing="no such recognizer; give an ONNX file or the folder of a model pack",
+        missing="no such file or folder; give a recognizer's ONNX file or the folder of a model pack",
         several="several recognizers",
         none="no recognizer (input 3x112x112, one output of vectors)",
     )
@@ -103,7 +118,7 @@ def _looks_like_recognizer(file: Path) -> bool:
 
 
 def _check_input(file: Path, shape: list[int | None]) -> None:
-    """Refuses anything but [any batch, 3, 112, 112]; sizes that the file leaves open are taken as these."""
+    """Refuse any input but [any batch, 3, 112, 112]; sizes that the file leaves open are assumed to be these."""
     wanted = (3, ONNX_INPUT_SIZE, ONNX_INPUT_SIZE)
     if len(shape) != 4 or any(size not in (None, want) for size, want in zip(shape[1:], wanted, strict=True)):
         sizes = "x".join("?" if size is None else str(size) for size in shape)
@@ -111,7 +126,7 @@ def _check_input(file: Path, shape: list[int | None]) -> None:
 
 
 def _check_scaling(file: Path) -> None:
-    """Refuses files that scale 8-bit input themselves (old MXNet exports): they would be scaled twice."""
+    """Refuse files that scale 8-bit input themselves (old MXNet exports): it would be scaled twice."""
     model = read_onnx(file, weights=False)
     found = image_input(model)
     for node in model.graph.node:
@@ -124,7 +139,7 @@ def _check_scaling(file: Path) -> None:
 
 @torch.no_grad()
 def _embedding_size(file: Path, network: OnnxGraph) -> int:
-    """E, after a trial that images do not influence each other: an export for a batch of one may mix them."""
+    """E, after a check that images do not influence each other: an export for a batch of one may mix them."""
     images = torch.rand(2, 3, ONNX_INPUT_SIZE, ONNX_INPUT_SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
     try:
         together = network(images)
@@ -133,7 +148,9 @@ def _embedding_size(file: Path, network: OnnxGraph) -> int:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file}: does not run on two images of 3x112x112 ({reason})") from error
     if together.dim() != 2 or together.shape[0] != 2:
-        raise InputError(f"{file}: gives {list(together.shape)} for two images; a recognizer must give [2, E]")
+        raise InputError(f"{file}: returns {list(together.shape)} for two images; a recognizer must return [2, E]")
     if not torch.allclose(together, alone, rtol=1e-3, atol=1e-3 * float(alone.abs().max())):
-        raise InputError(f"{file}: gives other vectors in a batch than alone; export it with a dynamic batch")
+        raise InputError(
+            f"{file}: returns other vectors for a batch than for single images; export it with a dynamic batch"
+        )
     return int(together.shape[1])

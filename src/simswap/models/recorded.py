@@ -1,6 +1,6 @@
 """The frozen networks that a checkpoint's config names, rebuilt from plain values.
 
-A checkpoint is data: its ``_target_`` is never called. It is only compared with the few names below.
+A checkpoint is data: its ``_target_`` is never imported or called, only compared with the names below.
 """
 
 from collections.abc import Mapping
@@ -29,14 +29,22 @@ ESTIMATORS: dict[str, type[PoseEstimator]] = {
 
 
 def recognizer_of(config: Mapping[str, Any], path: str | None) -> Recognizer:
-    """The recognizer that a checkpoint was trained with; ``path`` where its file has moved."""
+    """The recognizer that a checkpoint was trained with.
+
+    Args:
+        config: The checkpoint's config.
+        path: Where the recognizer's file is now, or None for the path in the config.
+
+    Raises:
+        InputError: The recognizer is not one of this project's, or its file cannot be read.
+    """
     if path:
         return READERS.get(str((config.get("recognition") or {}).get("_target_")), onnx_recognizer)(path)
     return _recognizer(config.get("recognition") or {}, "recognition.path=<file>") or builtin.recognizer()
 
 
 def judge_of(config: Mapping[str, Any]) -> Recognizer | None:
-    """The judge of its validation, or None where it had none."""
+    """The judge of a checkpoint's validation, or None if it had none; raises InputError as `recognizer_of`."""
     judge = config.get("judge") or {}
     if judge.get("_target_") == "simswap.models.builtin.judge":
         return builtin.judge()
@@ -44,7 +52,7 @@ def judge_of(config: Mapping[str, Any]) -> Recognizer | None:
 
 
 def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
-    """The pose estimator of its validation."""
+    """The pose estimator of a checkpoint's validation; raises InputError where the config does not give one."""
     pose = config.get("pose") or {}
     if pose.get("_target_") == "simswap.models.builtin.pose_estimator":
         return builtin.pose_estimator()
@@ -54,13 +62,12 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
         try:
             return kind(**settings)
         except TypeError as error:
-            raise InputError(f"the checkpoint's pose settings do not fit ({error}); give pose=…") from error
+            raise InputError(f"the pose settings of the checkpoint do not fit ({error}); set pose=…") from error
     if not config:
         raise InputError(
-            "there is no checkpoint that names a pose estimator: give pose=pnp pose.pack=<pack>, or "
-            "pose=builtin for rendered faces"
+            "no checkpoint names a pose estimator: set pose=pnp pose.pack=<pack>, or pose=builtin for rendered faces"
         )
-    raise InputError(f"the checkpoint names the pose estimator {pose.get('_target_')!r}; give pose=…")
+    raise InputError(f"the checkpoint names an unknown pose estimator, {pose.get('_target_')!r}; set pose=…")
 
 
 def _recognizer(settings: Mapping[str, Any], how: str) -> Recognizer | None:
@@ -69,4 +76,4 @@ def _recognizer(settings: Mapping[str, Any], how: str) -> Recognizer | None:
         return builtin.recognizer() if target else None
     if target in READERS:
         return READERS[target](str(settings.get("path")))
-    raise InputError(f"the checkpoint names the recognizer {target!r}, which is not one of this project's; give {how}")
+    raise InputError(f"the checkpoint names an unknown recognizer, {target!r}; set {how}")

@@ -1,4 +1,4 @@
-"""State dicts of others: the prefix that parallel training leaves, and a strict fit that names every fault."""
+"""State dicts from other projects: prefixes that training leaves, and a strict check that names every fault."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,17 +10,24 @@ from simswap.errors import InputError
 
 
 def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same without any (repeated) ``module.`` in front of the names and torch.compile's ``_orig_mod.`` anywhere."""
+    """The same state dict without the ``module.`` of parallel training and the ``_orig_mod.`` of torch.compile."""
     plain = {re.sub(r"(^|\.)(_orig_mod\.)+", r"\1", name): value for name, value in state.items()}
     return {re.sub(r"^(module\.)+", "", name): value for name, value in plain.items()}
 
 
 def network_in(state: Mapping[str, Tensor], known: str, where: str) -> dict[str, Tensor]:
-    """The weights of the one network in a file that may hold more, as a training saves it: ``{"model": …, …}``.
+    """The weights of the only network in a training's file, such as ``{"model": …, "optimizer": …}``.
 
-    known: a key that the network has; what stands before it in the file stands before all its keys, and is taken off,
-    and so are prefixes as `without_prefix` takes them. A file without the key is given back whole.
-    Raises InputError where several networks have it; they are named.
+    Args:
+        state: Names and tensors of the file.
+        known: A key that the network has. Whatever precedes it in the file precedes all its keys.
+        where: The file's name, for messages.
+
+    Returns:
+        The network's own keys, without any prefix; for a file that lacks the known key, all keys.
+
+    Raises:
+        InputError: Several networks have the known key; the message names them.
     """
     plain = without_prefix(state)
     fronts = [name.removesuffix(known) for name in plain if name == known or name.endswith(f".{known}")]
@@ -29,7 +36,7 @@ def network_in(state: Mapping[str, Tensor], known: str, where: str) -> dict[str,
     if len(fronts) > 1:
         raise InputError(
             f"{where} holds several networks ({', '.join(front.rstrip('.') for front in fronts)}); save "
-            "the one that is meant to a file of its own"
+            "the one to use to its own file"
         )
     return without_prefix(
         {name.removeprefix(fronts[0]): value for name, value in plain.items() if name.startswith(fronts[0])}
@@ -37,7 +44,7 @@ def network_in(state: Mapping[str, Tensor], known: str, where: str) -> dict[str,
 
 
 def count_blocks(state: Mapping[str, Tensor], layers: int) -> tuple[int, ...]:
-    """How many numbered blocks there are below each of ``layer1``, ``layer2``, …"""
+    """The number of blocks in each of ``layer1``, ``layer2``, and so on."""
 
     def below(layer: str) -> int:
         return len({match[1] for name in state if (match := re.match(rf"{layer}\.(\d+)\.", name))})
@@ -46,9 +53,18 @@ def count_blocks(state: Mapping[str, Tensor], layers: int) -> tuple[int, ...]:
 
 
 def fitted(make: Callable[[], nn.Module], state: Mapping[str, Tensor], where: str) -> nn.Module:
-    """The network that ``make`` builds, in fp32 and with these weights in place of its own, which are never drawn.
+    """Build a network with given weights; its own initial weights are never allocated.
 
-    Raises InputError as `check_fit` does.
+    Args:
+        make: Builds the network.
+        state: The weights.
+        where: The file's name, for messages.
+
+    Returns:
+        The network in fp32.
+
+    Raises:
+        InputError: The weights do not fit, as in `check_fit`.
     """
     with torch.device("meta"):
         network = make()
@@ -58,7 +74,13 @@ def fitted(make: Callable[[], nn.Module], state: Mapping[str, Tensor], where: st
 
 
 def check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
-    """Every key there, none too many, each of its shape and finite; InputError names what is wrong."""
+    """Raise InputError unless ``given`` has exactly the keys and shapes of ``wanted``, and finite values.
+
+    Args:
+        given: Names and tensors of a file.
+        wanted: Names and tensors of the network.
+        where: The file's name, for the message, which lists the faults.
+    """
     faults = [f"missing {name}" for name in wanted if name not in given]
     faults += [f"unknown {name}" for name in given if name not in wanted]
     faults += [
@@ -71,4 +93,4 @@ def check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: 
         raise InputError(f"{where} does not fit: {'; '.join(faults[:6])}{more}")
     broken = [name for name, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
-        raise InputError(f"{where}: {broken[0]} holds values that are not finite; get the file again")
+        raise InputError(f"{where}: {broken[0]} holds values that are not finite; download the file again")

@@ -1,8 +1,8 @@
-"""Files of ``torch.save`` as data: every such file that a user names is read here, after it was looked through.
+"""Files of ``torch.save``, read as data: every such file that a user names is scanned here before torch reads it.
 
-``weights_only=True`` runs nothing that a file names, but a file of 1.5 KB can still keep it busy for years (keys whose
-hash never ends) or ask for terabytes. Here the pickle is run first without tensors, with an end to the work
-(`simswap.models.pickle_machine`), and what it holds is counted; torch reads the file only if that went well.
+With ``weights_only=True`` torch runs none of a file's code, but a file of 1.5 KB can still keep it busy for years (keys
+whose hash never ends) or ask for terabytes. So the pickle is first read without tensors and with bounded work
+(`simswap.models.pickle_machine`), and its content is counted; torch reads the file only if that succeeds.
 """
 
 import io
@@ -24,7 +24,7 @@ _ZIP = b"PK\x03\x04"
 
 
 class _Kind(NamedTuple):
-    """A class of storages: how many bytes a value has."""
+    """A class of storages, with the number of bytes of a value."""
 
     width: int
 
@@ -36,7 +36,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor:
-    """Stands for a tensor; it has no keys, no hash and nothing inside."""
+    """Stands for a tensor; it cannot be hashed and holds nothing."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -56,9 +56,9 @@ _DTYPES = {name: value for name, value in vars(torch).items() if isinstance(valu
 
 
 def _encoded(text: str, encoding: str = "") -> bytes:
-    """Bytes, as pickles of this form write them."""
+    """Bytes, as pickles of this protocol write them."""
     if not isinstance(text, str) or encoding != "latin1":
-        raise refuse("it holds bytes in an unknown form")
+        raise refuse("it holds bytes in an unknown encoding")
     return text.encode("latin1")
 
 
@@ -78,7 +78,7 @@ _NAMES: dict[tuple[str, str], Any] = {
 
 
 class _Scan(Machine):
-    """Runs a pickle of torch's without tensors: their shapes are checked, and their values' places collected."""
+    """Reads a pickle of torch without tensors: checks their shapes, and collects the places of their values."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)
@@ -100,7 +100,7 @@ class _Scan(Machine):
 
     def persistent_load(self, saved: Any) -> _Storage:
         if type(saved) is not tuple or len(saved) not in (5, 6) or type(saved[0]) is not str or saved[0] != "storage":
-            raise refuse("it refers to something else than a tensor's values")
+            raise refuse("it refers to something other than a tensor's values")
         kind, key, place, count = saved[1:5]
         if type(kind) is not _Kind or type(place) is not str or type(count) is not int or count < 0:
             raise refuse("a tensor's values are of an unknown kind")
@@ -123,32 +123,34 @@ class _Scan(Machine):
             and len(size) == len(stride) <= MOST_AXES
             and all(type(n) is int and n >= 0 for n in (offset, *size, *stride))
         ):
-            raise refuse("a tensor of no possible shape")
+            raise refuse("a tensor has an impossible shape")
         there = storage.length // (dtype.itemsize if dtype is not None else 1)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if 0 not in size and last >= there:
-            raise refuse("a tensor that reaches beyond its values")
+            raise refuse("a tensor exceeds its values")
         self.spend(max(0, math.prod(size) - there))  # values shown more than once, as `expand` does
         return _Tensor()
 
     def _with_attributes(self, rebuild: Any, kind: Any, arguments: Any, state: Any) -> Any:
         if rebuild not in (self._tensor, first_argument) or type(arguments) is not tuple:
-            raise refuse("a tensor that is made in an unknown way")
+            raise refuse("a tensor is built in an unknown way")
         return rebuild(*arguments)
 
 
 def load_data(path: Path) -> Any:
-    """What a file of `torch.save` holds: tensors on the CPU and plain values, whatever wrote it.
+    """The content of a file of `torch.save`: tensors on the CPU and plain values.
 
-    Raises OSError where the file cannot be opened, and else one of `simswap.files.NOT_A_PICKLE`: UnpicklingError where
-    it is none of torch's files, or asks for anything but tensors and plain values, or for more work than they need.
+    Raises:
+        OSError: The file cannot be opened.
+        pickle.UnpicklingError: The file is not torch's, names anything but tensors and plain values, or needs more work
+            than they do. A damaged file can raise any of `simswap.files.NOT_A_PICKLE`.
     """
     look_through(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def look_through(path: Path) -> None:
-    """Raise UnpicklingError where torch had better not read this file. The tensors' values are not read."""
+    """Raise UnpicklingError if the file is not safe for torch to read. The tensors' values are not read."""
     with path.open("rb") as file:
         try:
             if file.read(4) == _ZIP:
@@ -157,8 +159,8 @@ def look_through(path: Path) -> None:
                 _look_through_legacy(file)
         except (OSError, pickle.UnpicklingError):
             raise
-        except Exception as error:  # broken bytes make the reader raise nearly anything
-            raise refuse(f"it is no file of torch's, or is cut off: {type(error).__name__}") from error
+        except Exception as error:  # damaged bytes can raise nearly any error
+            raise refuse(f"it is not a file of torch, or is cut off: {type(error).__name__}") from error
 
 
 def _look_through_zip(file: BinaryIO) -> None:
@@ -169,54 +171,54 @@ def _look_through_zip(file: BinaryIO) -> None:
             any(part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size for part in parts)
             or sum(part.file_size for part in parts) > length
         ):
-            raise refuse("it is packed, or its parts lie on each other, as in no file of torch's")
-        # torch's reader takes names for the same that differ in case, and the first of two.
+            raise refuse("it is compressed or its parts overlap, unlike any file of torch")
+        # torch's reader ignores case in names, and takes the first of two equal ones.
         sizes = {part.filename.casefold(): part.file_size for part in parts}
         folder = parts[0].filename.split("/")[0].casefold()
         program = f"{folder}/data.pkl"
         if len(sizes) != len(parts) or program not in sizes or archive.comment:
-            raise refuse("its parts are not those of a file of torch's")
+            raise refuse("its parts are not those of a file of torch")
         name = next(part.filename for part in parts if part.filename.casefold() == program)
         scan = _Scan(io.BytesIO(archive.read(name)))
         check_nodes(scan.load())
     for storage in scan.storages.values():
         if sizes.get(f"{folder}/data/{storage.key}".casefold()) != storage.length * storage.width:
-            raise refuse(f"the values of {storage.key[:50]} are not all there")
+            raise refuse(f"values of {storage.key[:50]} are missing")
 
 
 def _look_through_legacy(file: BinaryIO) -> None:
-    """torch's form before 1.6: magic number, version, machine, the object, its storages' keys, then their values."""
+    """The format before torch 1.6: magic number, version, machine, object, the storages' keys, then their values."""
     file.seek(0)
     try:
-        # the form before torch 0.1.10; a file can be both, and torch tries this one first
+        # The format before torch 0.1.10: a file can have both formats, and torch tries this one first.
         tarfile.open(fileobj=file, mode="r:").close()
     except tarfile.TarError:
         pass
     else:
-        raise refuse("it is a tar archive, not a file of torch's")
+        raise refuse("it is a tar archive, not a file of torch")
     file.seek(0)
     stream = io.BytesIO(file.read())
     if _Scan(stream).load() != LEGACY_MAGIC:
-        raise refuse("it is not of torch's form")
+        raise refuse("it is not in torch's format")
     for _ in ("version", "machine"):
         check_nodes(_Scan(stream).load())
     scan = _Scan(stream)
     check_nodes(scan.load())
     keys = _Scan(stream).load()
     if type(keys) is not list or sorted(map(key_of, keys)) != sorted(scan.storages):
-        raise refuse("its list of values is not the one of its tensors")
+        raise refuse("its list of values does not match its tensors")
     left = len(stream.getbuffer()) - stream.tell()
     if sum(storage.length * storage.width for storage in scan.storages.values()) > left:
-        raise refuse("the values are not all there")
+        raise refuse("values are missing")
 
 
 def check_nodes(content: Any) -> None:
-    """Raise UnpicklingError where a walk through this, which visits what is shared each time, would not end soon."""
-    walked: dict[int, int] = {}  # how many visits a node costs; 0 while they are being counted
+    """Raise UnpicklingError if a walk through this content, which visits shared values again, would take too long."""
+    walked: dict[int, int] = {}  # the visits that a node costs; 0 while they are being counted
 
     def visits(node: Any, depth: int) -> int:
         if isinstance(node, Mapping):
-            # its keys are short: the scan lets no others in
+            # Keys are short: the scan admits no others.
             children: Any = (*node.values(), *getattr(node, "__dict__", {}).values())
         elif type(node) in (list, tuple, set):
             children = node
@@ -224,12 +226,12 @@ def check_nodes(content: Any) -> None:
             return 1
         if id(node) not in walked:
             if depth > MOST_DEPTH:
-                raise refuse("its values are nested without an end")
+                raise refuse("its values are nested without end")
             walked[id(node)] = 0
             walked[id(node)] = 1 + sum(visits(child, depth + 1) for child in children)
         count = walked[id(node)]
         if not 0 < count <= MOST_NODES:
-            raise refuse("its values hold each other over and over")
+            raise refuse("its values contain each other over and over")
         return count
 
     visits(content, 0)

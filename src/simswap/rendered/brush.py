@@ -1,7 +1,7 @@
-"""The brush of the rendered faces: polygons, given in degrees, painted on textures that are kept as planes.
+"""Painting of rendered faces: polygons in degrees, filled on textures.
 
-Pictures and textures are planes [3, H, W] float32 RGB here, since NumPy spreads one mask [H, W] over three planes ten
-times as fast as over the last axis of [H, W, 3].
+Images and textures are planes here, float32 RGB [3, H, W]: NumPy applies one mask [H, W] to three planes ten times as
+fast as to the last axis of [H, W, 3].
 """
 
 from functools import lru_cache
@@ -9,16 +9,16 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-CELL = 0.625  # degrees a texture pixel
+CELL = 0.625  # degrees per texture pixel
 TEXTURE_COLUMNS, TEXTURE_ROWS = 384, 256
-FINE = 16  # OpenCV takes corners in sixteenths of a pixel
+FINE = 16  # OpenCV is given corners in sixteenths of a pixel
 _MIDDLE = FINE * np.array([TEXTURE_COLUMNS / 2 - 0.5, TEXTURE_ROWS / 2 - 0.5])
 Box = tuple[slice, slice]  # rows, columns
 Color = tuple[float, float, float]
 
 
 def blend(planes: np.ndarray, color: np.ndarray | Color, share: np.ndarray) -> None:
-    """Lay a color, [3] or planes [3, H, W], over planes [3, H, W] in place; share: how much of it, 0..1 [H, W]."""
+    """Blend a color, [3] or planes [3, H, W], into planes [3, H, W] in place; share: its weight [H, W] in 0..1."""
     color = np.asarray(color, np.float32)
     change = np.subtract(color if color.ndim == 3 else color[:, None, None], planes)
     change *= share
@@ -26,7 +26,7 @@ def blend(planes: np.ndarray, color: np.ndarray | Color, share: np.ndarray) -> N
 
 
 def cells(longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Angles in degrees → columns and rows of the texture."""
+    """Angles in degrees → columns and rows of the texture, not rounded."""
     half_columns, half_rows = np.float32(TEXTURE_COLUMNS / 2 - 0.5), np.float32(TEXTURE_ROWS / 2 - 0.5)
     return longitude * np.float32(1 / CELL) + half_columns, latitude * np.float32(1 / CELL) + half_rows
 
@@ -37,7 +37,7 @@ def _corners(polygons: np.ndarray) -> np.ndarray:
 
 
 def _box(corners: np.ndarray, margin: int) -> Box:
-    """The part of the texture that holds all corners and `margin` pixels around."""
+    """The part of the texture with all corners and a margin in pixels."""
     x, y, wide, high = cv2.boundingRect(corners.reshape(-1, 2))
     return (
         slice(max(y // FINE - margin, 0), (y + high) // FINE + 1 + margin),
@@ -46,12 +46,12 @@ def _box(corners: np.ndarray, margin: int) -> Box:
 
 
 def box_of(points: np.ndarray, margin: int) -> Box:
-    """The part of the texture that holds all points [..., 2] (degrees) and `margin` pixels around."""
+    """The part of the texture with all points [..., 2], in degrees, and a margin in pixels."""
     return _box(_corners(points), margin)
 
 
 def stencil(polygons: np.ndarray, box: Box) -> np.ndarray:
-    """Share of each pixel of `box` that lies in the polygons [K, N, 2] (degrees): 0..1 float32."""
+    """The share of each pixel of a box, float32 in 0..1, that lies in the polygons [K, N, 2] in degrees."""
     corners = _corners(polygons) - (box[1].start * FINE, box[0].start * FINE)
     mask = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), np.uint8)
     cv2.fillPoly(mask, list(corners.astype(np.int32)), 255, cv2.LINE_AA, shift=4)
@@ -66,9 +66,16 @@ def fill(
     blur: float = 0.0,
     width: float = 0.0,
 ) -> None:
-    """Fill polygons, or stroke lines `width` degrees wide, on texture planes.
+    """Fill polygons on a texture in place, or stroke them as lines.
 
-    polygons: [N, 2] or [K, N, 2] (longitude, latitude) in degrees; those of one call do not add up where they overlap.
+    Args:
+        texture: Planes float32 [3, H, W], RGB 0..255.
+        polygons: [N, 2] or [K, N, 2], (longitude, latitude) in degrees. Where those of one call overlap, they count
+            once.
+        color: RGB [3].
+        share: Opacity, 0..1.
+        blur: Standard deviation of the soft edge in degrees.
+        width: Width of the lines in degrees; 0 fills.
     """
     corners = _corners(polygons if polygons.ndim == 3 else polygons[None])
     rows, columns = _box(corners, 3 + int(3 * blur / CELL + width / CELL))
@@ -85,8 +92,14 @@ def fill(
 
 
 def dots(texture: np.ndarray, spots: np.ndarray, shares: np.ndarray, color: np.ndarray) -> None:
-    """Fill many small polygons [K, N, 2] of one color, each with its share 0..1 [K]; of two that overlap the later
-    shows."""
+    """Fill many small polygons of one color on a texture in place; where two overlap, the later one is visible.
+
+    Args:
+        texture: Planes float32 [3, H, W], RGB 0..255.
+        spots: Polygons [K, N, 2] in degrees.
+        shares: Opacities [K], 0..1.
+        color: RGB [3].
+    """
     mask = np.zeros(texture.shape[1:], np.uint8)
     for corners, share in zip(_corners(spots), shares.tolist(), strict=True):
         cv2.fillPoly(mask, [corners], round(255 * share), cv2.LINE_AA, shift=4)
@@ -100,12 +113,12 @@ def _circle(count: int) -> np.ndarray:
 
 
 def ellipse(x: float, y: float, wide: float, high: float, count: int = 20) -> np.ndarray:
-    """Polygon [N, 2] of an ellipse about (x, y)."""
+    """An ellipse around (x, y) with half axes ``wide`` and ``high``, as a polygon [count, 2]."""
     return _circle(count) * (wide, high) + (x, y)
 
 
 def strip(across: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """Polygons [..., 2 N, 2] between two lines of heights `top` and `bottom` over `across`, all [..., N]."""
+    """Polygons [..., 2 N, 2] between two lines with heights `top` and `bottom` over `across`, all [..., N]."""
     polygon = np.empty((*top.shape[:-1], 2 * top.shape[-1], 2))
     half = top.shape[-1]
     polygon[..., :half, 0], polygon[..., :half, 1] = across, top
@@ -114,7 +127,7 @@ def strip(across: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray
 
 
 def line(across: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Points [..., N, 2] of a line."""
+    """The points [..., N, 2] of a line with these heights, both [..., N]."""
     points = np.empty((*height.shape, 2))
     points[..., 0], points[..., 1] = across, height
     return points

@@ -1,13 +1,14 @@
-"""Trains the built-in networks of rendered faces: ``python -m simswap.rendered.builtin --which recognizer``.
+"""Trains the built-in networks for rendered faces: ``python -m simswap.rendered.builtin --which recognizer``.
 
-Recognizer and judge regress the true parameters of the person, which rendered faces have and photographs do not: what
-they embed changes little where the face changes little, so that a generator can follow their gradient. (Trained to
-tell 3,000 people apart by CosFace instead, they verify as well, but their embedding scatters look-alikes: a generator
-trained for nothing but their identity loss had brought it from 1 to 0.93 after 1,000 iterations, and to 0.5 with this.)
-Each has people of its own data set seed; the pose estimator learns the true angles of the recognizer's. People of other
-data set seeds are never the same, so the demo's and the tests' are unseen. ``--go-on`` starts from the weights that are
-there. Crops are `arcface` at 64 px, with blur, noise, color and small misalignment, so that they do not stumble over a
-generator's flaws. Figures are in docs/results.md.
+Recognizer and judge regress the true parameters of the rendered person, which photographs do not have. Their embedding
+changes little when the face changes little, so a generator can follow its gradient. (Trained by CosFace to distinguish
+3,000 people instead, they verify as well, but look-alikes get distant embeddings: a generator trained only for the
+identity loss lowered it from 1 to 0.93 in 1,000 iterations, and to 0.5 with this embedding.)
+
+Recognizer and judge learn from data sets with different seeds, and so from different people. The pose estimator learns
+the true angles of the recognizer's data set. People of the demo and of the tests have other seeds, so they are unseen.
+Crops are `arcface` at 64 px, with blur, noise, color and small misalignment, so that the networks tolerate artifacts of
+a generator. ``--go-on`` starts from the existing weights. Results are in docs/results.md.
 """
 
 import argparse
@@ -31,15 +32,15 @@ from simswap.rendered.rendering import render_person
 
 DATA_SEEDS = {"recognizer": 1001, "judge": 1002, "pose": 1001}
 PHOTO_SIZE = 128
-CHOICE_SHARE = 0.5  # of hair style and beard beside a measured parameter: they are easy to tell and would drown it
+CHOICE_SHARE = 0.5  # weight of hair style and beard, which are easy to see and would dominate the other parameters
 
 
 def crop_and_pose(seed: int, person: int, image: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [3, 64, 64] crop of a rendered photo, and its (yaw, pitch, roll) in degrees as they are in the crop."""
+    """A crop uint8 [3, 64, 64] of a rendered photo, and (yaw, pitch, roll) in degrees in that crop."""
     rendering, attributes = photo(seed, person, image, PHOTO_SIZE)
     alignment = align(rendering.landmarks, "arcface", INPUT_SIZE)
     crop = warp(rendering.image, alignment.matrix, INPUT_SIZE)
-    # turning the picture clockwise adds to the roll, and leaves yaw and pitch as they are
+    # Rotating the image clockwise adds to the roll, and does not change yaw and pitch.
     turned = math.degrees(math.atan2(alignment.matrix[1, 0], alignment.matrix[0, 0]))
     return crop.transpose(2, 0, 1), np.array([attributes.yaw, attributes.pitch, attributes.roll + turned])
 
@@ -52,14 +53,23 @@ def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def render_crops(seed: int, persons: int, images: int, workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Crops uint8 [persons, images, 3, 64, 64] and poses float64 [persons, images, 3] of a data set's people."""
+    """Crops uint8 [persons, images, 3, 64, 64] and poses float64 [persons, images, 3] in degrees of a data set."""
     tasks = [(seed, person, images) for person in range(persons)]
     made = each_person(_person, tasks, workers)
     return np.stack([crops for crops, _ in made]), np.stack([poses for _, poses in made])
 
 
 def augment(crops: Tensor, generator: torch.Generator, misalign: bool) -> Tensor:
-    """uint8 [B, 3, 64, 64] → symmetric range, with color, blur, noise and (for identity) small misalignment."""
+    """Augment crops with color, blur and noise.
+
+    Args:
+        crops: uint8 [B, 3, 64, 64].
+        generator: Of the random numbers.
+        misalign: Whether to add mirroring and small misalignment, for identity but not for pose.
+
+    Returns:
+        The crops, float [B, 3, 64, 64] in the symmetric range.
+    """
     x = crops.float() / 127.5 - 1
 
     def each(low: float, high: float) -> Tensor:
@@ -81,26 +91,36 @@ def augment(crops: Tensor, generator: torch.Generator, misalign: bool) -> Tensor
 
 
 def true_identities(seed: int, persons: int) -> np.ndarray:
-    """What a recognizer regresses: float32 [persons, EMBEDDING_SIZE], each column of mean 0 and deviation 1.
+    """The target of the recognizers' regression, float32 [persons, EMBEDDING_SIZE], normalized over the persons.
 
-    The parameters of the head, then hair style and beard as one-hot columns (of deviation CHOICE_SHARE). Marks and
-    texture seeds are left out: they do not show at 64 px, or cannot be regressed.
+    Its columns are the parameters of the head (mean 0, deviation 1), then hair style and beard as one-hot columns
+    (deviation `CHOICE_SHARE`). Skin marks and texture seeds are left out: they are invisible at 64 px, or cannot be
+    regressed.
     """
     people = np.array([render_person(person_seed(seed, person)).values for person in range(persons)])
     measured, chosen = people[:, : len(PARAMETERS)], people[:, len(PARAMETERS) :].astype(int)
     one_hot = [np.eye(len(STYLES))[chosen[:, 0]], np.eye(len(BEARDS))[chosen[:, 1]]]
     shares = np.repeat([1.0, CHOICE_SHARE], [len(PARAMETERS), len(STYLES) + len(BEARDS)])
     columns = np.concatenate([measured, *one_hot], axis=1)
-    spread = np.maximum(columns.std(axis=0), 1e-6)  # among few people a style may be missing
+    spread = np.maximum(columns.std(axis=0), 1e-6)  # a small group may lack a style
     return ((columns - columns.mean(axis=0)) / spread * shares).astype(np.float32)
 
 
 def train(
     which: str, crops: np.ndarray, truth: np.ndarray, iterations: int, batch_size: int, start: Path | None
 ) -> nn.Module:
-    """Train one network on crops [N, 3, 64, 64] and its outputs' true values [N, K]; start: weights to begin from.
+    """Train one network, with squared error for identity, and absolute error for pose, where outliers count less.
 
-    Squared error for identity, absolute error for the pose, whose outliers count less.
+    Args:
+        which: A key of `DATA_SEEDS`.
+        crops: uint8 [N, 3, 64, 64].
+        truth: The true values of the outputs, float32 [N, K].
+        iterations: Number of iterations.
+        batch_size: Crops per iteration.
+        start: A file with initial weights, or None.
+
+    Returns:
+        The network in eval mode.
     """
 
     def make() -> nn.Module:
@@ -128,16 +148,17 @@ def train(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the weights of the built-in networks of rendered faces again.")
+    """Train the networks that the command line names."""
+    parser = argparse.ArgumentParser(description="Train the built-in networks for rendered faces again.")
     parser.add_argument("--which", choices=tuple(DATA_SEEDS), action="append")
     parser.add_argument("--persons", type=int, default=3000, help="rendered people")
-    parser.add_argument("--images", type=int, default=8, help="photos of each")
+    parser.add_argument("--images", type=int, default=8, help="photos of each person")
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument("--workers", type=int, default=2, help="rendering processes")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cache", type=Path, default=Path("outputs/data"), help="folder that keeps the rendered crops")
-    parser.add_argument("--go-on", action="store_true", help="start from the weights that are there")
+    parser.add_argument("--cache", type=Path, default=Path("outputs/data"), help="folder for the rendered crops")
+    parser.add_argument("--go-on", action="store_true", help="start from the existing weights")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -156,7 +177,7 @@ def main() -> None:
 
 
 def cached_crops(folder: Path, seed: int, persons: int, images: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
-    """`render_crops`, kept in a file for the next network."""
+    """`render_crops`, cached in a file for the next network."""
     file = folder / f"builtin_{seed}_{persons}x{images}.npz"
     if not file.is_file():
         crops, poses = render_crops(seed, persons, images, workers)

@@ -1,7 +1,8 @@
-"""Data sets of rendered people in VGGFace2's layout, and the contact sheet.
+"""Data sets of rendered people in VGGFace2's layout, and a contact sheet.
 
-``<root>/<person>/<nnnn>_01.jpg`` beside ``loose_landmark.csv``, ``attributes.csv`` (what is true of each photo) and
-``identities.csv`` (what is true of each person). A picture is a function of (seed, person, image) alone.
+Photos are ``<root>/<person>/<nnnn>_01.jpg``. Beside them are ``loose_landmark.csv``, ``attributes.csv`` with the true
+attributes of each photo, and ``identities.csv`` with the true parameters of each person. A photo only depends on (seed,
+person, image).
 """
 
 import argparse
@@ -36,25 +37,34 @@ LANDMARK_COLUMNS = [f"P{k}{axis}" for k in range(1, 6) for axis in "XY"]
 
 
 def person_seed(seed: int, person: int) -> int:
-    """The seed of a data set's person; data sets of other seeds have other people (63 bits of a hash)."""
+    """The seed of one person, 63 bits of a hash: data sets with different seeds have different people."""
     digest = hashlib.blake2b(f"simswap person {seed} {person}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def draw_photo(seed: int, person: int, image: int) -> tuple[Identity, Attributes]:
-    """Who and what is on one picture of a data set."""
+    """The person and the attributes of one photo of a data set."""
     identity = render_person(person_seed(seed, person))
     return identity, draw_attributes(np.random.default_rng([seed, person, image]))
 
 
 def photo(seed: int, person: int, image: int, size: int) -> tuple[Rendering, Attributes]:
-    """One picture of a data set, uint8 RGB [size, size, 3] with its landmarks, and its attributes."""
+    """One photo of a data set, ``size`` px square with its landmarks, and its attributes."""
     identity, attributes = draw_photo(seed, person, image)
     return render(identity, attributes, size), attributes
 
 
 def each_person(work: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> list[Any]:
-    """``work`` on every person's task, in order, with a progress bar; in ``workers`` processes from two on."""
+    """Apply a function to every person's task, with a progress bar.
+
+    Args:
+        work: The function; with workers it must be picklable.
+        tasks: One a person.
+        workers: Number of processes; below 2, this process does the work.
+
+    Returns:
+        The results, in the order of the tasks.
+    """
     bar = {"total": len(tasks), "desc": "rendering", "unit": "person", "disable": None}
     if workers > 1:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -63,16 +73,23 @@ def each_person(work: Callable[[Any], Any], tasks: Sequence[Any], workers: int) 
 
 
 def write_dataset(root: str, persons: int, images: int, size: int, seed: int, workers: int = 0) -> None:
-    """Write a data set; what is there already is kept, so that an interrupted one goes on.
+    """Write a data set; existing photos are kept, so an interrupted call can be repeated.
 
-    root: a folder. persons, images: how many, and how many photos of each. size: pixels. seed: another one, other
-    people. workers: processes, 0 for none beside this one.
-    Raises InputError for numbers that make no data set, and where the folder holds one of other settings.
+    Args:
+        root: The folder.
+        persons: Number of people.
+        images: Photos of each person.
+        size: Side of the photos in px, 32 to 1024.
+        seed: Of people and photos, 0 or more.
+        workers: Number of processes; below 2, this process does the work.
+
+    Raises:
+        InputError: A number is out of range, or the folder holds a data set with other settings.
     """
     if min(persons, images) < 1 or seed < 0 or not 32 <= size <= 1024:
         raise InputError(
             f"origin.persons={persons}, origin.images={images}, origin.size={size}, origin.seed={seed}: at least one "
-            "person and image, 32 to 1024 px and a seed of 0 or more are needed"
+            "person and image, 32 to 1024 px and a seed of 0 or more are required"
         )
     folder = Path(root)
     _check_settings(folder, f"persons={persons} images={images} size={size} seed={seed}")
@@ -89,6 +106,7 @@ ATTRIBUTES = [field.name for field in fields(Attributes)]
 
 
 def person_name(person: int) -> str:
+    """The name of a person's folder."""
     return f"n{person:06d}"
 
 
@@ -96,14 +114,14 @@ def _check_settings(folder: Path, settings: str) -> None:
     file = folder / "settings.txt"
     if file.is_file() and file.read_text().strip() != settings:
         held = file.read_text().strip()
-        raise InputError(f"{folder} holds rendered faces of other settings ({held}); choose another raw= folder")
+        raise InputError(f"{folder} holds rendered faces with other settings ({held}); choose another raw= folder")
     if not file.is_file():
         with atomic_write(file) as part:
             part.write_text(settings + "\n")
 
 
 def _write_person(task: tuple[Path, int, int, int, int]) -> list[tuple[Sequence[object], Sequence[object]]]:
-    """All photos of a person; returns (landmark row, attribute row) of each."""
+    """Write all photos of a person; returns the landmark row and the attribute row of each."""
     folder, seed, person, images, size = task
     cv2.setNumThreads(1)
     rows: list[tuple[Sequence[object], Sequence[object]]] = []
@@ -136,12 +154,13 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def contact_sheet(persons: int = 10, images: int = 8, size: int = 128, seed: int = 0) -> np.ndarray:
-    """uint8 RGB picture of a data set's first people, one a row."""
+    """The first people of a data set, one a row: an image uint8 RGB [persons * size, images * size, 3]."""
     rows = [np.hstack([photo(seed, p, i, size)[0].image for i in range(images)]) for p in range(persons)]
     return np.vstack(rows)
 
 
 def main() -> None:
+    """Write the contact sheet that the command line names."""
     parser = argparse.ArgumentParser(description="Write a contact sheet of rendered people.")
     parser.add_argument("--sheet", type=Path, required=True, help="the PNG to write")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,8 @@
-"""Trains the built-in gaze estimator of rendered faces: ``python -m simswap.rendered.gaze``.
+"""Trains the built-in gaze estimator for rendered faces: ``python -m simswap.rendered.gaze``.
 
-It regresses (least absolute error) the true gaze of photos of a data set seed of its own, from the strip of the eyes of
-an ``arcface`` crop; photos are taken at 128 px and shown at between 48 and 112 px, the sizes of crops that it will
-measure. Eyes that are more than half closed show no gaze and are left out. Figures are in docs/results.md.
+It regresses the true gaze from the eye strip of an ``arcface`` crop, with absolute error, on a data set with its own
+seed. Photos are rendered at 128 px and cropped at 48 to 112 px, the sizes of the crops that it will measure. Eyes that
+are more than half closed show no gaze, so they are left out. Results are in docs/results.md.
 """
 
 import argparse
@@ -26,8 +26,7 @@ SMALLEST = 48
 
 
 def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Eye strips uint8 [n, 3, 32, 72] and (gaze_x, gaze_y) of a person's photos with open eyes, each at a resolution of
-    its own."""
+    """A person's photos with open eyes, each at a random resolution: strips uint8 [n, 3, 32, 72] and gaze [n, 2]."""
     seed, person, images = task
     cv2.setNumThreads(1)
     strips, gazes = [], []
@@ -44,18 +43,19 @@ def _person(task: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def augment(strips: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 [B, 3, 32, 72] → symmetric range, with small shifts (one a batch), light and noise."""
+    """Strips uint8 [B, 3, 32, 72] → float in the symmetric range, with one small shift per batch, light and noise."""
     shift = torch.randint(-1, 2, (2,), generator=generator).tolist()
     return light_and_noise(torch.roll(strips.float() / 127.5 - 1, shift, (2, 3)), generator)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the weights of the built-in gaze estimator again.")
+    """Train the gaze estimator with the command line's settings."""
+    parser = argparse.ArgumentParser(description="Train the built-in gaze estimator again.")
     parser.add_argument("--persons", type=int, default=1000, help="rendered people")
-    parser.add_argument("--images", type=int, default=6, help="photos of each")
+    parser.add_argument("--images", type=int, default=6, help="photos of each person")
     parser.add_argument("--iterations", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument("--workers", type=int, default=2, help="rendering processes")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-"""The parametric head: what makes a person (identity parameters), its frame, and where hair grows.
+"""The parametric head: the parameters of a person, the head's coordinates, and where hair grows.
 
-The head is a star-shaped surface ``r(longitude, latitude)`` around its center, kept as a map (`rendered_shape`). Frame
-of the head: x to the image's right when it looks at the camera, y down, z out of the face; one unit is about 100 mm.
-Longitude 0 is the middle of the face and grows to the image's right, latitude grows downwards (chin about +52, eyes
-about -12 degrees).
+The head is a star-shaped surface ``r(longitude, latitude)`` around its center, stored as a map (`rendered.shape`). Its
+axes are x to the image's right when it faces the camera, y down, and z out of the face; one unit is about 100 mm.
+Longitude 0 is the middle of the face and increases to the image's right; latitude increases downwards (the chin is at
+about +52 degrees, the eyes at about -12).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-# name: (mean, standard deviation, least, greatest); angles in degrees, lengths in head units, the rest 0..1 shares.
+# Name → (mean, standard deviation, minimum, maximum): angles in degrees, lengths in head units, others in 0..1.
 PARAMETERS: dict[str, tuple[float, float, float, float]] = {
     "skull_width": (0.765, 0.035, 0.68, 0.85),
     "skull_height": (0.91, 0.04, 0.81, 1.01),
@@ -67,39 +67,45 @@ PARAMETERS: dict[str, tuple[float, float, float, float]] = {
     "hair_curl": (0.35, 0.3, 0.0, 1.0),
     "temple": (61.0, 4.0, 53.0, 70.0),
 }
-SPREAD = 1.4  # wider than people's own, as a small network sees them at 64 px
-STYLES = ("bald", "cropped", "short", "fringe", "bob", "long")  # how the hair is cut
+SPREAD = 1.4  # people differ more than real ones, so that small networks can distinguish them at 64 px
+STYLES = ("bald", "cropped", "short", "fringe", "bob", "long")  # hair styles
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
-# Choices and marks beside the ranges above, each a float too, so that a person is one row of numbers.
+# Choices and skin marks; each is a float like the parameters above, so that a person is one row of numbers.
 CHOICES = ("hair_style", "beard", "freckles", "mole_count", "mole_seed", "texture_seed")
 NAMES: tuple[str, ...] = (*PARAMETERS, *CHOICES)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One person: `seed` and the true parameters in the order of `NAMES`. Read one as ``identity["nose_width"]``."""
+    """One person; ``identity["nose_width"]`` reads a parameter.
+
+    Attributes:
+        seed: The seed that the person was drawn with.
+        values: The true parameters, in the order of `NAMES`.
+    """
 
     seed: int
     values: tuple[float, ...]
 
     def __hash__(self) -> int:
-        return hash((self.seed, self.values[0]))  # the caches ask often, and the values follow from the seed
+        return hash((self.seed, self.values[0]))  # quick, for the caches: the seed determines the values
 
     def __getitem__(self, name: str) -> float:
         return self.values[NAMES.index(name)]
 
     def as_dict(self) -> dict[str, float]:
+        """The parameters by name."""
         return dict(zip(NAMES, self.values, strict=True))
 
 
 @lru_cache(maxsize=8)
 def render_person(seed: int) -> Identity:
-    """Draw a person: truncated normals of `PARAMETERS`, then hair style, beard and marks. Same seed, same person."""
+    """Draw a person: clipped normals of `PARAMETERS`, hair style, beard and skin marks; the seed determines all."""
     rng = np.random.default_rng([seed, 0x9E3779B9])
     values: dict[str, float] = {}
     for name, (mean, deviation, low, high) in PARAMETERS.items():
         values[name] = round(min(max(float(rng.normal(mean, SPREAD * deviation)), low), high), 5)
-    for name in ("skin_tone", "iris_color", "hair_tone"):  # colors spread evenly: a normal would leave few extremes
+    for name in ("skin_tone", "iris_color", "hair_tone"):  # colors are uniform: a normal would give few extremes
         values[name] = round(float(rng.uniform()), 5)
     style = int(rng.choice(len(STYLES), p=[0.07, 0.15, 0.25, 0.18, 0.15, 0.20]))
     beard_odds = [0.50, 0.16, 0.10, 0.10, 0.14] if style < 3 else [0.86, 0.06, 0.03, 0.03, 0.02]
@@ -113,22 +119,22 @@ def render_person(seed: int) -> Identity:
 
 
 def directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-    """Unit vectors [..., 3] of angles in degrees, in the head's frame."""
+    """Angles in degrees → unit vectors [..., 3] in the head's axes."""
     theta, phi = np.deg2rad(longitude), np.deg2rad(latitude)
     return np.stack([np.cos(phi) * np.sin(theta), np.sin(phi), np.cos(phi) * np.cos(theta)], axis=-1)
 
 
 def hair_line(identity: Identity, longitude: np.ndarray) -> np.ndarray:
-    """Latitude (degrees) down to which hair grows at each longitude (degrees); -120 for none."""
+    """The latitude down to which hair grows at each longitude, in degrees; -120 for no hair."""
     style = STYLES[int(identity["hair_style"])]
     top, temple = -identity["hairline"], identity["temple"]
     front = {"fringe": -27.0, "bob": -29.0 if identity["hair_part"] > 6 else top}.get(style, top)
     side = {"bald": -90.0, "cropped": -6.0, "short": -2.0, "fringe": 8.0, "bob": 24.0, "long": 20.0}[style]
     nape = {"bald": -90.0, "cropped": 30.0, "short": 38.0, "fringe": 42.0, "bob": 46.0, "long": 46.0}[style]
     if style == "bald":
-        return np.full_like(longitude, -120.0)  # beyond the crown, so that no edge shows
+        return np.full_like(longitude, -120.0)  # beyond the crown, so that no edge is visible
     asked = np.abs(longitude)
-    covered = style in ("bob", "long")  # hair over the ears; what hangs below the jaw is drawn behind the head
+    covered = style in ("bob", "long")  # hair covers the ears; hair below the jaw is drawn behind the head
     ear, burn = (side, side) if covered else (-16.0, max(side, 2.0))
     line = np.interp(
         asked,
@@ -143,11 +149,18 @@ def hair_line(identity: Identity, longitude: np.ndarray) -> np.ndarray:
 
 
 def hair_mask(identity: Identity, longitude: np.ndarray, latitude: np.ndarray, softness: float) -> np.ndarray:
-    """Share of hair (0..1) [H, W] at longitudes [1, W] and latitudes [H, 1]; `softness`: width of the edge. Degrees."""
+    """The share of hair, 0..1 [H, W].
+
+    Args:
+        identity: The person.
+        longitude: [1, W] in degrees.
+        latitude: [H, 1] in degrees.
+        softness: Width of the edge in degrees.
+    """
     curl, dtype = identity["hair_curl"], latitude.dtype
     strands = 0.9 * np.sin(longitude * 1.7) * np.sin(longitude * 0.61 + 0.4)
     edge = hair_line(identity, longitude) + curl * 1.6 * np.sin(longitude * 0.42 + 1.0) + strands
-    # The curls slant: 1.1 curl sin(0.93 longitude + 0.1 latitude), by the sine of a sum.
+    # Slanting curls: 1.1 curl sin(0.93 longitude + 0.1 latitude), expanded by the sine of a sum.
     wave, slant = 1.1 * curl * np.stack([np.sin(longitude * 0.93), np.cos(longitude * 0.93)]), latitude * 0.1
     hair = edge.astype(dtype) - latitude
     hair += np.cos(slant) * wave[0].astype(dtype)

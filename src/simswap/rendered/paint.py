@@ -1,4 +1,4 @@
-"""One photo's texture: eyes and mouth painted on a person's skin (`rendered_skin`), by gaze, blink and expression."""
+"""The texture of one photo: eyes and mouth, by gaze, blink and expression, on the person's skin (`rendered.skin`)."""
 
 import math
 from functools import lru_cache
@@ -11,9 +11,9 @@ from simswap.rendered.head import Identity
 from simswap.rendered.skin import MIRRORED, pick, skin_color, skin_of
 
 IRIS = np.array([(88, 136, 190), (124, 146, 156), (104, 138, 92), (142, 108, 60), (98, 60, 34), (50, 32, 24)], float)
-SIDES = np.array([[-1.0], [1.0]])  # [2, 1]: the eye on the image's left, the one on its right
-LIDS = np.linspace(-1, 1, 15)  # places along an eye's lids
-LIPS = np.linspace(-1, 1, 17)  # and along the lips
+SIDES = np.array([[-1.0], [1.0]])  # [2, 1]: the eye on the image's left, then the one on its right
+LIDS = np.linspace(-1, 1, 15)  # positions along the lids of an eye
+LIPS = np.linspace(-1, 1, 17)  # positions along the lips
 
 
 def _paint_eyes(
@@ -24,11 +24,11 @@ def _paint_eyes(
     blink: float,
     glint: tuple[float, float],
 ) -> None:
-    """Both eyes at once. `gaze` in degrees (to the image's right, up)."""
+    """Paint both eyes at once; gaze: degrees to the image's right and up."""
     x, y, wide = p["eye_distance"], p["eye_height"], p["eye_width"]
     tone = skin_color(identity)
     lift = 1 - np.abs(LIDS) ** p["eye_roundness"]
-    corners = y - SIDES * LIDS * p["eye_tilt"]  # [2, N], as is all that has a side
+    corners = y - SIDES * LIDS * p["eye_tilt"]  # [2, N], as everything with two sides
     follow = gaze[1] * 0.03  # the upper lid follows the gaze
     lower = corners + p["eye_open"] * 0.72 * lift
     upper = np.minimum(corners - (p["eye_open"] * (1 - 1.3 * blink) + follow * (1 - blink)) * lift, lower - 0.05)
@@ -36,7 +36,7 @@ def _paint_eyes(
     lid = line(across, upper)
     fill(texture, strip(across, corners - (p["eye_open"] + 1.7) * lift**0.8, upper), tone * 0.90, 0.55, blur=0.4)
     if blink < 0.9:
-        # The ball is painted on a copy, which then shows between the lids.
+        # The eyeball is painted on a copy, of which only the part between the lids is kept.
         rows, columns = box = box_of(np.array([[-x - wide, y - 9.0], [x + wide, y + 9.0]]), 2)
         inside = stencil(strip(across, upper, lower), box)
         shut = texture[:, rows, columns].copy()
@@ -49,7 +49,9 @@ def _paint_eyes(
         fill(texture, disc + middle, iris * 0.42)
         fill(texture, disc * 0.82 + middle, iris, blur=0.2)
         fill(texture, disc * 0.43 + middle, (14, 11, 11))
-        fill(texture, lid + np.array([0, 0.8]), (60, 42, 38), 0.5, width=1.2, blur=0.5)  # the lid's shadow on the ball
+        fill(
+            texture, lid + np.array([0, 0.8]), (60, 42, 38), 0.5, width=1.2, blur=0.5
+        )  # the lid's shadow on the eyeball
         fill(texture, ellipse(glint[0], glint[1] - 1.2, 0.85, 0.85, 8) + middle, (255, 255, 255), 0.95)
         blend(shut, texture[:, rows, columns], inside)
         texture[:, rows, columns] = shut
@@ -97,7 +99,7 @@ def _paint_mouth(texture: np.ndarray, identity: Identity, p: dict[str, float], m
 
 
 def mouth_corner(p: dict[str, float], mouth_open: float, smile: float) -> tuple[float, float]:
-    """Longitude (> 0) and latitude in degrees of the mouth's corners under an expression (both 0..1)."""
+    """Longitude (> 0) and latitude in degrees of the corners of the mouth under an expression (both values 0..1)."""
     return (
         p["mouth_width"] * (1 + 0.22 * smile - 0.12 * mouth_open),
         p["mouth_height"] - 3.4 * smile + 2.4 * mouth_open,
@@ -113,20 +115,22 @@ def paint(
     glint: tuple[float, float],
     soften: float,
 ) -> np.ndarray:
-    """The texture for one photo, planes as `rendered_skin.skin_of`.
+    """The texture for one photo, planes as in `skin.skin_of`.
 
     Args:
-        identity: whose.
-        mouth_open, smile, blink: 0..1.
-        gaze: degrees to the image's right and up, in the head's frame.
-        glint: where the light mirrors in the eyes, degrees beside the iris's middle.
-        soften: blur in texture pixels against aliasing where the photo is coarser than the texture.
+        identity: The person.
+        mouth_open: 0..1.
+        smile: 0..1.
+        gaze: Degrees to the image's right and up, relative to the head.
+        blink: 0..1.
+        glint: Offset of the light's reflection from the middle of the iris, in degrees.
+        soften: Blur in texture pixels, against aliasing in a photo that is coarser than the texture.
     """
     p = identity.as_dict()
     sigma = round(soften, 1)
     texture = _softened_skin(identity, sigma).copy()
-    # Eyes and mouth are painted on the sharp skin of windows around them, which are softened then.
-    sharp = np.empty_like(texture)  # the painters know only the whole texture's places
+    # Eyes and mouth are painted on sharp skin, in windows around them that are softened afterwards.
+    sharp = np.empty_like(texture)  # the painters use positions in the complete texture
     for window in (MOUTH, EYES):
         sharp[window] = skin_of(identity)[window]
     _paint_mouth(sharp, identity, p, mouth_open, smile)
@@ -136,7 +140,7 @@ def paint(
     return texture
 
 
-# All that a photo may repaint: latitude 7 to 57 and longitude -38 to 38, latitude -35 to 7 and longitude -45 to 45.
+# Everything that a photo may repaint: latitude 7 to 57 and longitude ±38; latitude -35 to 7 and longitude ±45.
 MOUTH = (slice(None), slice(139, 220), slice(131, 253))
 EYES = (slice(None), slice(72, 139), slice(120, 264))
 
@@ -148,7 +152,7 @@ def _softened_skin(identity: Identity, sigma: float) -> np.ndarray:
 
 
 def _soften(sharp: np.ndarray, sigma: float, soft: np.ndarray) -> np.ndarray:
-    """Blur planes [3, H, W] into `soft`, which is returned."""
+    """Blur planes [3, H, W] into `soft`, and return it."""
     if sigma <= 0.3:
         soft[:] = sharp
         return soft

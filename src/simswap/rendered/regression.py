@@ -1,4 +1,4 @@
-"""How the built-in networks are trained: the true values of rendered photos, regressed."""
+"""Training of the built-in networks: regression of the true values of rendered photos."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +9,16 @@ from tqdm import tqdm
 
 from simswap.files import atomic_write
 
-SEED = 7  # of first weights, batches and augmentation
+SEED = 7  # of initial weights, batches and augmentation
 
 
 def uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """A number for each picture of a batch: [count, 1, 1, 1] in [low, high)."""
+    """One random number in [low, high) for each image of a batch: [count, 1, 1, 1]."""
     return torch.rand(count, 1, 1, 1, generator=generator) * (high - low) + low
 
 
 def light_and_noise(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures in symmetric range [B, 3, H, W] with a contrast, a brightness and a noise of their own each."""
+    """Add random contrast, brightness and noise to each image of [B, 3, H, W] in the symmetric range."""
     count = len(pictures)
     x = pictures * uniform(count, 0.9, 1.1, generator) + uniform(count, -0.06, 0.06, generator)
     return x + torch.randn(x.shape, generator=generator) * uniform(count, 0.0, 0.03, generator)
@@ -34,10 +34,20 @@ def regress(
     batch_size: int,
     what: str,
 ) -> nn.Module:
-    """Train the network that ``make`` builds with AdamW at a one-cycle rate; in eval mode when it is done.
+    """Train a network with AdamW and a one-cycle learning rate.
 
-    pictures: uint8 [N, 3, H, W], as ``augment`` takes a batch of them. truth: [N, K], the outputs' true values.
-    loss_of: outputs minus truth [B, K] → a scalar. what: the network's name on the progress bar.
+    Args:
+        make: Builds the network; called after the seed is set.
+        pictures: Images uint8 [N, 3, H, W].
+        truth: The true values of the outputs, [N, K].
+        augment: A batch of images, and the generator of random numbers → the network's inputs.
+        loss_of: Outputs minus truth [B, K] → a scalar.
+        iterations: Number of iterations.
+        batch_size: Images per iteration.
+        what: The network's name on the progress bar.
+
+    Returns:
+        The network in eval mode.
     """
     torch.manual_seed(SEED)
     generator = torch.Generator().manual_seed(SEED)
@@ -57,7 +67,7 @@ def regress(
 
 
 def save_weights(network: nn.Module, file: Path) -> None:
-    """Write the weights in half precision, as `models.builtin.load_weights` reads them."""
+    """Write a network's weights in half precision, for `models.builtin.load_weights`."""
     state = {k: value.half() if value.is_floating_point() else value for k, value in network.state_dict().items()}
     with atomic_write(file) as part:
         torch.save(state, part)

@@ -1,8 +1,7 @@
-"""Photos of rendered people: one picture from a person and a photo's attributes, and the public names of the head.
+"""Photos of rendered people: one image from a person and a photo's attributes, and the public names of this room.
 
-Identity (`rendered_head`) and attributes are drawn apart. The projection is exact, so the landmarks and the table of
-attributes are ground truth for everything that measures pose and identity. ``python -m simswap.rendered.dataset``
-writes data sets and contact sheets.
+Identity (`rendered.head`) and attributes are drawn independently. The projection is exact, so landmarks and attributes
+are ground truth for measurements of pose and identity. ``python -m simswap.rendered.dataset`` writes contact sheets.
 """
 
 from dataclasses import dataclass
@@ -22,20 +21,36 @@ from simswap.rendered.view import View
 __all__ = ["NAMES", "Attributes", "Identity", "Rendering", "draw_attributes", "render", "render_person"]
 
 
-SCALE = 0.385  # of the side for a head unit: forehead to chin takes 55 to 60 % of the height, as in VGGFace2's crops
-CELL_LENGTH = float(np.deg2rad(CELL)) * 0.9  # a texture pixel in front, in head units
+SCALE = 0.385  # image sides per head unit: forehead to chin is 55 to 60 % of the height, as in VGGFace2's crops
+CELL_LENGTH = float(np.deg2rad(CELL)) * 0.9  # side of a texture pixel at the front of the head, in head units
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """All of a photo that is not the person.
+    """Everything in a photo but the person.
 
-    Angles in degrees: `yaw` > 0 turns the face to the image's right, `pitch` > 0 up, `roll` > 0 clockwise in the image;
-    `gaze_x` > 0 looks to the image's right and `gaze_y` > 0 up, relative to the head. `mouth_open`, `smile` and `blink`
-    are 0..1. The light comes from (`light_x`, `light_y`) degrees right and above of the camera with `light_strength`
-    beside the even `light_fill`, in the gains (`light_red`, 1, `light_blue`). `glasses` 0/1, `glasses_form` 0 (thin,
-    round) .. 1 (thick, square), `glasses_dark` 0..1. `shift_x`, `shift_y` move and `zoom` scales the head in the frame,
-    in shares of the picture's side. `scene` seeds background, clothes and noise.
+    Attributes:
+        yaw: Degrees, > 0 turns the face to the image's right.
+        pitch: Degrees, > 0 turns it up.
+        roll: Degrees, > 0 turns it clockwise in the image.
+        mouth_open: 0..1.
+        smile: 0..1.
+        gaze_x: Degrees relative to the head, > 0 to the image's right.
+        gaze_y: Degrees relative to the head, > 0 up.
+        blink: 0 (open eyes) to 1 (closed eyes).
+        light_x: Direction of the light, degrees to the right of the camera.
+        light_y: Direction of the light, degrees above the camera.
+        light_strength: Of the directed light.
+        light_fill: Of the uniform light.
+        light_red: Gain of the red channel.
+        light_blue: Gain of the blue channel.
+        glasses: 0 or 1.
+        glasses_form: 0 (thin, round) to 1 (thick, square).
+        glasses_dark: 0..1.
+        shift_x: Shift of the head to the right, in image sides.
+        shift_y: Shift of the head downwards, in image sides.
+        zoom: Scale of the head.
+        scene: Seed of background, clothes and noise.
     """
 
     yaw: float = 0.0
@@ -63,8 +78,13 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Rendering:
-    """`image` uint8 RGB [S, S, 3] and `landmarks` float64 [5, 2]: left eye, right eye, nose tip, left and right mouth
-    corner (as seen in the image) in pixels, pixel centers at integers."""
+    """A rendered photo.
+
+    Attributes:
+        image: uint8 RGB [S, S, 3].
+        landmarks: float64 [5, 2] in px, pixel centers at integers: left eye, right eye, nose tip, left and right mouth
+            corner, as seen in the image.
+    """
 
     image: np.ndarray
     landmarks: np.ndarray
@@ -78,7 +98,7 @@ def _within(value: float, low: float, high: float) -> float:
 
 
 def draw_attributes(rng: np.random.Generator) -> Attributes:
-    """Draw a photo: pose within yaw +-45, pitch +-25, roll +-20 degrees, expression, gaze, light, glasses on 25 %."""
+    """Draw a photo: yaw within ±45, pitch ±25, roll ±20 degrees; expression, gaze, light; glasses in 25 %."""
     opened = rng.uniform() < 0.35
     strength = rng.uniform(0.2, 0.6)
     warm = rng.normal(0, 0.03)
@@ -108,13 +128,22 @@ def draw_attributes(rng: np.random.Generator) -> Attributes:
 
 
 def _unit(x_degrees: float, y_degrees: float) -> np.ndarray:
-    """Direction to a light, camera frame (y down)."""
+    """The direction to a light, in the camera's axes (y down)."""
     x, y = np.deg2rad([x_degrees, y_degrees])
     return np.array([np.sin(x) * np.cos(y), -np.sin(y), np.cos(x) * np.cos(y)])
 
 
 def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
-    """Take one photo, `size` pixels square (32..1024; ValueError otherwise). A pure function of its arguments."""
+    """Render one photo, a pure function of its arguments.
+
+    Args:
+        identity: The person.
+        attributes: Everything else.
+        size: Side of the photo in px, 32 to 1024.
+
+    Raises:
+        ValueError: The size is out of range.
+    """
     if not 32 <= size <= 1024:
         raise ValueError(f"size must be between 32 and 1024 pixels, not {size}")
     a, p = attributes, identity.as_dict()
@@ -141,27 +170,29 @@ def render(identity: Identity, attributes: Attributes, size: int) -> Rendering:
         frame = rng.uniform(10, 120, 3) * (1.15 - a.glasses_dark)
         rendered_scene.glasses(canvas, view, shape, p, turn, center, scale, a.glasses_form, frame)
     canvas += rendered_scene.grain(rng, size)
-    shoulder = canvas * np.float32(0.45) + np.float32(110.0)  # above 200 the film's answer is flatter: no hard clip
+    shoulder = canvas * np.float32(0.45) + np.float32(
+        110.0
+    )  # above 200 the response is flatter, instead of a hard clip
     np.clip(canvas, 0.0, shoulder, out=canvas)
     image = cv2.merge([cv2.convertScaleAbs(plane) for plane in canvas])
     return Rendering(image, _landmarks(p, maps, a, turn, center, scale))
 
 
 def _texture(identity: Identity, a: Attributes, size: int) -> np.ndarray:
-    """The person's texture with the photo's eyes and mouth."""
+    """The person's texture with the eyes and mouth of the photo."""
     glint = (1.3 * np.sin(np.deg2rad(a.light_x)), -1.0 * np.sin(np.deg2rad(a.light_y)))
-    soften = 0.42 / (CELL_LENGTH * SCALE * size)  # of the size alone, so that the person's part is made once
+    soften = 0.42 / (CELL_LENGTH * SCALE * size)  # depends on the size only, so that the person's skin is softened once
     return rendered_paint.paint(identity, a.mouth_open, a.smile, (a.gaze_x, a.gaze_y), a.blink, glint, soften)
 
 
 def _lit(view: View, texture: np.ndarray, a: Attributes, turn: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """The head as the camera sees it, planes float32 [3, h, w]."""
+    """The lit head in the camera's view, planes float32 [3, h, w]."""
     lamp = _unit(a.light_x, a.light_y)
     halfway = lamp + np.array([0, 0, 1])
-    light = np.stack([lamp, halfway / np.linalg.norm(halfway)]) @ turn  # [2, 3] in the head's frame
+    light = np.stack([lamp, halfway / np.linalg.norm(halfway)]) @ turn  # [2, 3] in the head's axes
     facing, mirrored = rendered_view.shade(view, light)
     head = rendered_view.sample(texture, *cells(view.longitude, view.latitude))
-    # Wrapped Lambert: skin scatters light past the terminator. The even part comes a little more from above.
+    # Wrapped Lambert shading: skin scatters light beyond the terminator.
     lit = EXPOSURE * (a.light_fill + a.light_strength * np.maximum((facing + 0.25) / 1.25, 0.0))
     square = np.maximum(mirrored, 0.0) ** 2
     fourth = square * square
@@ -172,15 +203,15 @@ def _lit(view: View, texture: np.ndarray, a: Attributes, turn: np.ndarray, tint:
 
 
 def _placing(a: Attributes, size: int) -> tuple[np.ndarray, tuple[float, float], float]:
-    """Where the head is: its rotation [3, 3], its center in pixels, and the pixels for a head unit."""
+    """The head's rotation [3, 3], its center in pixels, and pixels per head unit."""
     turn = rendered_view.rotation(a.yaw, a.pitch, a.roll)
     scale = SCALE * size * a.zoom
-    pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn about the neck
+    pivot = scale * (turn @ np.array([0.0, 0.45, -0.1]) - np.array([0.0, 0.45, -0.1]))  # heads turn around the neck
     return turn, ((0.5 + a.shift_x) * size - 0.6 * pivot[0], (0.52 + a.shift_y) * size - 0.6 * pivot[1]), scale
 
 
 def landmarks_of(identity: Identity, attributes: Attributes, size: int) -> np.ndarray:
-    """The five points of a photo at their places on the surface, float64 [5, 2], without the picture."""
+    """The landmarks of a photo, float64 [5, 2] in px, without rendering it."""
     maps = shape_of(identity).maps(attributes.mouth_open, attributes.smile)
     return _landmarks(identity.as_dict(), maps, attributes, *_placing(attributes, size))
 

@@ -1,4 +1,4 @@
-"""What is in the photo beside the head: background, neck and clothes, glasses, the camera's noise."""
+"""Everything in a photo but the head: background, neck and clothes, hanging hair, glasses, camera noise."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,14 +11,14 @@ from simswap.rendered.head import STYLES, directions
 from simswap.rendered.shape import Shape, radius
 from simswap.rendered.view import View
 
-SLOPE = np.linspace(0, 1, 24)  # of the background's ramp
-ACROSS = np.linspace(-1, 1, 25)  # places along the shoulders
-GRAIN = 2.0  # deviation of the noise, gray levels
+SLOPE = np.linspace(0, 1, 24)  # the background's ramp
+ACROSS = np.linspace(-1, 1, 25)  # positions along the shoulders
+GRAIN = 2.0  # standard deviation of the noise, gray levels
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A blurred surrounding: a gradient of two colors and blobs, planes float32 RGB 0..255 [3, S, S]."""
-    first, second = rng.uniform(20, 235, (2, 3)) * 0.3 + rng.uniform(20, 235, (2, 1)) * 0.7  # seldom gaudy
+    """A blurred background: a gradient of two colors with blobs, planes float32 RGB 0..255 [3, S, S]."""
+    first, second = rng.uniform(20, 235, (2, 3)) * 0.3 + rng.uniform(20, 235, (2, 1)) * 0.7  # rarely gaudy
     ramp = np.clip(SLOPE[:, None] * rng.uniform(-1, 1) + SLOPE[None] * rng.uniform(-1, 1) + rng.uniform(0, 1), 0, 1)
     small = (first + (second - first) * ramp[..., None]).astype(np.float32)
     for _ in range(int(rng.integers(0, 7))):
@@ -37,7 +37,13 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Layer:
-    """Something flat in the picture's rows from `top` on: `share` 0..1 [h, S], `color` planes that fit [3, h, S]."""
+    """Something flat in a photo.
+
+    Attributes:
+        top: Its first row.
+        share: Its opacity in the rows from there on, 0..1 [h, S].
+        color: Planes that broadcast to [3, h, S].
+    """
 
     top: int
     share: np.ndarray
@@ -45,7 +51,7 @@ class Layer:
 
 
 def _polygon(corners: np.ndarray, size: int) -> tuple[int, np.ndarray]:
-    """Fill a polygon [N, 2] of pixels; returns the first row it reaches, and the share 0..1 from there down [h, S]."""
+    """Fill a polygon [N, 2] in px; returns its first row, and the covered shares 0..1 [h, S] from there on."""
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
     _, top, _, high = cv2.boundingRect(mask)
@@ -62,9 +68,17 @@ def body(
     light: np.ndarray,
     width: float,
 ) -> list[Layer]:
-    """Neck and clothes, the neck first.
+    """Neck and clothes, in this order.
 
-    `light` [3] RGB gain of the scene on a surface that faces the camera; `width` the neck's half width in head units.
+    Args:
+        size: Side of the photo in px.
+        center: The head's center in px.
+        scale: Pixels per head unit.
+        turn: The head's rotation [3, 3].
+        skin: Color of the skin, RGB [3].
+        cloth: Color of the clothes, RGB [3].
+        light: RGB gain [3] of the light on a surface that faces the camera.
+        width: Half the neck's width in head units.
     """
     root = turn @ np.array([0.0, 0.55, -0.12])
     top = np.array(center) + scale * root[:2]
@@ -74,7 +88,7 @@ def body(
     left = np.array([base, base, top]) - side * np.array([[2.0, -0.5], [1.12, 0], [1, 0]])
     neck = np.concatenate([right, left])
     x = (np.arange(size) - base[0]) / scale
-    round_off = np.clip(1.0 - 0.5 * (x / (width * 1.25)) ** 2, 0.45, 1.0)  # a cylinder darkens to its sides
+    round_off = np.clip(1.0 - 0.5 * (x / (width * 1.25)) ** 2, 0.45, 1.0)  # a cylinder is darker at its sides
     below = np.clip((np.arange(size) - (center[1] + scale * 0.85)) / (0.75 * scale), 0.0, 1.0)
     shadow = 0.64 + 0.3 * below  # the chin's shadow
     gain = (skin * light * np.array([1.0, 0.95, 0.92])).astype(np.float32)  # shaded skin is redder
@@ -90,14 +104,14 @@ def body(
 
 
 def cover(canvas: np.ndarray, layers: list[Layer]) -> None:
-    """Put layers on the canvas in place, each twice, so that its edge is a full one."""
+    """Blend layers into the canvas in place, each twice, for a harder edge."""
     for layer in layers:
         rows = slice(layer.top, layer.top + len(layer.share))
         blend(canvas[:, rows], layer.color, layer.share * (2 - layer.share))
 
 
 def cover_head(canvas: np.ndarray, layers: list[Layer], view: View) -> None:
-    """Put layers on the head in place where it is farther away than the neck, below the ears and at its outline."""
+    """Blend layers into the head in place, where it is behind the neck, below the ears or at the outline."""
     rows, columns = view.box
     hidden = (view.coverage > 0) & ((view.depth < -0.02) | (view.coverage < 1)) & (view.latitude > 20)
     for layer in layers:
@@ -120,7 +134,16 @@ def hanging_hair(
 ) -> None:
     """Draw the hair that hangs behind the head, in place: down to the jaw for a bob, to the shoulders for long hair.
 
-    `color` [3] RGB as lit. The outline is fixed to the head and turns with it.
+    The outline is attached to the head and turns with it.
+
+    Args:
+        canvas: Planes float32 [3, S, S].
+        values: The person's parameters.
+        center: The head's center in px.
+        scale: Pixels per head unit.
+        turn: The head's rotation [3, 3].
+        color: Color of the lit hair, RGB [3].
+        rng: Of the strands.
     """
     size = canvas.shape[1]
     long = STYLES[int(values["hair_style"])] == "long"
@@ -150,9 +173,20 @@ def glasses(
     form: float,
     color: np.ndarray,
 ) -> None:
-    """Draw spectacles in place: two rims before the eyes, a bridge, and arms back to the ears.
+    """Draw glasses in place: two rims in front of the eyes, a bridge, and temples back to the ears.
 
-    `form` 0..1 goes from round and thin to square and thick. Lines are hidden where the head is nearer.
+    Lines are hidden where the head is nearer to the camera.
+
+    Args:
+        canvas: Planes float32 [3, S, S].
+        view: The projected head.
+        shape: The person's shape.
+        values: The person's parameters.
+        turn: The head's rotation [3, 3].
+        center: The head's center in px.
+        scale: Pixels per head unit.
+        form: 0 (round, thin) to 1 (square, thick).
+        color: Of the frame, RGB [3].
     """
     size = canvas.shape[1]
     eye_x, eye_y = values["eye_distance"], values["eye_height"]
@@ -195,7 +229,7 @@ def glasses(
 
 
 def _depth_at(view: View, pixels: np.ndarray) -> np.ndarray:
-    """Depth of the head [N] at places [N, 2] in the picture, pixels; far away (-9) where it covers less than half."""
+    """Depth of the head [N] at positions [N, 2] in px; -9, far away, where it covers less than half of the pixel."""
     rows, columns = view.box
     spots = np.round(pixels).astype(int) - (columns.start, rows.start)
     high, wide = view.depth.shape
@@ -211,6 +245,6 @@ def _grain(size: int) -> np.ndarray:
 
 
 def grain(rng: np.random.Generator, size: int) -> np.ndarray:
-    """The camera's noise, planes float32 [3, S, S]: a random window of one fixed field, for speed."""
+    """Camera noise, planes float32 [3, S, S]: a random window of a fixed field, for speed."""
     x, y = rng.integers(0, size, 2)
     return _grain(size)[:, y : y + size, x : x + size]

@@ -1,4 +1,4 @@
-"""A person's shape: maps of radius and slopes over all directions, and what an open mouth and a smile add to them."""
+"""A person's shape: maps of radius and slopes in all directions, and their change by an open mouth and a smile."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,19 +7,23 @@ import numpy as np
 
 from simswap.rendered.head import STYLES, Identity, directions, hair_mask
 
-ROWS, COLUMNS = 144, 288  # 1.25 degrees a cell; finer ones do not show below 256 px
+ROWS, COLUMNS = 144, 288  # cells of 1.25 degrees; smaller ones make no visible difference below 256 px
 CELL = 180.0 / ROWS
 EAST = ((np.arange(COLUMNS) + 0.5) * CELL - 180.0)[None]  # longitudes [1, COLUMNS] of the cells, degrees
 SOUTH = ((np.arange(ROWS) + 0.5) * CELL - 90.0)[:, None]  # latitudes [ROWS, 1]
-MOVING = 56  # the first row, latitude -19, that an expression moves: further up it is less than float32 holds
+MOVING = 56  # the first row (latitude -19) that an expression moves; above, the change vanishes in float32
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Planes float32 [3, ROWS, COLUMNS + 2]: radius and its derivatives by longitude and latitude, per radian.
+    """A person's shape, as planes float32 of radius and its derivatives by longitude and latitude, per radian.
 
-    `rest` is the neutral face; `mouth_open` and `smile`, from row `MOVING` down, are added to it, times the attribute.
-    One column is repeated on either side so that interpolation may cross the back of the head.
+    One column is repeated on either side, so that interpolation can cross the back of the head.
+
+    Attributes:
+        rest: The neutral face, [3, ROWS, COLUMNS + 2].
+        mouth_open: The change by an open mouth, from row `MOVING` on.
+        smile: The change by a smile, from row `MOVING` on.
     """
 
     rest: np.ndarray
@@ -27,7 +31,7 @@ class Shape:
     smile: np.ndarray
 
     def maps(self, mouth_open: float, smile: float) -> np.ndarray:
-        """The planes under an expression (both 0..1)."""
+        """The planes [3, ROWS, COLUMNS + 2] under an expression (both values 0..1)."""
         maps = self.rest.copy()
         for share, moved in ((mouth_open, self.mouth_open), (smile, self.smile)):
             if share:
@@ -36,7 +40,7 @@ class Shape:
 
 
 def radius(plane: np.ndarray, longitude: float, latitude: float) -> float:
-    """Radius at one direction (degrees), bilinear in a plane [ROWS, COLUMNS + 2] of radii."""
+    """The radius in one direction, in degrees, interpolated bilinearly in a plane [ROWS, COLUMNS + 2]."""
     column, row = (longitude + 180.0) * COLUMNS / 360.0 + 0.5, (latitude + 90.0) * ROWS / 180.0 - 0.5
     i, j = int(row), int(column)
     wanted_row, wanted_column = np.array([1 - (row - i), row - i]), np.array([1 - (column - j), column - j])
@@ -44,7 +48,7 @@ def radius(plane: np.ndarray, longitude: float, latitude: float) -> float:
 
 
 def _with_slopes(radius: np.ndarray) -> np.ndarray:
-    """Stack rows of a radius map with their central differences and pad the seam at the back of the head."""
+    """A radius map with its central differences, padded at the back of the head."""
     step = np.float32(np.deg2rad(CELL))
     wide = np.concatenate([radius[:, -2:], radius, radius[:, :2]], axis=1).astype(np.float32)
     planes = np.empty((3, len(wide), COLUMNS + 2), np.float32)
@@ -56,18 +60,18 @@ def _with_slopes(radius: np.ndarray) -> np.ndarray:
 
 
 class _Bumps:
-    """A sum of smooth bumps: each is a column times a row, so that all are one matrix product."""
+    """A sum of smooth bumps; each is a column times a row, so the sum is one matrix product."""
 
     def __init__(self) -> None:
         self.down: list[np.ndarray] = []
         self.across: list[np.ndarray] = []
 
     def add(self, height: float, east: float, south: float, wide: float, high: float, power: float = 2.0) -> None:
-        """A bump of `height` about (east, south), `wide` and `high` degrees."""
+        """Add a bump around (east, south); all but height and power in degrees."""
         self._put(height, south, high, power, np.exp(-(np.abs((EAST - east) / wide) ** power)))
 
     def add_pair(self, height: float, east: float, south: float, wide: float, high: float, power: float = 2.0) -> None:
-        """Two of them, at either side."""
+        """Add two bumps, mirrored at the middle of the face."""
         both = np.exp(-(np.abs((EAST - east) / wide) ** power)) + np.exp(-(np.abs((EAST + east) / wide) ** power))
         self._put(height, south, high, power, both)
 
@@ -76,19 +80,19 @@ class _Bumps:
         self.across.append(across)
 
     def sum(self) -> np.ndarray:
-        """float64 [ROWS, COLUMNS]."""
+        """The sum, float64 [ROWS, COLUMNS]."""
         return np.hstack(self.down) @ np.vstack(self.across)
 
 
 @lru_cache(maxsize=1)
 def _quadrics() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every cell's direction (x, y, z): the squares [ROWS * COLUMNS, 3], (y, z) [ROWS * COLUMNS, 2], y [ROWS, 1]."""
+    """Directions (x, y, z) of all cells: squares [ROWS * COLUMNS, 3], (y, z) [ROWS * COLUMNS, 2], y [ROWS, 1]."""
     unit = directions(*np.broadcast_arrays(EAST, SOUTH)).reshape(-1, 3)
     return unit * unit, np.ascontiguousarray(unit[:, 1:]), np.sin(np.deg2rad(SOUTH))
 
 
 def _ellipsoid(center: tuple[float, float], axes: tuple[float, float, float]) -> np.ndarray:
-    """Distance from the origin, in all directions, to an ellipsoid about (0, *center) that holds the origin."""
+    """Distance from the origin to an ellipsoid around (0, *center), in all directions; the origin lies inside."""
     squares, down_and_forth, _ = _quadrics()
     inverse = 1 / np.square(axes)
     a = squares @ inverse
@@ -103,10 +107,10 @@ def _sixth(x: np.ndarray) -> np.ndarray:
 
 
 def _nose(p: dict[str, float]) -> tuple[slice, slice, np.ndarray]:
-    """The bridge of the nose: rows and columns of the maps, and what it adds to the radius there."""
+    """The bridge of the nose: rows and columns of the maps, and its addition to the radius there."""
     eye_y = p["eye_height"]
     tip_y = eye_y + p["nose_length"] + 11.0
-    rows, columns = slice(16, 120), slice(104, 184)  # latitude -70 to 60, longitude -50 to 50: beyond it is nothing
+    rows, columns = slice(16, 120), slice(104, 184)  # latitude -70 to 60, longitude ±50
     south = SOUTH[rows]
     along = np.clip((south - eye_y) / (tip_y - eye_y), 0.0, 1.0)  # 0 between the eyes .. 1 at the tip
     bridge = p["nose_bridge"] + (p["nose_out"] - p["nose_bridge"]) * along**1.4
@@ -117,7 +121,7 @@ def _nose(p: dict[str, float]) -> tuple[slice, slice, np.ndarray]:
 
 @lru_cache(maxsize=8)
 def shape_of(identity: Identity) -> Shape:
-    """The person's shape maps; kept for the last few persons, since photos come person by person."""
+    """The person's shape, cached for the last few persons, because photos are rendered person by person."""
     p = identity.as_dict()
     skull = _ellipsoid((-0.26, -0.10), (p["skull_width"], p["skull_height"], 0.94))
     face = _ellipsoid((0.17, 0.17), (p["face_width"], p["face_length"], 0.70))

@@ -1,7 +1,7 @@
-"""A person's own texture: skin, marks, beard, brows and hair, without eyes and mouth.
+"""A person's texture: skin, marks, beard, brows and hair, without eyes and mouth.
 
-The texture is planes float32 RGB 0..255 [3, TEXTURE_ROWS, TEXTURE_COLUMNS] over longitude +-120 and latitude +-80
-degrees, 0.625 degrees a pixel; beyond it the border is repeated (hair or skin).
+Textures are planes float32 RGB 0..255 [3, TEXTURE_ROWS, TEXTURE_COLUMNS] that cover longitude ±120 and latitude ±80
+degrees with 0.625 degrees per pixel. Beyond them the border (hair or skin) is repeated.
 """
 
 from functools import lru_cache
@@ -19,11 +19,11 @@ HAIR = np.array([(24, 21, 22), (52, 36, 28), (98, 64, 40), (150, 104, 60), (208,
 EAST = (((np.arange(TEXTURE_COLUMNS) + 0.5) * CELL - 120.0).astype(np.float32))[None]
 SOUTH = (((np.arange(TEXTURE_ROWS) + 0.5) * CELL - 80.0).astype(np.float32))[:, None]
 
-MIRRORED = np.array([[[-1.0, 1.0]], [[1.0, 1.0]]])  # a shape [N, 2] times this is there on both sides
+MIRRORED = np.array([[[-1.0, 1.0]], [[1.0, 1.0]]])  # a polygon [N, 2] times this exists on both sides
 
 
 def pick(palette: np.ndarray, position: float) -> np.ndarray:
-    """Color [3] at 0..1 along a palette [N, 3], linear between its entries."""
+    """The color [3] at a position 0..1 in a palette [N, 3], interpolated linearly."""
     stops = np.linspace(0.0, 1.0, len(palette))
     return np.array([np.interp(position, stops, palette[:, k]) for k in range(3)])
 
@@ -50,7 +50,7 @@ def hangs(identity: Identity) -> bool:
 
 @lru_cache(maxsize=8)
 def skin_of(identity: Identity) -> np.ndarray:
-    """The person's texture without eyes and mouth."""
+    """The person's texture without eyes and mouth, cached for the last few persons."""
     p = identity.as_dict()
     rng = np.random.default_rng(int(p["texture_seed"]))
     tone = skin_color(identity)
@@ -69,9 +69,9 @@ def skin_of(identity: Identity) -> np.ndarray:
 
 def _noise(rng: np.random.Generator, wide: float, high: float) -> np.ndarray:
     """Smooth noise of unit deviation, texture-sized; `wide` and `high` are the blur in pixels."""
-    step = 4 if min(wide, high) >= 4 else 1  # what is so smooth need not be drawn at every pixel
+    step = 4 if min(wide, high) >= 4 else 1  # smooth noise need not be drawn at every pixel
     drawn = rng.standard_normal((TEXTURE_ROWS // step, TEXTURE_COLUMNS // step), dtype=np.float32)
-    # Nor need it be blurred there: first make it smaller along an axis that a wide blur follows.
+    # Nor blurred at every pixel: it is first reduced along an axis with a wide blur.
     less_x, less_y = (2 if blur / step >= 3.5 else 1 for blur in (wide, high))
     small = cv2.resize(drawn, (drawn.shape[1] // less_x, drawn.shape[0] // less_y), interpolation=cv2.INTER_AREA)
     smooth = cv2.GaussianBlur(small, (0, 0), sigmaX=wide / step / less_x, sigmaY=high / step / less_y)
@@ -80,7 +80,7 @@ def _noise(rng: np.random.Generator, wide: float, high: float) -> np.ndarray:
 
 
 def _stain(texture: np.ndarray, x: float, y: float, wide: float, high: float, change: np.ndarray | float) -> None:
-    """Multiply a soft spot's colors, on either side, by 1 + change; beyond 2.6 widths nothing shows."""
+    """Multiply the colors of a soft spot, on either side, by 1 + change; it ends at 2.6 widths."""
     rows = slice(*np.searchsorted(SOUTH[:, 0], (y - 2.6 * high, y + 2.6 * high)))
     columns = slice(*np.searchsorted(EAST[0], (-x - 2.6 * wide, x + 2.6 * wide)))
     down = np.exp(-(((SOUTH[rows] - y) / high) ** 2))
@@ -90,7 +90,7 @@ def _stain(texture: np.ndarray, x: float, y: float, wide: float, high: float, ch
 
 
 def _tint(texture: np.ndarray, p: dict[str, float]) -> None:
-    """Where skin is redder or darker than elsewhere."""
+    """Make parts of the skin redder or darker."""
     blush = np.array([0.03, -0.13, -0.11]) * p["skin_blush"]
     tip_y = p["eye_height"] + p["nose_length"] + 11.0
     _stain(texture, 34, 12, 14, 10, blush)
@@ -108,7 +108,7 @@ def _tint(texture: np.ndarray, p: dict[str, float]) -> None:
 
 
 def _draw_features(texture: np.ndarray, p: dict[str, float], tone: np.ndarray) -> None:
-    """Nostrils, the creases of the lids, freckles and moles."""
+    """Draw nostrils, the creases of the lids, freckles and moles."""
     tip_y = p["eye_height"] + p["nose_length"] + 11.0
     nostril = ellipse(p["nose_width"] * 0.46, tip_y + 2.9, 1.7, 0.95, 10)
     fill(texture, nostril * MIRRORED, tone * 0.22, 0.85, blur=0.35)
@@ -133,7 +133,7 @@ def _grow_beard(
     texture: np.ndarray, p: dict[str, float], tone: np.ndarray, dark: np.ndarray, rng: np.random.Generator
 ) -> None:
     beard = BEARDS[int(p["beard"])]
-    top = np.searchsorted(SOUTH[:, 0], -2.0)  # none grows above
+    top = np.searchsorted(SOUTH[:, 0], -2.0)  # no beard grows above
     south, aside = SOUTH[top:], np.abs(EAST)
     lip_y = p["mouth_height"] - p["upper_lip"] - 2.6
     moustache = np.exp(-((EAST / (p["mouth_width"] * 1.02)) ** 6)) * np.exp(-(((south - lip_y) / 2.9) ** 4))
@@ -148,7 +148,7 @@ def _grow_beard(
         whole = np.maximum(cheek, under) * np.clip((76 - aside) / 6, 0, 1)
         grown = (0.38 if beard == "stubble" else 0.95) * np.maximum(whole, moustache)
     share = np.clip(grown * (1 + np.float32(0.22) * _noise(rng, 0.7, 1.3)[top:]), 0, 1)
-    # light stubble on dark skin is not seen
+    # Light stubble is invisible on dark skin.
     blend(texture[:, top:], np.minimum(dark, tone * 0.7) if beard == "stubble" else dark, share)
 
 
@@ -163,8 +163,10 @@ def _draw_brows(texture: np.ndarray, p: dict[str, float], tone: np.ndarray, dark
 def _grow_hair(texture: np.ndarray, identity: Identity, rng: np.random.Generator) -> None:
     curl = identity["hair_curl"]
     strands = np.float32(0.15) * _noise(rng, 0.9, 9 - 6.5 * curl) + np.float32(0.08) * _noise(rng, 3.5, 12 - 7 * curl)
-    strands *= np.clip((SOUTH + 82) / 30, 0.15, 1.0)  # all meridians meet at the crown: no spokes there
-    strands += 1 + 0.20 * np.exp(-(((SOUTH + 52) / 9) ** 2))  # and the gloss
+    strands *= np.clip(
+        (SOUTH + 82) / 30, 0.15, 1.0
+    )  # all meridians meet at the crown, where strands would look like spokes
+    strands += 1 + 0.20 * np.exp(-(((SOUTH + 52) / 9) ** 2))  # gloss
     hair = strands * hair_color(identity).astype(np.float32)[:, None, None]
     mask = hair_mask(identity, EAST, SOUTH, 2.6)
     if STYLES[int(identity["hair_style"])] == "cropped":

@@ -1,9 +1,9 @@
-"""Projection of a star-shaped head: which part of the surface every pixel sees, exactly, without triangles.
+"""Projection of a star-shaped head: the point of the surface that each pixel sees, exactly, without triangles.
 
-Under parallel projection the plane through the viewing axis and a pixel cuts the surface in a curve r(alpha), alpha
-being the angle from the axis towards the pixel. The point at alpha lies ``r sin(alpha)`` off the axis, and of all
-points at the same offset the one with the least alpha is in front. So the visible alpha is the inverse of the running
-maximum of ``r sin(alpha)``: one accumulate and one interpolation for all directions of the image at once.
+Under parallel projection, the plane through the viewing axis and a pixel cuts the surface in a curve r(alpha), where
+alpha is the angle from the axis towards the pixel. The point at alpha lies ``r sin(alpha)`` off the axis, and of all
+points with the same offset, the one with the smallest alpha is in front. So the visible alpha is the inverse of the
+running maximum of ``r sin(alpha)``: one accumulation and one interpolation for all directions of the image.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,22 @@ from simswap.rendered.shape import COLUMNS, ROWS
 ANGLES = 192  # directions around the image's center
 STEPS = 88  # steps of alpha, 0..135 degrees
 FURTHEST = np.deg2rad(135.0)
-REACH = 2.3  # no head reaches further off the axis, in head units
+REACH = 2.3  # largest offset of any head from the axis, in head units
 REPEAT = cv2.BORDER_REPLICATE
 
 
 @dataclass(frozen=True)
 class View:
-    """What each pixel of the head's `box` in the picture sees, planes float32 [h, w]: angles in degrees, `depth`
-    towards the camera, `coverage` 0..1 (0 beyond the box).
+    """The point of the head that each pixel of a box sees, as float32 planes.
 
-    `slopes` [3, h, w] is (radius, its slopes by longitude and latitude); `direction` [3, h, w] is in the head's frame.
+    Attributes:
+        box: Rows and columns of the image that contain the head.
+        longitude: [h, w] in degrees.
+        latitude: [h, w] in degrees.
+        direction: Unit vectors [3, h, w] in the head's axes.
+        slopes: [3, h, w]: radius, and its slopes by longitude and latitude.
+        depth: [h, w], towards the camera, in head units.
+        coverage: Share of the pixel that the head covers, [h, w] in 0..1.
     """
 
     box: Box
@@ -40,8 +46,11 @@ class View:
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Head frame → camera frame, [3, 3]; degrees. First pitch (> 0 up), then yaw (> 0 to the image's right), then roll
-    (> 0 clockwise in the image), so that yaw and pitch are the azimuth and elevation of the direction of the face."""
+    """The rotation [3, 3] from the head's axes to the camera's, for angles in degrees.
+
+    Pitch (> 0 up) is applied first, then yaw (> 0 to the image's right), then roll (> 0 clockwise in the image), so yaw
+    and pitch are the azimuth and elevation of the direction of the face.
+    """
     y, p, r = np.deg2rad([yaw, pitch, roll])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
@@ -50,16 +59,16 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def _angles(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Longitude and latitude in degrees of unit vectors [3, H, W] in the head's frame, float32."""
+    """Unit vectors [3, H, W] in the head's axes → longitude and latitude in degrees, float32 [H, W]."""
     x, y, z = direction
     flat, longitude = cv2.cartToPolar(z, x, angleInDegrees=True)
-    latitude = cv2.phase(flat, y, angleInDegrees=True)  # within 0.01 degrees, ten times as fast as arctan2
+    latitude = cv2.phase(flat, y, angleInDegrees=True)  # accurate to 0.01 degrees, ten times as fast as arctan2
     half, turn = np.float32(180.0), np.float32(360.0)
     return longitude - turn * (longitude > half), latitude - turn * (latitude > half)
 
 
 def _cells(longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Angles in degrees → columns and rows of the shape maps."""
+    """Angles in degrees → columns and rows of the shape maps, not rounded."""
     return longitude * np.float32(COLUMNS / 360) + np.float32(COLUMNS / 2 + 0.5), latitude * np.float32(
         ROWS / 180
     ) + np.float32(ROWS / 2 - 0.5)
@@ -67,7 +76,7 @@ def _cells(longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.
 
 @lru_cache(maxsize=1)
 def _fan() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """View directions [3, ANGLES * STEPS], sin(alpha) [STEPS], the keys' offsets and alphas [ANGLES, STEPS]."""
+    """View directions [3, ANGLES * STEPS], sin(alpha) [STEPS], offsets of the keys, and alphas [ANGLES, STEPS]."""
     around = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     alpha = np.linspace(0.0, FURTHEST, STEPS)
     fan = np.stack(
@@ -83,7 +92,7 @@ def _fan() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def sample(planes: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Planes [C, H, W] at places, bilinear."""
+    """Planes [C, H, W] interpolated bilinearly at columns and rows, both [h, w]: float32 [C, h, w]."""
     found = np.empty((len(planes), *columns.shape), np.float32)
     for plane, target in zip(planes, found, strict=True):
         cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, target, REPEAT)
@@ -91,10 +100,13 @@ def sample(planes: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndar
 
 
 def _visible(maps: np.ndarray, turn: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which alpha is seen at each offset from the axis, in all directions of the image.
+    """The visible alpha at each offset from the axis, in all directions of the image.
 
-    Returns planes [2, ANGLES + 1, n] of alpha and of how far the outline lies beyond the offset, the offsets being the
-    first n of `samples` between 0 and `REACH`, until no head is left; and the outline's offsets [ANGLES].
+    The offsets are the first n of `samples` between 0 and `REACH`, up to the outline's largest offset.
+
+    Returns:
+        Planes [2, ANGLES + 1, n] of alpha and of the outline's distance beyond the offset; and the outline's offsets
+        [ANGLES].
     """
     fan, sine, offsets, alphas = _fan()
     places = _cells(*_angles((turn.T @ fan).reshape(3, ANGLES, STEPS)))
@@ -113,7 +125,7 @@ def _visible(maps: np.ndarray, turn: np.ndarray, samples: int) -> tuple[np.ndarr
 
 
 def _box(outline: np.ndarray, center: tuple[float, float], scale: float, size: int) -> Box:
-    """The part of the picture that holds the outline; one pixel at least."""
+    """The part of the image that contains the outline, at least one pixel."""
     around = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     ranges = []
     for along, middle in ((np.sin(around), center[1]), (np.cos(around), center[0])):
@@ -124,14 +136,14 @@ def _box(outline: np.ndarray, center: tuple[float, float], scale: float, size: i
 
 
 def project(maps: np.ndarray, turn: np.ndarray, center: tuple[float, float], scale: float, size: int) -> View:
-    """Look at a head.
+    """Project a head into an image.
 
     Args:
-        maps: float32 [3, ROWS, COLUMNS + 2], radius and slopes.
-        turn: head → camera rotation [3, 3].
-        center: pixel (x, y) of the head's center.
-        scale: pixels for one head unit.
-        size: side of the square image in pixels.
+        maps: Radius and slopes, float32 [3, ROWS, COLUMNS + 2].
+        turn: The rotation [3, 3] from the head's axes to the camera's.
+        center: (x, y) of the head's center in px.
+        scale: Pixels per head unit.
+        size: Side of the square image in px.
     """
     turn32, samples = turn.astype(np.float32), max(96, size)
     seen, outline = _visible(maps, turn32, samples)
@@ -156,8 +168,15 @@ def project(maps: np.ndarray, turn: np.ndarray, center: tuple[float, float], sca
 
 
 def shade(view: View, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines to the light and to the half-way vector: `light` is a [2, 3] stack of these unit vectors in the head's
-    frame; the surface normal is ``d - (r_lon / (r cos lat)) e_lon - (r_lat / r) e_lat``. Two float32 [h, w]."""
+    """Cosines between the surface normal ``d - (r_lon / (r cos lat)) e_lon - (r_lat / r) e_lat`` and two directions.
+
+    Args:
+        view: The projected head.
+        light: Unit vectors [2, 3] in the head's axes: to the light, and the half-way vector.
+
+    Returns:
+        The cosine to each, two float32 [h, w].
+    """
     x, y, z = view.direction
     radius, by_longitude, by_latitude = view.slopes
     flat = np.maximum(np.sqrt(x * x + z * z), np.float32(0.05))  # cos of the latitude

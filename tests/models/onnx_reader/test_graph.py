@@ -222,7 +222,7 @@ REFUSED = {
     "operator Conv of node 'Conv_0' has auto_pad=SAME_UPPER": [("Conv", ["x", "w"], ["y"], {"auto_pad": "SAME_UPPER"})],
     "operator Conv of node 'Conv_0' has computed weights": [("Conv", ["x", "x"], ["y"], {})],
     "operator Conv of node 'Conv_0' works on 1 spatial axes": [("Conv", ["x", "w1"], ["y"], {})],
-    "operator AveragePool of node 'AveragePool_0' has pads": [
+    "operator AveragePool of node 'AveragePool_0' has uncounted pads": [
         ("AveragePool", ["x"], ["y"], {"kernel_shape": [3, 3], "pads": [0, 0, 1, 1]})
     ],
     "operator MaxPool of node 'MaxPool_0' has ceil_mode together with pads": [
@@ -279,7 +279,7 @@ def test_inputs_and_outputs_that_no_recognizer_has_are_refused(tmp_path):
         OnnxGraph(path)
     model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
     onnx.save(model, path)
-    with pytest.raises(InputError, match="more or fewer than one input"):
+    with pytest.raises(InputError, match="does not have exactly one input"):
         OnnxGraph(path)
 
 

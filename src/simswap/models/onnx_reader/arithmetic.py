@@ -1,4 +1,4 @@
-"""ONNX operators that compute over windows and channels: convolution, pooling, batch norm, products.
+"""ONNX operators over windows and channels: convolution, pooling, batch norm, matrix products.
 
 Semantics: the ONNX operator specification, opset 7 and later.
 """
@@ -17,7 +17,7 @@ from simswap.models.onnx_reader.node import Built, Node
 
 
 def _window(node: Node, kernel: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """Stride, dilation and pads (top, left, bottom, right) of a two-dimensional window."""
+    """Stride, dilation and pads (top, left, bottom, right) of a 2-D window."""
     if len(kernel) != 2:
         node.refuse(f"works on {len(kernel)} spatial axes; only images (2) are supported")
     auto = node.attributes.get("auto_pad", b"NOTSET").decode()
@@ -80,7 +80,7 @@ def _average_pool(node: Node) -> Built:
     if counted and any(pads):
         return partial(_average_padded, pads=pads, kernel_size=kernel, stride=stride), 1
     if not _symmetric(pads):
-        node.refuse(f"has pads {pads} that are not counted and differ between sides, which is not supported")
+        node.refuse(f"has uncounted pads {pads} that differ between sides, which is not supported")
     window: dict[str, Any] = {"stride": stride, "padding": pads[:2], "ceil_mode": ceil, "count_include_pad": False}
     return partial(F.avg_pool2d, kernel_size=kernel, **window), 1
 

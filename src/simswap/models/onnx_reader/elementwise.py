@@ -1,4 +1,4 @@
-"""ONNX operators that work element by element: activations, arithmetic of two or more tensors, comparisons.
+"""Elementwise ONNX operators: activations, arithmetic of two or more tensors, comparisons.
 
 Semantics: the ONNX operator specification, opset 7 and later.
 """
@@ -14,7 +14,7 @@ from simswap.models.onnx_reader.node import Built, Node
 
 
 def same(x: Tensor) -> Tensor:
-    """What an operator does that does nothing."""
+    """The identity, for operators without effect."""
     return x
 
 
@@ -31,7 +31,7 @@ def _slope_by_channel(x: Tensor, slope: Tensor) -> Tensor:
 
 def _prelu(node: Node) -> Built:
     slope = node.constant(1)
-    # One slope a channel, [C,1,1] or [1,C,1,1], is what torch's own PReLU means; other shapes broadcast.
+    # One slope per channel, [C, 1, 1] or [1, C, 1, 1], is torch's own PReLU; other shapes broadcast.
     shape = list(slope.shape) if slope is not None else []
     if slope is not None and (slope.numel() == 1 or (len(shape) >= 3 and shape[-3] == slope.numel())):
         return _slope_by_channel, 2
@@ -39,7 +39,7 @@ def _prelu(node: Node) -> Built:
 
 
 def _clamped(x: Tensor, *, low: float | None, high: float | None) -> Tensor:
-    return torch.clamp(x, low, high).to(x.dtype)  # limits are floats here, and whole numbers must stay whole
+    return torch.clamp(x, low, high).to(x.dtype)  # the limits are floats, but integers must stay integers
 
 
 def _clip(node: Node) -> Built:
@@ -76,7 +76,7 @@ def _softsign(x: Tensor) -> Tensor:
 def _dropout(node: Node) -> Built:
     training = node.constant(2)
     if training is None and len(node.inputs) > 2 and node.inputs[2]:
-        node.refuse("is in training mode, or may be; export the network in eval mode")
+        node.refuse("may be in training mode; export the network in eval mode")
     if training is not None and bool(training):
         node.refuse("is in training mode; export the network in eval mode")
     return same, 1
@@ -132,7 +132,7 @@ def _mean_of(*parts: Tensor) -> Tensor:
 
 
 def _several(of: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Node], Built]:
-    """The builder of an operator that takes any number of tensors."""
+    """The builder of an operator with any number of inputs."""
 
     def build(node: Node) -> Built:
         return partial(_all_of, of=of), len(node.inputs)
@@ -141,7 +141,7 @@ def _several(of: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Node], Built]:
 
 
 def _choose(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    device = a.device if a.device.type != "cpu" else b.device  # whole numbers stay on the CPU
+    device = a.device if a.device.type != "cpu" else b.device  # integers stay on the CPU
     return torch.where(condition.bool().to(device), a.to(device), b.to(device))
 
 

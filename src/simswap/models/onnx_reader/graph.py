@@ -1,7 +1,7 @@
 """An ONNX file of a feed-forward image network → a frozen, differentiable torch module.
 
-Made for face recognizers, those in insightface's form and what torch's exporters write, whose files are made for
-inference runtimes that give no gradient, while the identity loss needs one with respect to the image.
+Face recognizers are distributed as ONNX files for inference runtimes, which compute no gradient, but the identity loss
+needs the gradient with respect to the image. Files in insightface's form and of torch's exporters are supported.
 """
 
 from collections.abc import Callable
@@ -26,23 +26,26 @@ BUILDERS: dict[str, Callable[[Node], Built | list[Built]]] = {
     **onnx_arithmetic.BUILDERS, **onnx_elementwise.BUILDERS, **onnx_reductions.BUILDERS, **onnx_shapes.BUILDERS
 }  # fmt: skip
 
-# function, the slots that it reads, the slot that it writes, the slots that nobody reads after it
+# (function, slots that it reads, slot that it writes, slots that no later step reads)
 Step = tuple[Callable[..., Tensor], tuple[int, ...], int, tuple[int, ...]]
 
 
 class OnnxGraph(nn.Module):
-    """The network of an ONNX file as a list of torch calls, one a node; weights are frozen parameters.
+    """The network of an ONNX file as a list of torch calls, one per node; weights are frozen parameters.
 
-    Float weights of any width become float32, and follow `.double()` and `.to(device)`. Nodes that do not depend on
-    the image are computed once, here. A batch of one that was baked in by the export (a Reshape to [1, ...]) does not
+    Float weights of any type become float32, and follow `.double()` and `.to(device)`. Nodes that do not depend on the
+    image are computed once, at construction. A fixed batch of one from the export (a Reshape to [1, ...]) does not
     limit the batch.
 
     Args:
-        path: the .onnx file; weights kept in files beside it are read too.
+        path: The .onnx file; external weights beside it are read too.
+
+    Attributes:
+        input_shape: The sizes of the input as the file gives them, None where open.
 
     Raises:
-        InputError: a missing or unreadable file, not exactly one float input and one output, an operator (named, with
-            its node) that is not supported, or one used in a way that is not.
+        InputError: The file is missing or unreadable, does not have exactly one float input and one output, or uses an
+            operator that is not supported, or not in this way; the message names the operator and its node.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -58,7 +61,7 @@ class OnnxGraph(nn.Module):
     def _build(
         self, model: onnx.ModelProto, constants: dict[str, Tensor]
     ) -> list[tuple[Callable[..., Tensor], list[str], str]]:
-        """Torch calls in the file's order; what needs no image is computed into `constants` instead."""
+        """The torch calls in the file's order; results that need no image are added to `constants` instead."""
         opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
         calls: list[tuple[Callable[..., Tensor], list[str], str]] = []
         side_outputs: set[str] = set()
@@ -105,8 +108,11 @@ class OnnxGraph(nn.Module):
         image: str,
         output: str,
     ) -> list[Step]:
-        """Gives every value a slot: weights first, then whole numbers (they steer shapes and stay on the CPU), then
-        the image and what is computed from it."""
+        """Assign every value a slot, and return the steps.
+
+        Weights come first, then integers, which determine shapes and stay on the CPU, then the image and what is
+        computed from it.
+        """
         used = {name for _, inputs, _ in calls for name in inputs if name in constants}
         weights = [name for name in constants if name in used and constants[name].is_floating_point()]
         for i, name in enumerate(weights):
@@ -121,7 +127,7 @@ class OnnxGraph(nn.Module):
             missing = next((name for name in inputs if name not in slots), None)
             if missing is not None:
                 raise InputError(
-                    f"{self._file}: no node before node {i} makes its input {missing!r}; the file is broken"
+                    f"{self._file}: no node before node {i} computes its input {missing!r}; the file is damaged"
                 )
             slots[result] = len(slots)
             spent = {slots[n] for n in inputs if last_reader[n] == i and n != output and slots[n] >= kept}
@@ -132,16 +138,16 @@ class OnnxGraph(nn.Module):
         return steps
 
     def forward(self, images: Tensor) -> Tensor:
-        """The file's output for `images` ([B,C,H,W] in the file's own range), differentiable with respect to them."""
+        """Images [B, C, H, W] in the file's own range → its output, differentiable with respect to the images."""
         slots: list[Tensor | None] = [*self._parameters.values(), *self._steering]
         slots += [None] * (self._slot_count - len(slots))
         slots[self._image_slot] = images
         for function, inputs, result, spent in self._steps:
             made = function(*[slots[i] for i in inputs])
-            if made.is_floating_point() and made.device != images.device:  # made of shapes, which stay on the CPU
+            if made.is_floating_point() and made.device != images.device:  # computed from shapes, which are on the CPU
                 made = made.to(images.device)
             slots[result] = made
-            for i in spent:  # without a gradient this frees the layers that are no longer needed
+            for i in spent:  # without a gradient, this frees layers that are no longer needed
                 slots[i] = None
         value = slots[self._output_slot]
         assert value is not None
@@ -149,25 +155,33 @@ class OnnxGraph(nn.Module):
 
 
 def read_onnx(path: str | Path, weights: bool = True) -> onnx.ModelProto:
-    """The parsed file, with weights kept beside it where `weights`; InputError if missing or unreadable."""
+    """Parse an ONNX file.
+
+    Args:
+        path: The file.
+        weights: Whether to read external weights beside it.
+
+    Raises:
+        InputError: The file is missing or unreadable.
+    """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; give an ONNX network")
     refuse_stand_in(Path(path), "an ONNX network", "onnx")
     try:
         model = onnx.load(str(path), load_external_data=weights)
-        # torch's exporters of some versions leave their own composed operators as functions in the file
+        # Some versions of torch's exporter write their composite operators as functions.
         return inliner.inline_local_functions(model) if weights and model.functions else model
     except Exception as error:
-        # protobuf, onnx and the file system each have their own errors for a broken file or missing outer weights
+        # protobuf, onnx and the file system raise different errors for a damaged file or missing external weights.
         _refuse_weights_beside(Path(path))
         raise InputError(f"{path}: cannot be read as an ONNX network ({str(error).splitlines()[0]})") from error
 
 
 def _refuse_weights_beside(path: Path) -> None:
-    """InputError where weights kept in another file are there, but recognizably something else."""
+    """Raise InputError if a file of external weights exists, but is recognizably something else."""
     try:
         tensors = onnx.load(str(path), load_external_data=False).graph.initializer
-    except Exception:  # the network itself cannot be read, and its reader says so
+    except Exception:  # the network itself is unreadable, and the caller reports that
         return
     places = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
     for place in sorted(places):
@@ -175,7 +189,7 @@ def _refuse_weights_beside(path: Path) -> None:
 
 
 def image_input(model: onnx.ModelProto) -> tuple[str, int, list[int | None]] | None:
-    """Name, element type and sizes (None where open) of the only input that is not a weight, or None."""
+    """Name, element type and sizes (None where open) of the only input that is not a weight; None if not one."""
     weights = {w.name for w in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in weights]
     if len(inputs) != 1:
@@ -187,7 +201,7 @@ def image_input(model: onnx.ModelProto) -> tuple[str, int, list[int | None]] | N
 def _only_input(model: onnx.ModelProto, file: str) -> tuple[str, list[int | None]]:
     found = image_input(model)
     if found is None:
-        raise InputError(f"{file}: has more or fewer than one input; a network that takes images alone is needed")
+        raise InputError(f"{file}: does not have exactly one input; a network that takes images only is needed")
     name, kind, shape = found
     if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE):
         type_name = onnx.TensorProto.DataType.Name(kind)
@@ -203,7 +217,7 @@ def _only_output(model: onnx.ModelProto, file: str) -> str:
 
 
 def _as_tensor(value: npt.ArrayLike) -> Tensor:
-    """Whole numbers and truth values as int64, floats of any width (bfloat16 too, a type of its own) as float32."""
+    """Integers and booleans as int64; floats of any type, bfloat16 included, as float32."""
     array = np.asarray(value)
     return torch.from_numpy(np.array(array, dtype=np.int64 if array.dtype.kind in "iub" else np.float32))
 

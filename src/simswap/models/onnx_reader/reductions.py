@@ -1,4 +1,4 @@
-"""ONNX operators that take a mean, a sum, a length or the like over axes, and those that normalize by one.
+"""ONNX operators that reduce axes to a mean, a sum, a norm and the like, and those that normalize by one.
 
 Semantics: the ONNX operator specification, opset 7 and later.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from simswap.models.onnx_reader.elementwise import same
 from simswap.models.onnx_reader.node import Built, Node
 
-# reduces x over axes, keeping them (or not) with length one
+# (x, axes, keep) → x reduced over the axes; keep: they stay with length one
 Reduce = Callable[[Tensor, list[int], bool], Tensor]
 
 
@@ -64,7 +64,7 @@ def _reduced(x: Tensor, *, reduce: Reduce, axes: list[int] | None, keep: bool) -
 
 
 def _reduction(reduce: Reduce) -> Callable[[Node], Built]:
-    """The builder of a reduction, whose axes are an attribute or (since opset 18, ReduceSum's since 13) an input."""
+    """The builder of a reduction; its axes are an attribute or, since opset 18 (ReduceSum: 13), an input."""
 
     def build(node: Node) -> Built:
         axes = node.setting("axes", 1)
@@ -85,7 +85,7 @@ def _over_images(x: Tensor, *, reduce: Reduce) -> Tensor:
 def _along(x: Tensor, *, axis: int, of: Callable[..., Tensor], flat: bool) -> Tensor:
     if not flat:
         return of(x, dim=axis)
-    axis = axis % x.dim()  # before opset 13 all axes from this one on count as one
+    axis = axis % x.dim()  # before opset 13, this axis and all later ones count as one
     return of(x.reshape(x.shape[:axis].numel(), -1), dim=1).reshape(x.shape)
 
 
@@ -131,7 +131,7 @@ def _instance_norm(x: Tensor, scale: Tensor, shift: Tensor, *, eps: float) -> Te
 
 
 def _group_norm(x: Tensor, scale: Tensor, shift: Tensor, *, groups: int, eps: float) -> Tensor:
-    def by_channel(values: Tensor) -> Tensor:  # opset 18 has one value a group, 21 one a channel
+    def by_channel(values: Tensor) -> Tensor:  # one value per group in opset 18, per channel in 21
         return values.repeat_interleave(x.shape[1] // len(values))
 
     return F.group_norm(x, groups, by_channel(scale), by_channel(shift), eps)

@@ -1,4 +1,4 @@
-"""ONNX operators that move numbers without computing: reshaping, joining, taking apart, and chains of shapes.
+"""ONNX operators that move values without arithmetic: reshaping, joining, splitting, and arithmetic on shapes.
 
 Semantics: the ONNX operator specification, opset 7 and later.
 """
@@ -21,7 +21,7 @@ def _cast(node: Node) -> Built:
     to = node.attributes["to"]
     if to in _WHOLE:
         return Tensor.long, 1
-    # Widths of floats are not kept: the whole network runs in the width that it is asked to (float32 or float64).
+    # Casts between float types are dropped: the whole network runs in one type (float32 or float64).
     if to in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16):
         return _as_float, 1
     if to == TensorProto.BOOL:
@@ -41,7 +41,7 @@ def _cast_like(x: Tensor, like: Tensor) -> Tensor:
 
 def _reshape_to(x: Tensor, *, shape: list[int], batched: bool) -> Tensor:
     sizes = [x.shape[i] if size == 0 else size for i, size in enumerate(shape)]
-    if batched:  # what is left for the first axis, or with an open size the batch that comes in
+    if batched:  # the first axis takes what is left; if another size is open, it keeps the incoming batch
         return x.reshape(x.shape[0] if -1 in sizes else -1, *sizes[1:])
     return x.reshape(sizes)
 
@@ -58,7 +58,7 @@ def _reshape(node: Node) -> Built:
     sizes = [int(size) for size in shape]
     if zero_is_size and 0 in sizes:
         node.refuse(f"has allowzero set and makes an empty tensor {sizes}, which is not supported")
-    # A leading 1 in front of data that depends on the image is the batch of one that the network was exported with.
+    # A leading 1 for data that depends on the image is the batch of one that the network was exported with.
     batched = bool(sizes) and sizes[0] == 1 and node.constant(0) is None
     return partial(_reshape_to, shape=sizes, batched=batched), 1
 
@@ -84,7 +84,7 @@ def _squeeze_axes(x: Tensor, *, axes: list[int]) -> Tensor:
 def _squeeze(node: Node) -> Built:
     axes = node.setting("axes", 1)
     if axes is None:
-        node.refuse("names no axes, so that a batch of one would lose its batch axis; export it with axes")
+        node.refuse("names no axes, so a batch of one would lose its batch axis; export it with axes")
     return partial(_squeeze_axes, axes=axes), 1
 
 
@@ -103,7 +103,7 @@ def _unsqueeze(node: Node) -> Built:
 
 
 def _concat_at(*parts: Tensor, axis: int) -> Tensor:
-    if axis % max(parts[0].dim(), 1):  # a constant part with the batch of one that the network was exported with
+    if axis % max(parts[0].dim(), 1):  # a constant part may have the batch of one of the export
         batch = max(part.shape[0] for part in parts)
         parts = tuple(p.expand(batch, *p.shape[1:]) if p.shape[0] == 1 else p for p in parts)
     return torch.cat(parts, axis)
@@ -133,12 +133,12 @@ def _gather_at(x: Tensor, index: Tensor, *, axis: int) -> Tensor:
 
 
 def _cut(x: Tensor, *, cuts: dict[int, tuple[int, int, int]]) -> Tensor:
-    """cuts: axis → start, end, step, in ONNX's counting, which is that of Python's slices."""
+    """Slice x; cuts: axis → start, end and step, as in Python's slices."""
     for axis, cut in cuts.items():
         start, end, step = slice(*cut).indices(x.shape[axis])
         if step == 1:
             x = x.narrow(axis, start, max(0, end - start))
-        else:  # torch's own slices do not run backwards
+        else:  # torch's own slices cannot have negative steps
             x = x.index_select(
                 axis,
                 torch.arange(start, end, step, device=x.device)
@@ -151,7 +151,7 @@ def _cut(x: Tensor, *, cuts: dict[int, tuple[int, int, int]]) -> Tensor:
 def _cuts(
     starts: list[int], ends: list[int], axes: list[int] | None, steps: list[int] | None
 ) -> dict[int, tuple[int, int, int]]:
-    # ends beyond any size, such as the largest or smallest number of 64 bits, mean "to the end"
+    # An end beyond any size, such as the largest or smallest 64-bit integer, means "to the end".
     limits = zip(starts, ends, steps or [1] * len(starts), strict=True)
     return dict(zip(axes or range(len(starts)), limits, strict=True))
 
@@ -174,7 +174,7 @@ def _slice(node: Node) -> Built:
 
 
 def _part(x: Tensor, *, axis: int, sizes: list[int] | None, count: int, index: int) -> Tensor:
-    if sizes is None:  # equal parts, the last of which may be smaller
+    if sizes is None:  # equal parts; the last may be smaller
         size = -(-x.shape[axis] // count)
         sizes = [size] * (count - 1) + [x.shape[axis] - size * (count - 1)]
     return x.narrow(axis, sum(sizes[:index]), sizes[index])
@@ -191,7 +191,7 @@ def _split(node: Node) -> list[Built]:
 
 
 def _expand_to(x: Tensor, shape: Tensor) -> Tensor:
-    # Both ways, as ONNX broadcasts: a batch of one that was baked in by the export does not limit the batch.
+    # ONNX broadcasts in both directions, so a batch of one from the export does not limit the batch.
     return x.expand(torch.broadcast_shapes(x.shape, shape.tolist()))
 
 
@@ -221,7 +221,7 @@ _PADDED: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 
 def _pad_with(x: Tensor, *, pads: dict[int, tuple[int, int]], mode: str, value: float) -> Tensor:
-    """pads: axis → how many values before and after it (negative: fewer)."""
+    """Pad x; pads: axis → number of values before and after it (negative numbers crop)."""
     pads = {axis % x.dim(): around for axis, around in pads.items()}
     if mode == "constant":
         flat = [number for axis in reversed(range(x.dim())) for number in pads.get(axis, (0, 0))]
