@@ -63,7 +63,7 @@ def test_bad_files_are_one_line(door, weights, tmp_path, monkeypatch):
     (tmp_path / "cut.pth").write_bytes(weights.read_bytes()[:1000])
     torch.save({"epoch": 3}, tmp_path / "other.pth")
     out = tmp_path / "out.ckpt"
-    cases = {"hostile": "none of its code was run", "cut": "is cut off", "other": "something else than tensors",
+    cases = {"hostile": "nothing in it was run", "cut": "is cut off", "other": "something else than tensors",
              "none": "there is no such file"}  # fmt: skip
     for name, complaint in cases.items():
         code, _, errors = door(
