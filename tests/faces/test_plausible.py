@@ -57,7 +57,7 @@ def test_rendered_faces_at_any_yaw_pass():
         (FACE[[3, 4, 2, 0, 1]], "exchanged sides"),
         (FACE * [1, -1] + [0, 119], "exchanged sides"),
         (FACE[[0, 1, 4, 2, 3]], "mouth corners are on exchanged sides"),
-        (np.array([[20, 20], [60, 20], [100, 20], [30, 21], [50, 21]]), f"at most {MOST_ERROR}"),
+        (np.array([[20, 20], [60, 20], [100, 20], [30, 21], [50, 21]]), f"limit {MOST_ERROR}"),
     ],
 )
 def test_what_cannot_be_a_face_is_named(points, reason):
