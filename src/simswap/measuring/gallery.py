@@ -1,12 +1,14 @@
 """Choosing what to measure: a gallery of a split's persons, and cross-person pairs in it."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from simswap.data.datamodule import SwapDataModule
 from simswap.data.pairs import evaluation_pairs
 from simswap.errors import InputError
+
+if TYPE_CHECKING:
+    from simswap.data.datamodule import SwapDataModule
 
 
 class ProtocolPairs(NamedTuple):
@@ -24,7 +26,7 @@ class ProtocolPairs(NamedTuple):
 
 
 def choose_pairs(
-    data: SwapDataModule, split: str, persons: int, images_per_person: int, pairs: int, seed: int
+    data: "SwapDataModule", split: str, persons: int, images_per_person: int, pairs: int, seed: int
 ) -> ProtocolPairs:
     """Draw a gallery of up to ``persons`` x ``images_per_person`` images of a split, and cross-person pairs in it.
 

@@ -1,21 +1,24 @@
 """Grids of swaps to look at, with the same unseen faces in training and evaluation."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from simswap import pixels
-from simswap.data.datamodule import SwapDataModule
 from simswap.measuring.gallery import ProtocolPairs, choose_pairs
 from simswap.measuring.swappers import Faces, FaceSource, PreparedFaces
 from simswap.pictures import swap_grid
 
+if TYPE_CHECKING:
+    from simswap.data.datamodule import SwapDataModule
+
 
 @torch.no_grad()
 def unseen_grid(
-    data: SwapDataModule,
+    data: "SwapDataModule",
     split: str,
     faces: int,
     seed: int,

@@ -14,7 +14,8 @@ from simswap.settings.targets import import_target
 from simswap.tracking.metrics_csv import MetricsCsvLogger
 from simswap.tracking.metrics_rows import STEP_METRIC
 from simswap.tracking.wandb_environment import say, settled_mode
-from simswap.tracking.wandb_history import HistoryLogger, offline_fragments, steps_of
+from simswap.tracking.wandb_history import offline_fragments, steps_of
+from simswap.tracking.wandb_logger import HistoryLogger
 from simswap.tracking.wandb_run import (
     as_it_began,
     begin,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
-from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without its seconds of imports
+from lightning.pytorch.utilities import rank_zero_only
 
 from simswap.errors import InputError
 from simswap.files import atomic_write
