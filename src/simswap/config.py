@@ -33,7 +33,9 @@ def build(node: DictConfig, **more: Any) -> Any:
     make = import_target(target)
     try:
         return make(**(settings | more))
-    except Exception as error:  # of torch's or Lightning's own checks: each has its own kind of error
+    except Exception as error:  # torch and Lightning have their own checks, each with its own kind of error
+        if type(error).__name__ == "MisconfigurationException":
+            raise InputError(f"Lightning refuses this configuration: {' '.join(str(error).split())}") from error
         if is_library(target):
             raise InputError(f"{target} does not take {settings} ({' '.join(str(error).split())})") from error
         raise

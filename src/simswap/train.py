@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from simswap.config import build, build_optional
@@ -164,12 +165,16 @@ def extra_callbacks(cfg: DictConfig) -> list[L.Callback]:
 def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: GracefulStop) -> None:
     """Train; close the loggers however it ends.
 
-    Raises KeyboardInterrupt where the run was stopped, InputError for a fault of the data's workers.
+    Raises:
+        KeyboardInterrupt: The run was stopped.
+        InputError: A data worker failed, or Lightning refuses a callback, profiler or logger of the configuration.
     """
     finished = False
     try:
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
         finished = not stop.signal
+    except MisconfigurationException as error:
+        raise InputError(f"Lightning refuses this configuration: {' '.join(str(error).split())}") from error
     except (RuntimeError, OSError) as error:
         fault = fault_of(error)  # a dead worker shows wherever the run is at that moment
         if fault is None:

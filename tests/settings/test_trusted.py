@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from simswap.compare import main as compare
 from simswap.config import build
 from simswap.errors import InputError
+from simswap.evaluate import main as evaluate
 from simswap.prepare import main as prepare
 from simswap.settings.records import check_folder, read_record
 from simswap.settings.targets import check_any_targets, check_targets
@@ -39,11 +40,18 @@ class Protocol:
 def recognizer(path: str) -> Recognizer:
     raise AssertionError("it is not called to be checked")
 
+def own_recognizer() -> Recognizer:
+    from simswap.models import builtin
+    return builtin.recognizer()
+
 def silent(path):
     return None
 
 not_callable = 3
 """
+
+
+LIGHTNING = "lightning.pytorch"
 
 
 @pytest.fixture
@@ -209,3 +217,59 @@ def test_jobs_of_a_sweep_and_the_processes_that_they_start_trust_the_same(mylab,
     )  # fmt: skip
     assert code == 0, errors
     assert (tmp_path / "lines.txt").read_text().split() == ["1", "1"]
+
+
+def test_a_checkpoint_with_a_users_recognizer_is_evaluated_with_trust_alone(mylab, crops, tmp_path, door):
+    code, _, errors = door(
+        main, f"trusted=[{mylab}]", *SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path}/run",
+        "trainer.max_steps=1", f"recognition._target_={mylab}.parts.own_recognizer",
+    )  # fmt: skip
+    assert code == 0, errors
+    command = [f"checkpoint={tmp_path}/run/checkpoints/last.ckpt", "protocol.split=train", "protocol.persons=3",
+               "protocol.pairs=4", "wandb=disabled"]  # fmt: skip
+    code, _, errors = door(evaluate, *command)
+    assert code == 2
+    assert f"or trusted=[{mylab}] if you trust that package" in errors.splitlines()[-1]
+    code, _, errors = door(evaluate, f"trusted=[{mylab}]", *command)
+    assert code == 0, errors
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ([f"+callbacks.x._target_={LIGHTNING}.callbacks.ModelCheckpoint"], "Lightning refuses this configuration: "),
+        ([f"+callbacks.x={{_target_: {LIGHTNING}.callbacks.LearningRateMonitor, logging_interval: week}}"],
+         "Lightning refuses this configuration: "),
+        ([f"+callbacks.x={{_target_: {LIGHTNING}.callbacks.GradientAccumulationScheduler, scheduling: {{}}}}"],
+         f"{LIGHTNING}.callbacks.GradientAccumulationScheduler does not take "),
+        ([f"+callbacks.x={{_target_: {LIGHTNING}.callbacks.Timer, durations: 1}}"], "unknown key callbacks.x.dur"),
+        (["+callbacks.x={every: 1}"], "callbacks.x names no class"),
+        ([f"+callbacks.x._target_={LIGHTNING}.callbacks.Callback"], "not on the list"),
+        (["+callbacks.x._target_=lightning.Trainer"], "not on the list"),
+        (["+callbacks.x._target_=torch.optim.SGD"], "not on the list"),
+        ([f"+logger.more.x._target_={LIGHTNING}.loggers.WandbLogger"], "it cannot work here: the group logger"),
+        ([f"+logger.more.x._target_={LIGHTNING}.loggers.CometLogger"], "logger.more.x: "),
+        (["profiler=simple", "+profiler.more=1"], "unknown key profiler.more"),
+        (["optimizer.algorithm._target_=torch.optim.LBFGS"], "it cannot work here: it evaluates the loss"),
+        (["optimizer.algorithm._target_=torch.optim.SGD"], "unknown key optimizer.algorithm.betas"),
+        (["+optimizer.algorithm.lr=1"], "unknown key optimizer.algorithm.lr"),
+        (["judge=of_training"], "judge=of_training takes the judge from a checkpoint, and there is none here"),
+        (["judge=none", "judge.path=x"], "unknown key judge.path: another member of the group judge has it"),
+    ],
+)  # fmt: skip
+def test_what_the_groups_do_not_take_is_one_line(given, line, crops, tmp_path, door):
+    code, _, errors = door(
+        main, *SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path}/run", "trainer.max_steps=1", *given
+    )
+    assert code == 2, errors
+    assert line in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+def test_a_resumed_run_keeps_its_optimizer(crops, tmp_path, door):
+    run = tmp_path / "run"
+    code, _, errors = door(main, *SMALL, f"data.root={crops}", f"hydra.run.dir={run}", "trainer.max_steps=1")
+    assert code == 0, errors
+    code, _, errors = door(main, f"resume={run}", "optimizer=adamw", "resume_overrides=allow", "trainer.max_steps=2")
+    assert code == 2
+    assert "a resumed run needs the optimizer whose state its checkpoint has" in errors.splitlines()[-1]

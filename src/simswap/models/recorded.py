@@ -1,6 +1,7 @@
-"""The frozen networks that a checkpoint's config names, rebuilt from plain values.
+"""The frozen networks that a checkpoint's configuration names, rebuilt from plain values.
 
-A checkpoint is data: its ``_target_`` is never imported or called, only compared with the names below.
+A checkpoint is data: its ``_target_`` is compared with the names below. Beside those, only a class or function of a
+package that the command line trusts is called.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from simswap.models.iresnet import iresnet_recognizer
 from simswap.models.landmark_pose import Landmarks68Pose
 from simswap.models.pose import PnPPose, PoseEstimator
 from simswap.models.recognition import Recognizer, onnx_recognizer
+from simswap.settings.targets import check_target, import_target
+from simswap.settings.trusted import is_trusted
 
 READERS = {
     "simswap.models.recognition.onnx_recognizer": onnx_recognizer,
@@ -38,9 +41,11 @@ def recognizer_of(config: Mapping[str, Any], path: str | None) -> Recognizer:
     Raises:
         InputError: The recognizer is not one of this project's, or its file cannot be read.
     """
-    if path:
-        return READERS.get(str((config.get("recognition") or {}).get("_target_")), onnx_recognizer)(path)
-    return _recognizer(config.get("recognition") or {}, "recognition.path=<file>") or builtin.recognizer()
+    settings = config.get("recognition") or {}
+    if path and not is_trusted(str(settings.get("_target_"))):
+        return READERS.get(str(settings.get("_target_")), onnx_recognizer)(path)
+    moved = {"path": path} if path else {}
+    return _recognizer(settings | moved, "recognition", "recognition.path=<file>") or builtin.recognizer()
 
 
 def judge_of(config: Mapping[str, Any]) -> Recognizer | None:
@@ -48,7 +53,7 @@ def judge_of(config: Mapping[str, Any]) -> Recognizer | None:
     judge = config.get("judge") or {}
     if judge.get("_target_") == "simswap.models.builtin.judge":
         return builtin.judge()
-    return _recognizer(judge, "judge=onnx judge.path=<file>")
+    return _recognizer(judge, "judge", "judge=onnx judge.path=<file>")
 
 
 def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
@@ -56,6 +61,8 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
     pose = config.get("pose") or {}
     if pose.get("_target_") == "simswap.models.builtin.pose_estimator":
         return builtin.pose_estimator()
+    if is_trusted(str(pose.get("_target_"))):
+        return _of_trusted_package(pose, "pose")
     kind = ESTIMATORS.get(str(pose.get("_target_")))
     if kind is not None:
         settings = {name: value for name, value in pose.items() if name != "_target_"}
@@ -67,13 +74,26 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
         raise InputError(
             "no checkpoint names a pose estimator: set pose=pnp pose.pack=<pack>, or pose=builtin for rendered faces"
         )
-    raise InputError(f"the checkpoint names an unknown pose estimator, {pose.get('_target_')!r}; set pose=…")
+    raise InputError(f"the checkpoint names an unknown pose estimator, {pose.get('_target_')!r}; set pose=…{_hint(pose)}")
 
 
-def _recognizer(settings: Mapping[str, Any], how: str) -> Recognizer | None:
+def _recognizer(settings: Mapping[str, Any], group: str, how: str) -> Recognizer | None:
     target = settings.get("_target_")
     if target in (None, "simswap.models.builtin.recognizer"):
         return builtin.recognizer() if target else None
     if target in READERS:
         return READERS[target](str(settings.get("path")))
-    raise InputError(f"the checkpoint names an unknown recognizer, {target!r}; set {how}")
+    if is_trusted(str(target)):
+        return _of_trusted_package(settings, group)
+    raise InputError(f"the checkpoint names an unknown recognizer, {target!r}; set {how}{_hint(settings)}")
+
+
+def _of_trusted_package(settings: Mapping[str, Any], group: str) -> Any:
+    """Build a node's network by a class or function that a trusted package defines."""
+    check_target(settings["_target_"], group)
+    return import_target(settings["_target_"])(**{name: one for name, one in settings.items() if name != "_target_"})
+
+
+def _hint(settings: Mapping[str, Any]) -> str:
+    package = str(settings.get("_target_")).split(".")[0]
+    return "" if package in ("None", "simswap") else f", or trusted=[{package}] if you trust that package"

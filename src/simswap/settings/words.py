@@ -67,6 +67,8 @@ def _nearest_in_defaults(key: str, text: str) -> str:
     for file in Path(CONF_DIR).rglob("*.yaml"):
         prefix = "" if file.parent == Path(CONF_DIR) else f"{file.parent.name}."
         keys |= {f"{prefix}{name}" for name in _flat_keys(OmegaConf.to_container(OmegaConf.load(file)))}
+    if key in keys:
+        return f": another member of the group {key.split('.')[0]} has it, the chosen one does not"
     close = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f" ({' '.join(text.split())})"
 

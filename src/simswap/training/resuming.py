@@ -35,6 +35,7 @@ HARMLESS = (
 
 ASIDE = ("resume", "resume_overrides", "on_existing_run", "sweep", "launcher", "experiment", "ablation", "hydra")
 ABSENT = "(none)"
+ALGORITHM = "optimizer.algorithm._target_"
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,11 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
         if asked and old != new and not _below(key, ASIDE):
             changed[key] = old, new
     words = {key: f"{key}: {old} → {new}" for key, (old, new) in changed.items()}
+    if ALGORITHM in changed:
+        raise InputError(
+            f"resume={run}: {words[ALGORITHM]}: a resumed run needs the optimizer whose state its checkpoint has; for "
+            "another one, start a new run from the weights with start_from="
+        )
     refused = [words[key] for key in changed if not _below(key, HARMLESS)]
     if refused and cfg.resume_overrides != "allow":
         raise InputError(
