@@ -74,7 +74,9 @@ def pose_of(config: Mapping[str, Any]) -> PoseEstimator:
         raise InputError(
             "no checkpoint names a pose estimator: set pose=pnp pose.pack=<pack>, or pose=builtin for rendered faces"
         )
-    raise InputError(f"the checkpoint names an unknown pose estimator, {pose.get('_target_')!r}; set pose=…{_hint(pose)}")
+    raise InputError(
+        f"the checkpoint names an unknown pose estimator, {pose.get('_target_')!r}; set pose=…{_hint(pose)}"
+    )
 
 
 def _recognizer(settings: Mapping[str, Any], group: str, how: str) -> Recognizer | None:
