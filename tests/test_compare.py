@@ -133,7 +133,7 @@ def test_an_earlier_comparison_is_written_anew_and_nothing_else_is(page, door):
     for folder in (runs, runs / "oFM-0"):
         code, _, errors = door(main, f"runs={runs}", f"out={folder}")
         assert code == 2
-        assert "holds other files" in one_line(errors)
+        assert "contains other files" in one_line(errors)
 
 
 def test_two_at_one_instant_get_two_folders(page, tmp_path, door, monkeypatch):
@@ -158,9 +158,9 @@ def test_two_at_one_instant_get_two_folders(page, tmp_path, door, monkeypatch):
     ("arguments", "said"),
     [
         ([], "say which runs: runs="),
-        (["runs=nowhere"], "runs: nowhere is not there"),
+        (["runs=nowhere"], "runs: nowhere does not exist"),
         (["runs=RUNS/x*"], "matches no run"),
-        (["runs=RUNS/going"], "is still going (at iteration 40)"),
+        (["runs=RUNS/going"], "is still running (at iteration 40)"),
         (["runs=RUNS", "baseline=oFN"], "did you mean oFM?"),
         (["runs=RUNS", "columns=[id_retrievel]"], "did you mean id_retrieval?"),
         (["runs=RUNS", "figures=best"], "choose one of evaluation, validation"),
@@ -187,7 +187,7 @@ def test_runs_are_found_in_natural_order(tmp_path):
     ]
     both = find_runs([str(tmp_path / "sweep" / "2"), str(tmp_path / "sweep")])
     assert [(p.name, named) for p, named in both] == [("2", True), ("10", False)]
-    with pytest.raises(InputError, match="is no run and holds none"):
+    with pytest.raises(InputError, match="is not a run and contains none"):
         find_runs(str(tmp_path / "single" / "wandb"))
     assert json.loads((tmp_path / "single" / "status.json").read_text())["state"] == "finished"
 

@@ -70,7 +70,7 @@ def test_runs_that_cannot_be_compared_are_said_in_one_line(tmp_path):
         "still going (at iteration 40)",
         "crashed at iteration 40 (its process is gone)",
         "diverged at iteration 40 (loss is NaN)",
-        "unmeasured/evaluation.json is not there",
+        "unmeasured/evaluation.json does not exist",
         "old/evaluation.json comes from an older version: it lacks results.trained.id_similarity",
     ):
         assert words in said

@@ -178,7 +178,7 @@ def test_the_same_faces_side_by_side(tmp_path):
     (tmp_path / "a" / "evaluation.png").write_text("no picture")
     rows, notes = side_by_side(compare_runs(load(tmp_path)[0], title="made"), 3)  # it costs itself, not the others
     assert [label for label, _, _ in rows[0].results] == ["oFM"]
-    assert f"{tmp_path}/a/evaluation.png is no picture that can be read" in notes[0]
+    assert f"{tmp_path}/a/evaluation.png is not a readable image" in notes[0]
 
 
 def test_runs_can_be_filtered_by_their_settings(sweep):

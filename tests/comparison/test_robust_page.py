@@ -52,7 +52,11 @@ def test_broken_files_of_one_run_cost_their_item(tmp_path, door):
     (tmp_path / "runs" / "r3" / "evaluation_pairs.parquet").write_bytes(b"PAR1")
     said, html, _ = page_of(tmp_path, door)
     assert "r3 has no paired test" in said
-    for told in ("r1/evaluation.png is no picture", "r2/evaluation.png is no grid of swaps", "r3 has no paired test"):
+    for told in (
+        "r1/evaluation.png is not a readable image",
+        "r2/evaluation.png is not a grid of swaps",
+        "r3 has no paired test",
+    ):
         assert told in html, told
     assert html.count('alt="swap by') == 2 * 4  # of r0 and r3, four rows
 
@@ -62,7 +66,7 @@ def test_another_seeds_picture_stands_in_and_the_broken_one_is_named(tmp_path, d
         made_run(tmp_path / "runs" / f"r{number}", {}, number)
     (tmp_path / "runs" / "r0" / "evaluation.png").write_bytes(b"GIF89a")
     _, html, _ = page_of(tmp_path, door)
-    assert "r0/evaluation.png is no picture that can be read" in html
+    assert "r0/evaluation.png is not a readable image" in html
     assert html.count('alt="swap by') == 4
 
 
@@ -71,7 +75,7 @@ def test_where_no_picture_can_be_used_the_page_says_so(tmp_path, door):
         made_run(tmp_path / "runs" / f"r{number}", {}, number)
         (tmp_path / "runs" / f"r{number}" / "evaluation.png").write_bytes(b"")
     _, html, _ = page_of(tmp_path, door)
-    assert "r0/evaluation.png is no picture that can be read" in html
+    assert "r0/evaluation.png is not a readable image" in html
 
 
 def test_a_chart_that_fails_costs_itself():

@@ -84,8 +84,8 @@ def test_runs_come_with_figures_curves_and_pictures(loaded):
     api, runs, left_out = loaded
     assert api.asked == ("me/simswap", {"jobType": "train", "tags": {"$in": ["a"]}})
     assert left_out == [
-        "https://wandb.example/going is still going: compare it when it has finished",
-        "https://wandb.example/broken crashed: go on with simswap-train resume=<its folder>, or leave it out",
+        "https://wandb.example/going is still running: compare it when it has finished",
+        "https://wandb.example/broken crashed: resume it with simswap-train resume=<its folder>, or leave it out",
     ]
     assert runs[0].figures["id_retrieval"].value == 0.2  # the last, not the best
     assert runs[0].curves == {"train/identity": ([0.0, 20.0], [0.9, 0.5])}

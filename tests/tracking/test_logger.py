@@ -1,4 +1,4 @@
-"""W&B goes on offline by itself: refused, failing, silent servers, no login; nothing hangs or asks.
+"""W&B continues offline by itself: refused, failing, silent servers, no login; nothing hangs or asks.
 
 Each case is a process of its own, for W&B keeps its login for the whole process; they are forks of one process that
 has imported everything, which takes longest.
@@ -143,7 +143,7 @@ def test_goes_on_offline_by_itself(outcomes, case):
     assert set(outcome["limits"]) == {4}
     said = [line for line in outcome["said"] if line.startswith("W&B")]
     assert len(said) == len(outcome["modes"])
-    assert all("goes on offline (" in line and "wandb sync " in line for line in said)
+    assert all("continues offline (" in line and "wandb sync " in line for line in said)
     assert outcome["changed"] == []
     for job in range(len(outcome["modes"])):
         assert list((outcome["folder"] / str(job) / "wandb").glob("offline-run-*/*.wandb"))

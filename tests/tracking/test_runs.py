@@ -53,7 +53,7 @@ def test_a_format_of_a_newer_version_is_refused(tmp_path, number):
 
 def test_what_is_missing_is_named(tmp_path):
     for read, name in ((read_config, "config.yaml"), (read_metrics, "metrics.csv"), (read_evaluation, "evaluation")):
-        with pytest.raises(InputError, match=f"{name}.* is not there"):
+        with pytest.raises(InputError, match=f"{name}.* does not exist"):
             read(tmp_path)
 
 

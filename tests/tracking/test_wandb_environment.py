@@ -93,7 +93,7 @@ def test_a_run_that_goes_on_keeps_everything(monkeypatch, tmp_path, capsys):
     finally:
         moved.rename(tmp_path)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("W&B")]
-    assert said == ["W&B: WANDB_NAME not used: the run goes on as 3 seed=1 of simswap"]
+    assert said == ["W&B: WANDB_NAME not used: the run continues as 3 seed=1 of simswap"]
 
 
 def test_files_go_where_wandb_dir_says(monkeypatch, tmp_path, capsys):

@@ -116,7 +116,7 @@ def test_a_run_that_is_still_going_is_left_alone(tmp_path, capsys):
     begun(tmp_path, {1: 0.8})
     write_status(tmp_path, RUNNING, 2)
     put_evaluation(tmp_path, PROTOCOL, RESULTS, None, "auto")
-    assert "is still going): run simswap-evaluate again" in capsys.readouterr().err
+    assert "is still running): run simswap-evaluate again" in capsys.readouterr().err
     assert len(offline_fragments(tmp_path, known_as(tmp_path).id)) == 1
 
 
@@ -128,5 +128,5 @@ def test_a_run_on_a_server_gets_no_second_one_beside_it(tmp_path, monkeypatch, c
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     put_evaluation(tmp_path, PROTOCOL, RESULTS, None, "online")
-    assert capsys.readouterr().err.startswith("W&B has not got the evaluation (")
+    assert capsys.readouterr().err.startswith("the evaluation is not in W&B (")
     assert not list(tmp_path.rglob("*.wandb"))

@@ -1,4 +1,4 @@
-"""The runs of a comparison, as they are read from their folders; what cannot be compared is said in one line."""
+"""The runs of a comparison, read from their folders."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,9 +31,16 @@ Curve = tuple[list[float], list[float]]
 
 
 class SwapperRow(NamedTuple):
-    """A row of an evaluation. kind as there. missed: ``missed_results`` and ``missed_poses``, how many pairs have none.
+    """A row of an evaluation.
 
-    checkpoint, sha256, iteration: of a network's file, where they are known.
+    Attributes:
+        name: Its name in evaluation.json.
+        kind: ``trained``, ``shipped``, ``control`` or ``other``.
+        figures: Its figures by name.
+        missed: The number of pairs without a result (``missed_results``) or a pose (``missed_poses``).
+        checkpoint: The network's file, if known.
+        sha256: The hash of that file, if known.
+        iteration: The iteration of that file, if known.
     """
 
     name: str
@@ -45,19 +52,33 @@ class SwapperRow(NamedTuple):
     iteration: int | None = None
 
     def same_as(self, other: "SwapperRow") -> bool:
-        """Whether both are one: by their files where these are known, else by their figures."""
+        """Whether both are the same network: by their files if known, otherwise by their figures."""
         if self.sha256 and other.sha256:
             return self.sha256 == other.sha256
-        return repr(self.figures) == repr(other.figures)  # NaN is like itself here
+        return repr(self.figures) == repr(other.figures)  # repr, because NaN != NaN
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its settings (dotted keys), final figures, curves, and how it was measured.
+    """One run.
 
-    name: in tables. where: its folder or address. pairs: the file with every pair's figures, where there is one.
-    grid: its picture of swaps. swapper: its name in evaluation.json and in the file of pairs.
-    format: of its evaluation; older ones come without intervals. missed, checkpoint, iteration: as of `SwapperRow`.
+    Attributes:
+        name: Its name in tables.
+        where: Its folder or address.
+        config: Its settings by dotted keys.
+        figures: Its final figures by name.
+        protocol: How they were measured.
+        others: The other rows of its evaluation.
+        curves: Metrics over iterations, by name.
+        pairs: The file with every pair's figures, if there is one.
+        grid: Its grid of swaps, if there is one.
+        swapper: Its name in evaluation.json and in the file of pairs.
+        state: How it ended.
+        version: The version of SimSwap Lab that trained it.
+        format: The format of its evaluation; older ones have no intervals.
+        missed: As in `SwapperRow`.
+        checkpoint: As in `SwapperRow`.
+        iteration: As in `SwapperRow`.
     """
 
     name: str
@@ -79,25 +100,29 @@ class Run:
 
     @property
     def seed(self) -> int:
+        """The training seed."""
         return int(self.config.get("seed", 0))
 
 
 def load_local(
     given: str | Collection[str], source: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool]
 ) -> tuple[list[Run], list[str]]:
-    """The runs in these folders, and one line for each that was left out.
+    """Load the runs in these folders.
 
-    A run that cannot be compared (still going, crashed, diverged, not evaluated, of an older version) is an error
-    where it was named itself, and is left out where it was found in a folder of runs.
+    A run that cannot be compared (still running, crashed, diverged, not evaluated, of an older version) is an error if
+    it was named itself, and is left out if it was found in a folder of runs.
 
     Args:
-        given: see find_runs.
+        given: See `find_runs`.
         source: ``evaluation`` (evaluation.json) or ``validation`` (the last validation in metrics.csv).
-        curves: names of metrics.csv whose curves are wanted.
-        keep: of a run's settings, whether it is wanted.
+        curves: The metrics whose curves are wanted.
+        keep: Whether a run is wanted, by its settings.
+
+    Returns:
+        The runs, and one line for each that was left out.
 
     Raises:
-        InputError: no folder of a run; a named run that cannot be compared; none that can be.
+        InputError: If there is no run, a named run cannot be compared, or none can.
     """
     runs: list[Run] = []
     left_out: list[str] = []
@@ -177,7 +202,7 @@ def _load(
 
 
 def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> SwapperRow:
-    """A result of an evaluation; where: its file or W&B's address. Raises InputError for one that is no such result."""
+    """Read one result of an evaluation. where: its file or address. Raises InputError if it is malformed."""
     try:
         figures = {
             name: Interval(*(math.nan if figure[k] is None else float(figure[k]) for k in ("value", "low", "high")))
@@ -196,11 +221,11 @@ def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper
             None if iteration is None else int(iteration),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: results.{key} is no result ({error}); run simswap-evaluate again") from error
+        raise InputError(f"{where}: results.{key} is not a result ({error}); run simswap-evaluate again") from error
 
 
 def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Mapping[str, SwapperRow]) -> None:
-    """Raise InputError where figures or words on the protocol are missing that this version needs."""
+    """Raise InputError if figures or facts of the protocol are missing that this version needs."""
     missing = [
         f"protocol.{key}"
         for key in ("judge", "pose", "gallery_images", "gallery_persons", "pairs", "data")
@@ -220,7 +245,7 @@ def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Ma
 
 
 def last_validation(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[SwapperRow, ...]]:
-    """The last validation's figures, without intervals, and its controls. Raises InputError where there is none."""
+    """The last validation's figures, without intervals, and its controls. Raises InputError without a validation."""
 
     def last(prefix: str) -> dict[str, Interval]:
         names = {metric.replace("val/", prefix, 1): figure.name for metric, figure in validated().items()}
@@ -232,7 +257,7 @@ def last_validation(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, 
 
     figures = last("val/")
     if "id_retrieval" not in figures:
-        raise InputError(f"{where} has no validation in its metrics: train on to trainer.val_check_interval")
+        raise InputError(f"{where} has no validation in its metrics: train at least until trainer.val_check_interval")
     controls = (SwapperRow(name, "control", last(f"val/{name}/")) for name in CONTROLS)
     return figures, tuple(control for control in controls if control.figures)
 
@@ -241,11 +266,12 @@ CONTROLS = ("do_nothing", "copy_source")
 
 
 def control_columns() -> list[str]:
+    """The controls' figures in metrics.csv."""
     return [metric.replace("val/", f"val/{name}/", 1) for name in CONTROLS for metric in validated()]
 
 
 def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How a run validated, from its settings, in the words of evaluation.json's protocol where it has them."""
+    """A run's validation as a protocol, from its settings, with the keys of evaluation.json where they exist."""
 
     def settings(group: str) -> dict[str, Any]:
         return {key: value for key, value in config.items() if key.startswith(f"{group}.")}
@@ -256,7 +282,7 @@ def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": config.get("validation.pairs"),
         "gallery_persons": persons,
         "gallery_images": None if persons is None or images is None else persons * images,
-        # without a judge the recognizer trained with judges
+        # without a judge, the recognizer used in training judges
         "judge": settings("judge") if config.get("judge._target_") else settings("recognition"),
         "pose": settings("pose"),
         "image_size": config.get("data.size"),
@@ -266,7 +292,7 @@ def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_curves(metrics: Mapping[str, list[float]]) -> dict[str, Curve]:
-    """Each metric where it was logged: (iterations, values)."""
+    """The curve of each metric: the iterations at which it was logged, and its values."""
     curves = {}
     for name, values in metrics.items():
         points = [(s, v) for s, v in zip(metrics[STEP], values, strict=True) if not math.isnan(v)]
@@ -276,7 +302,7 @@ def read_curves(metrics: Mapping[str, list[float]]) -> dict[str, Curve]:
 
 
 def _name(folder: Path, among: list[Path]) -> str:
-    """The shortest end of its path that is one run's alone; a sweep's job keeps its sweep's name."""
+    """The shortest unique end of its path; a sweep's job keeps its sweep's name."""
     for length in range(1, len(folder.parts) + 1):
         end = folder.parts[-length:]
         if sum(other.parts[-length:] == end for other in among) == 1 and not "".join(end).isdigit():

@@ -1,4 +1,4 @@
-"""Everything that a page of a comparison says: variants, baseline, differences, front, and notes on them."""
+"""The content of a comparison: variants, baseline, differences, Pareto front, and notes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,12 @@ from simswap.tracking.evaluation_format import FORMAT
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant's figure less the baseline's: over training seeds, and over the same pairs of faces.
+    """A variant's figure minus the baseline's.
 
-    p: of the latter, corrected for all comparisons of the page (`holm`); NaN where there is none.
+    Attributes:
+        over_seeds: Over training seeds.
+        over_pairs: Over the same pairs of faces; None without such pairs.
+        p: The p-value of ``over_pairs``, corrected for all comparisons of the page (`holm`); NaN without one.
     """
 
     over_seeds: Interval
@@ -32,11 +35,21 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the tables and plots are made of.
+    """The content of the tables and charts.
 
-    settings: the changed ones. columns: the figures of the table. others: controls and what else was measured on the
-    same pairs. front: the labels of the variants that none beats in both retrieval and pose error. notes: what a
-    reader must know. left_out: runs that could not be compared, a line each.
+    Attributes:
+        title: The page's title.
+        variants: The runs, folded over seeds.
+        baseline: The variant that the others are compared with.
+        columns: The figures of the tables.
+        settings: The keys of the changed settings.
+        common: The settings that all runs share.
+        others: Controls and other rows measured on the same pairs.
+        differences: By variant's label and figure.
+        front: The labels of the Pareto front in retrieval and pose error.
+        protocol: How the runs were measured.
+        notes: What a reader must know.
+        left_out: One line per run that could not be compared.
     """
 
     title: str
@@ -54,15 +67,16 @@ class Comparison:
 
     @property
     def runs(self) -> list[Run]:
+        """All runs, variant after variant."""
         return [run for variant in self.variants for run in variant.runs]
 
     @property
     def comparisons(self) -> int:
-        """How many paired tests there are."""
+        """The number of paired tests."""
         return sum(d.p == d.p for found in self.differences.values() for d in found.values())
 
     def rivals(self) -> list[Variant]:
-        """The variants that are held against the baseline."""
+        """The variants that are compared with the baseline."""
         return [v for v in self.variants if v.label != self.baseline.label]
 
 
@@ -74,9 +88,10 @@ def compare_runs(
     columns: Sequence[str] | None = None,
     left_out: Sequence[str] = (),
 ) -> Comparison:
-    """Fold the runs over seeds and hold every variant against the baseline.
+    """Fold the runs over seeds and compare every variant with the baseline.
 
-    Raises InputError for runs that were not measured with one ruler, an unknown baseline or an unknown column.
+    Raises:
+        InputError: If the runs were not measured alike, or the baseline or a column is unknown.
     """
     check_one_ruler(runs)
     mixed = mixed_figures(runs)
@@ -125,8 +140,10 @@ def compare_runs(
 def _over_pairs(
     variant: Variant, base: Variant, figure: str, tables: Mapping[str, PairTable]
 ) -> PairedDifference | None:
-    """The difference on the same pairs, each side's runs averaged pair by pair; None where a run's pairs are not known
-    or others."""
+    """The difference on the same pairs, with each side's runs averaged pair by pair.
+
+    None if a run's pairs are unknown or differ.
+    """
     sides = []
     for side in (variant, base):
         read = [tables.get(f"{run.where}:{run.swapper}") for run in side.runs]
@@ -138,7 +155,7 @@ def _over_pairs(
 
 
 def _corrected(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, dict[str, Difference]]:
-    """With the p-values of all paired tests together corrected for their number."""
+    """The differences with p-values corrected for the number of all paired tests."""
     p_values = {
         (label, name): d.over_pairs.p if d.over_pairs else math.nan
         for label, found in differences.items()
@@ -152,8 +169,11 @@ def _corrected(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str,
 
 
 def _others(runs: Sequence[Run]) -> tuple[SwapperRow, ...]:
-    """Controls and other swappers by name; the controls' figures are the same in all runs of the same pairs. Others
-    of one name that are not the same (another shipped checkpoint, say) are told apart by their run."""
+    """Controls and other swappers by name.
+
+    The controls' figures are the same in all runs of the same pairs. Different swappers with the same name (such as
+    another shipped checkpoint) get the name of their run added.
+    """
     found: dict[str, SwapperRow] = {}
     for run in runs:
         for swapper in run.others:

@@ -1,4 +1,4 @@
-"""Can a run's figures stand for it: has it ended, and is its checkpoint still the one that was measured?"""
+"""Checks that a run has ended and that its checkpoint is still the one that was measured."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 def check_state(folder: Path) -> Status | None:
-    """The run's last word on itself. Raises InputError unless it has ended so that its figures can stand for it."""
+    """The run's status. Raises InputError unless it has finished or was interrupted."""
     state, status = current_state(folder), read_status(folder)
     if status is None or state in (FINISHED, INTERRUPTED):
         return status
     at = f"at iteration {status.iteration}"
     if state == RUNNING:
-        raise InputError(f"{folder} is still going ({at}): compare it when it has finished")
+        raise InputError(f"{folder} is still running ({at}): compare it when it has finished")
     why = "its process is gone" if state == CRASHED else status.message or "see its log"
-    raise InputError(f"{folder} {state} {at} ({why}): go on with simswap-train resume={folder}, or leave it out")
+    raise InputError(f"{folder} {state} {at} ({why}): resume it with simswap-train resume={folder}, or leave it out")
 
 
 def check_current(folder: Path, measured: "SwapperRow", status: Status | None) -> None:
-    """Raise InputError where a run's checkpoint is no longer the one that was measured.
+    """Raise InputError if a run's checkpoint is no longer the one that was measured.
 
-    Its hash is compared where the file is newer than the evaluation; ``last.ckpt`` must also be as far as the run is.
+    Its hash is compared if the file is newer than the evaluation; ``last.ckpt`` must also be at the run's iteration.
     """
     name = Path(measured.checkpoint).name
     if not name:

@@ -1,11 +1,11 @@
-"""How much of a figure's variation over a sweep each setting explains by itself, and what chance alone would explain.
+"""How much of a figure's variation over a sweep each setting explains, and how much chance alone would explain.
 
 For every changed setting: the share of the variance of the figure's ranks over the variants that the setting explains.
 For a numeric setting with five values or more that is Spearman's rho squared (a trend), else the correlation ratio
-eta squared of the ranks over its values (the statistic of Kruskal and Wallis divided by n - 1). Beside it stands the
-95 % quantile of the same share when the figure is dealt out anew at random: a bar that does not pass it says nothing.
-These are main effects: what two settings do only together is not seen, and settings that were always changed together
-cannot be told apart (they are named).
+eta squared of the ranks over its values (the statistic of Kruskal and Wallis divided by n - 1). Beside it is the 95 %
+quantile of the same share after random permutation of the figure; a share below it says nothing. These are main
+effects: interactions of settings are not shown, and settings that always changed together cannot be separated (they are
+named).
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,15 @@ FEWEST_FOR_A_TREND = 5
 
 
 class Importance(NamedTuple):
-    """share, chance: 0..1. sign: +1 where the figure rises with the setting, -1 where it falls, 0 where the setting has
-    no order. together_with: settings that divide the variants in the same way."""
+    """The importance of a setting.
+
+    Attributes:
+        setting: Its key.
+        share: The share of the variation that it explains, 0..1.
+        chance: The share that chance alone reaches in 1 of 20 cases, 0..1.
+        sign: +1 if the figure rises with the setting, -1 if it falls, 0 if the setting has no order.
+        together_with: The settings that divide the variants in the same way.
+    """
 
     setting: str
     share: float
@@ -33,7 +40,7 @@ class Importance(NamedTuple):
 
 
 def importances(variants: Sequence[Variant], settings: Sequence[str], figure: str, seed: int = 0) -> list[Importance]:
-    """The settings by their share, largest first; none with under six variants that have the figure."""
+    """The importances of settings, largest first; empty with fewer than six variants that have the figure."""
     known = [v for v in variants if v.spread(figure).n and v.settings]
     if len(known) < FEWEST_VARIANTS:
         return []
@@ -59,14 +66,14 @@ def importances(variants: Sequence[Variant], settings: Sequence[str], figure: st
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0, ties share their mean."""
+    """Ranks from 0; ties get their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     first = np.cumsum(counts) - counts
     return (first + (counts - 1) / 2)[inverse]
 
 
 def _rho(figure_ranks: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """[k, n] ranks with [n] ranks → [k] correlations."""
+    """The correlations [k] of ranks [k, n] with ranks [n]."""
     a = figure_ranks - figure_ranks.mean(1, keepdims=True)
     b = order - order.mean()
     size = np.sqrt((a**2).sum(1) * (b**2).sum())
@@ -74,7 +81,7 @@ def _rho(figure_ranks: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _eta_squared(figure_ranks: np.ndarray, classes: Sequence[int]) -> np.ndarray:
-    """[k, n] ranks: variance between the classes' means over all variance, [k]."""
+    """The variance between the classes' means divided by the total variance, of ranks [k, n]; returns [k]."""
     member = np.eye(max(classes) + 1)[list(classes)]  # [n, classes]
     mean = figure_ranks.mean(1, keepdims=True)
     between = ((figure_ranks @ member / member.sum(0) - mean) ** 2 * member.sum(0)).sum(1)

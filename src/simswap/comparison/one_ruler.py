@@ -1,4 +1,4 @@
-"""Were all runs measured alike? What decides the figures must agree, or the runs do not stand in one table."""
+"""Checks that all runs were measured alike; otherwise they cannot be in one table."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -13,13 +13,13 @@ SAME_RULER = (
     ("gallery_images", "gallery sizes"), ("name", "protocols"), ("pairs", "numbers of pairs"),
     ("image_size", "picture sizes"), ("template", "crop templates"), ("split", "splits"), ("precision", "precisions"),
 )  # fmt: skip
-"""What runs of one table must have in common, and how it is called where they have not."""
+"""What the runs of one table must have in common, and its name in errors."""
 
 SAME_ON_SAME_PAIRS = (("faces", "ways of finding faces"), ("gallery_sha256", "galleries"))
-"""The same, for runs of the same pairs; with other pairs these differ anyway, and a note says so."""
+"""The same for runs with the same pairs; with other pairs these always differ, and a note says so."""
 
 NEWER = ("template", "precision", "faces", "gallery_sha256")
-"""Not in every evaluation of an older version: compared where both sides have it."""
+"""Not in every older evaluation: compared only if both sides have it."""
 
 OPTIONAL_INSTRUMENTS = {"recognizer": "recognizers", "gaze": "gaze estimators", "fid": "feature networks"}
 """Instruments that decide single figures: if they differ, those figures are left out and the others stay."""
@@ -28,7 +28,7 @@ KEPT_NAMES = ("last.ckpt", "best.ckpt", "previous.ckpt")
 
 
 def check_one_ruler(runs: Sequence[Run]) -> None:
-    """Raise InputError, naming two runs and what differs, unless all were measured by one protocol and one judge."""
+    """Raise InputError, naming two runs and what differs, unless all were measured alike."""
     first = runs[0]
     for run in runs[1:]:
         same_pairs = run.protocol.get("pairs_sha256") and run.protocol.get("pairs_sha256") == first.protocol.get(
@@ -49,19 +49,19 @@ def check_one_ruler(runs: Sequence[Run]) -> None:
 
 
 def differ(ours: Any, theirs: Any) -> bool:
-    """Whether two entries of a protocol tell different things; of instruments, whether they are two."""
+    """Whether two entries of a protocol differ; instruments are compared by their digests."""
     if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
         return bool(ours != theirs)
     if "digest" in ours and "digest" in theirs:
         return bool(ours["digest"] != theirs["digest"])
-    if ours.get("sha256") and theirs.get("sha256"):  # an older evaluation knows no settings, its names hold some
+    if ours.get("sha256") and theirs.get("sha256"):  # older evaluations have no settings, but names that include some
         return (ours.get("name"), ours["sha256"]) != (theirs.get("name"), theirs["sha256"])
     unsettled = ({k: v for k, v in each.items() if k != "same_network"} for each in (ours, theirs))
     return next(unsettled) != next(unsettled)
 
 
 def mixed_figures(runs: Sequence[Run]) -> dict[str, str]:
-    """Figures that different instruments measured, each with a note; they must not stand in one table."""
+    """Figures measured by different instruments, each with a note; they must not be in one table."""
     found = {}
     for figure, key in [(figure.name, figure.instrument) for figure in FIGURES.values()]:
         if key not in OPTIONAL_INSTRUMENTS:
@@ -80,7 +80,7 @@ def mixed_figures(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def ruler_notes(runs: Sequence[Run]) -> list[str]:
-    """What a reader must know of how runs that do stand in one table were measured."""
+    """Notes on how the runs of one table were measured."""
     notes = []
     at = {run.name: run.iteration for run in runs if run.iteration is not None}
     if len(set(at.values())) > 1:
@@ -107,7 +107,7 @@ def ruler_notes(runs: Sequence[Run]) -> list[str]:
 
 
 def named_counts(counts: Mapping[str, int], most: int = 12) -> str:
-    """``a 3, b 5``; of many the range too."""
+    """``a 3, b 5``; for many, the range too."""
     shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:most])
     rest = len(counts) - most
     return (
@@ -118,7 +118,7 @@ def named_counts(counts: Mapping[str, int], most: int = 12) -> str:
 
 
 def _check_checkpoints(runs: Sequence[Run]) -> None:
-    """``best.ckpt`` was chosen by its validation, ``last.ckpt`` was not: one table holds one kind."""
+    """Refuse to mix kinds of checkpoints: ``best.ckpt`` was chosen by its validation, ``last.ckpt`` was not."""
     kept = [(run, name) for run in runs if (name := PurePath(run.checkpoint).name) in KEPT_NAMES]
     for run, name in kept[1:]:
         if name != kept[0][1]:
@@ -127,18 +127,18 @@ def _check_checkpoints(runs: Sequence[Run]) -> None:
 
 def _refusal(first: Run, run: Run, what: str, ours: Any, theirs: Any) -> InputError:
     return InputError(
-        f"{first.name} and {run.name} were {what} ({ours} and {theirs}), so their figures do not stand "
+        f"{first.name} and {run.name} were {what} ({ours} and {theirs}), so their figures cannot be "
         "in one table: evaluate one again like the other, or compare runs of one kind"
     )
 
 
 def _how(faces: Mapping[str, Any]) -> Any:
-    """How faces were found, whatever the pictures: not the hash of prepared crops, which differs with the pairs."""
+    """How faces were found, without the hash of prepared crops, which depends on the pairs."""
     return faces.get("name"), faces.get("settings")
 
 
 def _told_apart(ours: Any, theirs: Any) -> tuple[str, str]:
-    """Two different entries in words: names and hashes where these differ, else the settings that do."""
+    """Describe two different entries: by names and hashes if these differ, otherwise by the settings that do."""
     words = _in_words(ours), _in_words(theirs)
     if words[0] != words[1] or not isinstance(ours, Mapping):
         return words
@@ -151,7 +151,7 @@ def _told_apart(ours: Any, theirs: Any) -> tuple[str, str]:
 
 
 def _in_words(value: Any) -> str:
-    """A network's name and the beginning of its file's hash; anything else as it is."""
+    """A network's name and the beginning of its file's hash; any other value as text."""
     if isinstance(value, Mapping) and "name" in value:
         sha256 = value.get("sha256")
         return f"{value['name']}, sha256 {sha256[:8]}" if sha256 else str(value["name"])

@@ -1,4 +1,4 @@
-"""The article's ablation: which variants belong together, and whether its orderings hold in these runs."""
+"""The paper's ablation: which variants belong together, and whether its orderings hold in these runs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from simswap.metrics.figures import FIGURES, Interval
 
 
 class Facet(NamedTuple):
-    """The ablation's variants by name, run with one set of the other settings; told: these, where there are several."""
+    """The ablation's variants with one set of other settings; told: these settings, if there are several sets."""
 
     told: str
     variants: dict[str, Variant]
 
 
 class Claim(NamedTuple):
-    """``above`` has a larger figure than each of ``below``; words: as the article has it."""
+    """A claim of the paper: each of ``above`` has a larger figure than each of ``below``."""
 
     words: str
     figure: str
@@ -26,7 +26,7 @@ class Claim(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What the runs say of a claim. verdict: ``holds``, ``does not hold`` or ``not decided``."""
+    """The evidence for a claim. verdict: ``holds``, ``does not hold`` or ``not decided``."""
 
     claim: str
     verdict: str
@@ -42,11 +42,11 @@ CLAIMS = (
     Claim("oFM has the lowest pose error", "pose_error_deg",
           ("SimSwap", "nFM", "wFM-bar", "oFM-FM-", "oFM-id+", "wFM-id+"), ("oFM",)),
 )  # fmt: skip
-"""What the article's ablation states in figures; that wFM-id+ brings in the source's hair is seen, not measured."""
+"""The claims of the paper's ablation that can be measured; that wFM-id+ transfers hair is only visible."""
 
 
 def facets(variants: Sequence[Variant]) -> list[Facet]:
-    """The named variants, apart by the settings in which variants of one name differ (such as layer_reduction)."""
+    """Group the named variants by the settings in which variants of one name differ (such as layer_reduction)."""
     named = [v for v in variants if v.settings.get("variant")]
     names = {v.settings["variant"] for v in named}
     beside = [
@@ -63,10 +63,10 @@ def facets(variants: Sequence[Variant]) -> list[Facet]:
 
 
 def findings(facet: Facet) -> list[Finding]:
-    """A finding for every claim of which the runs have both sides.
+    """A finding for every claim for which there are runs on both sides.
 
-    A claim holds where every difference's 95 % interval over seeds lies on its side of 0, does not hold where one lies
-    on the other side, and is not decided otherwise. The intervals are not corrected for their number.
+    A claim holds if every difference's 95 % interval over seeds lies on its side of 0, does not hold if one lies on the
+    other side, and is not decided otherwise. The intervals are not corrected for their number.
     """
     found = []
     for claim in CLAIMS:

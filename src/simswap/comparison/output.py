@@ -1,4 +1,4 @@
-"""The files of a comparison, written whole or not at all."""
+"""The files of a comparison, written atomically."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ from simswap.tracking.runs import is_run
 
 PAGE = "comparison.html"
 WORK = "compare"
-"""What a folder is claimed for while a comparison is written."""
+"""The name of the claim on the folder while a comparison is written."""
 
 
 def check_folder(out: Path) -> Path:
-    """Raise InputError for a folder that holds something else than an earlier comparison, which is written anew."""
+    """Raise InputError for a folder that contains anything but an earlier comparison, which is overwritten."""
     if out.is_file():
         raise InputError(f"out={out} is a file; give a folder")
     held = out.is_dir() and any(not path.name.startswith(f".{WORK}.") for path in out.iterdir())  # besides its lock
     if is_run(out) or (held and not (out / PAGE).is_file()):
-        raise InputError(f"out={out} holds other files; give a folder of its own, as in outputs/compare/<name>")
+        raise InputError(f"out={out} contains other files; give a separate folder, as in outputs/compare/<name>")
     return out
 
 
 def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], made: str) -> Path:
-    """Figures and tables first, the page last, so that where it is, everything is. Returns the page's path."""
+    """Write charts and tables first and the page last, so that a page is always complete; returns its path."""
     swaps = next((list(s.swaps) for s in sections if s.swaps), [])
     plots, notes = render([chart for section in sections for chart in section.charts])
     for note in notes:
@@ -56,6 +56,6 @@ def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], ma
 
 
 def _without_failed(section: Section, plots: Mapping[str, Rendered]) -> Section | None:
-    """The section with the charts that were drawn; None where there were others and nothing is left."""
+    """The section with the charts that could be drawn; None if nothing is left."""
     kept = replace(section, charts=tuple(chart for chart in section.charts if chart.name in plots))
     return kept if kept.charts or not section.charts or kept.tables or kept.folded else None

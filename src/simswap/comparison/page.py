@@ -1,4 +1,4 @@
-"""The comparison as one HTML file that needs nothing beside itself, and as Markdown."""
+"""The comparison as one self-contained HTML file, and as Markdown."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,18 @@ PHONE = "(max-width: 600px)"
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what is under it, and a word on how to read it. swaps: pictures side by side. folded: a table that is
-    opened by a click."""
+    """A section of the page.
+
+    Attributes:
+        anchor: The link's target.
+        title: The heading.
+        tables: Its tables.
+        charts: Its charts.
+        swaps: Rows of swaps side by side.
+        caption: How to read it.
+        folded: A table that opens on a click.
+        folded_title: That table's title.
+    """
 
     anchor: str
     title: str
@@ -36,7 +46,7 @@ class Section:
 
 
 def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mapping[str, Rendered], made: str) -> str:
-    """The whole page. plots: each chart's pictures, by its name. made: when, in words."""
+    """The HTML page. plots: the rendered charts by name. made: the time, as text."""
     style, script = (files("simswap.comparison").joinpath(f"page.{end}").read_text("utf-8") for end in ("css", "js"))
     seeds = {len(v.seeds) for v in comparison.variants}
     many = len(comparison.variants)
@@ -60,7 +70,7 @@ def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mappin
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # the icon that a browser would ask a server for
+        # an empty icon, which a browser would otherwise request
         f'<link rel="icon" href="data:,">\n<title>{escape(comparison.title)}</title>\n'
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in body if part)
@@ -69,7 +79,7 @@ def html_page(comparison: Comparison, sections: Sequence[Section], plots: Mappin
 
 
 def markdown_page(comparison: Comparison, sections: Sequence[Section], made: str) -> str:
-    """The same content for a repository or a W&B report; plots are the PNG files beside it."""
+    """The same content in Markdown; the charts are PNG files beside it."""
     shown = markdown_text
     lines = [f"# {shown(comparison.title)}", "", *(f"{shown(s)}\n" for s in at_a_glance(comparison))]
     lines += [f"> {shown(note)}\n" for note in comparison.notes]
@@ -109,7 +119,7 @@ def _section(section: Section, plots: Mapping[str, Rendered]) -> str:
 
 
 def _chart(chart: Chart, plot: Rendered, several: bool) -> str:
-    """One drawing for a page and one for a phone; the browser takes the one that fits."""
+    """A chart for a page and one for a phone; the browser chooses."""
     wide, narrow = (_data(svg.encode(), "svg+xml") for svg in (plot.wide, plot.narrow))
     title = f"<strong>{escape(chart.title)}.</strong> " if several else ""
     return (
@@ -135,7 +145,7 @@ def _swap_row(row: SwapRow) -> str:
 
 
 def html_table(table: Table) -> str:
-    """A table that sorts by a click on a head; rows that are no variant stay below."""
+    """A table that can be sorted by a click on a heading; rows that are not variants stay below."""
     units = [f" <span>{escape(unit)}</span>" if unit else "" for _, unit in table.heads]
     heads = "".join(
         f'<th scope="col"><button type="button">{escape(name)}{unit}</button></th>'

@@ -1,4 +1,4 @@
-"""Every pair's figures of several runs, where they were measured on the same pairs."""
+"""The figures of single pairs, for runs measured on the same pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from simswap.settings.recorded_names import with_current_figures
 class PairTable:
     """One swapper's pairs in order: figures float [pairs] by name, and the persons of sources and targets [pairs].
 
-    A figure of a target swapped with itself stands at the target's first pair, also where that pair itself was missed,
-    so that it meets the other runs' figure of this target; at its further pairs it is NaN.
+    A figure per target is placed at the target's first pair, even if that pair was missed, so that it is compared with
+    the other runs' figure of this target; it is NaN at the target's other pairs.
     """
 
     figures: Mapping[str, np.ndarray]
@@ -27,15 +27,18 @@ class PairTable:
     targets: np.ndarray
 
     def persons(self, figure: str) -> tuple[np.ndarray, np.ndarray]:
-        """The persons [pairs] in both roles of what this figure was measured on."""
+        """The persons [pairs] in the source's and the target's role for this figure."""
         return (self.targets if figure_of(figure).per_target else self.sources), self.targets
 
 
 def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
-    """(tables by ``<where>:<swapper>``, notes): the pairs of all runs that share them.
+    """Read the pairs of all runs that share them.
 
-    Paired tests need the same pairs: runs with other pairs than most, or whose pairs were not kept, have no table and
-    are named in a note; so are those whose file of pairs cannot be read.
+    Paired tests need the same pairs. Runs with other pairs than most, without a file of pairs, or with an unreadable
+    file have no table and are named in a note.
+
+    Returns:
+        The tables by ``<where>:<swapper>``, and the notes.
     """
     hashes: dict[str, list[Run]] = {}
     for run in runs:
@@ -64,7 +67,7 @@ def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
         try:
             if run.pairs is not None:
                 tables[f"{run.where}:{run.swapper}"] = _read(run)
-        except InputError as error:  # it costs this run's paired tests alone
+        except InputError as error:  # only this run loses its paired tests
             notes.append(f"{run.name} has no paired test: {error}.")
     return tables, notes
 
@@ -79,7 +82,7 @@ def _read(run: Run) -> PairTable:
         pictures = table["target"].to_numpy(zero_copy_only=False).astype(str)
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise InputError(
-            f"{run.pairs} is no table of pairs ({str(error).splitlines()[0]}); run simswap-evaluate again"
+            f"{run.pairs} is not a table of pairs ({str(error).splitlines()[0]}); run simswap-evaluate again"
         ) from error
     if len(source) != run.protocol["pairs"]:
         raise InputError(
@@ -93,7 +96,7 @@ def _read(run: Run) -> PairTable:
 
 
 def _at_first_pair(values: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The first value of each target, at the target's first pair: format 1 has it at every pair, later ones at one."""
+    """Move each target's first value to its first pair: format 1 has it at every pair, format 2 at one of them."""
     there = np.flatnonzero(~np.isnan(values))
     known, of = np.unique(target[there], return_index=True)
     every, first = np.unique(target, return_index=True)

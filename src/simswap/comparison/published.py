@@ -1,10 +1,10 @@
-"""Published figures of SimSwap and others on FaceForensics++: other data and another protocol than a run here."""
+"""Published figures of SimSwap and others on FaceForensics++, from other data and other protocols than the runs'."""
 
 from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """A row of somebody's table: ID retrieval in 0..1 and pose error in degrees, by their own protocol."""
+    """A published row: ID retrieval in 0..1 and pose error in degrees, by its authors' protocol."""
 
     name: str
     source: str

@@ -18,11 +18,11 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def comparable(value: Any) -> str:
-    """A setting's value in a form in which 1 and 1.0 are the same, and true is not 1."""
+    """A setting's value in a form in which 1 equals 1.0 but true does not equal 1."""
     return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
 
 
 def keep_where(wanted: Mapping[str, Any] | None) -> Callable[[Mapping[str, Any]], bool]:
-    """A filter of runs by their settings: dotted keys (or nested ones) and the values that they must have."""
+    """A filter of runs by their settings: dotted or nested keys, and the values that they must have."""
     conditions = {current_key(key): comparable(value) for key, value in flat(wanted or {}).items()}
     return lambda config: all(key in config and comparable(config[key]) == value for key, value in conditions.items())

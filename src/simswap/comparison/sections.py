@@ -1,4 +1,4 @@
-"""The page from top to bottom; what the runs have nothing for is left out."""
+"""The sections of the page from top to bottom; sections without content are left out."""
 
 from collections.abc import Sequence
 
@@ -25,15 +25,19 @@ SWAPS = (
     "expression and light."
 )
 ORDERINGS = (
-    "holds: every difference's 95 % interval over seeds lies on the article's side of 0; does not hold: one lies on "
+    "holds: every difference's 95 % interval over seeds lies on the paper's side of 0; does not hold: one lies on "
     "the other side; not decided: neither."
 )
 
 
 def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str], pictures: int) -> list[Section]:
-    """The sections that these runs have something for.
+    """The sections for which these runs have content.
 
-    published: whether others' figures are shown. curves: names of metrics. pictures: rows of swaps side by side.
+    Args:
+        comparison: The content.
+        published: Whether to show published figures of others.
+        curves: The metrics to draw.
+        pictures: The number of rows of swaps side by side.
     """
     tables = differences_table(comparison), settings_table(comparison), orderings_table(comparison)
     differences, settings, orderings = tables
@@ -47,7 +51,7 @@ def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str
                published_table() if published else None),
         _drawn("ablation", "Ablation of feature matching",
                [*ablation_charts(comparison), *heat_map_charts(comparison)]),
-        orderings and Section("orderings", "The article's orderings", (orderings,), caption=ORDERINGS),
+        orderings and Section("orderings", "The paper's orderings", (orderings,), caption=ORDERINGS),
         _drawn("curves", "Learning curves", [curves_chart(comparison, curves)]),
         Section("swaps", "The same faces, swapped by each", swaps=tuple(swaps), caption=" ".join([SWAPS, *missing]))
         if swaps else (Section("swaps", "The same faces", caption=" ".join(missing)) if missing else None),

@@ -10,12 +10,12 @@ from scipy.special import stdtrit
 from simswap.metrics.figures import Interval
 
 LEVEL = 0.95
-ROUNDING = 1e-12  # relative: a smaller spread is none
+ROUNDING = 1e-12  # relative: a smaller spread counts as none
 Key = TypeVar("Key", bound=Hashable)
 
 
 class Spread(NamedTuple):
-    """n seeds: mean, standard deviation (n - 1), and the 95 % interval of the mean by Student's t."""
+    """Over n seeds: the mean, the standard deviation (n - 1), and the 95 % interval of the mean by Student's t."""
 
     n: int
     mean: float
@@ -25,10 +25,10 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and spread over the seeds whose figure is known (NaN ones are left out); NaN where it cannot be told.
+    """The mean and spread over seeds; NaN values are left out, and unknown numbers are NaN.
 
-    With few seeds Student's t is wide (4.3 standard errors either way for three): that is what few seeds can tell. Two
-    or three shares of a few hundred swaps can be alike by chance, so seeds without any spread give no interval.
+    With few seeds the interval is wide (4.3 standard errors to either side for three), because few seeds show little.
+    Two or three shares of a few hundred swaps can be equal by chance, so seeds without any spread give no interval.
     """
     known = np.asarray([v for v in values if not math.isnan(v)], dtype=np.float64)
     n = len(known)
@@ -45,11 +45,11 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def difference_over_seeds(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Interval:
-    """ours - theirs with its 95 % interval over training seeds.
+    """The difference ours - theirs with its 95 % interval over training seeds.
 
-    Where both were trained with the same seeds (two or more), the differences are taken seed by seed (same data order
-    and first weights) and Student's t goes over them. Else Welch's interval for two samples. NaN bounds with fewer
-    than two seeds on either side, or without any spread.
+    If both were trained with the same seeds (at least two), which means the same data order and initial weights, the
+    interval is Student's t of the differences seed by seed. Otherwise it is Welch's interval for two samples. The
+    bounds are NaN with fewer than two seeds on either side, or without any spread.
     """
     a = {seed: v for seed, v in ours.items() if not math.isnan(v)}
     b = {seed: v for seed, v in theirs.items() if not math.isnan(v)}
@@ -72,10 +72,10 @@ def difference_over_seeds(ours: Mapping[int, float], theirs: Mapping[int, float]
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
-    """The p-values corrected for their number (Holm 1979), so that one false find in all of them has 5 % below 0.05.
+    """Correct p-values for their number (Holm 1979), so that any false positive below 0.05 has a probability of 5 %.
 
-    The k-th smallest of n is multiplied by n - k + 1; none falls below a smaller one's, none exceeds 1. NaN ones stay
-    NaN and do not count.
+    The k-th smallest of n is multiplied by n - k + 1, stays at least as large as the one before it, and is at most 1.
+    NaN values stay NaN and do not count.
     """
     known = sorted((key for key, p in p_values.items() if not math.isnan(p)), key=lambda key: p_values[key])
     corrected, largest = dict(p_values), 0.0
@@ -86,8 +86,11 @@ def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
 
 
 def pareto_front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
-    """Indices of the points that no other one beats: none has at most their cost and at least their gain and is better
-    in one of both. Sorted by cost. Points with a NaN are left out."""
+    """The indices of the points on the Pareto front, sorted by cost.
+
+    A point is on the front if no other has at most its cost and at least its gain and is better in one of them. Points
+    with a NaN are left out.
+    """
     known = [i for i in range(len(cost)) if not (math.isnan(cost[i]) or math.isnan(gain[i]))]
     front: list[int] = []
     best = -math.inf

@@ -1,4 +1,4 @@
-"""What a comparison says at a glance, and how its figures were measured, in sentences."""
+"""Sentences on a comparison: its main results, and how its figures were measured."""
 
 import math
 
@@ -10,7 +10,7 @@ from simswap.metrics.intervals import approximate
 
 
 def at_a_glance(comparison: Comparison) -> list[str]:
-    """The best of both ends, the front, and who differs from the baseline."""
+    """The best variants, the Pareto front, and the variants that differ from the baseline."""
     sentences = []
     known = [v for v in comparison.variants if v.spread("id_retrieval").n and v.spread("pose_error_deg").n]
     if len(known) > 1:
@@ -59,7 +59,7 @@ def _with_sd(variant: Variant, name: str) -> str:
 
 
 def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
-    """(what, in words): what must stand beside every figure."""
+    """How the figures were measured: (topic, text)."""
     protocol = comparison.protocol
     groups = protocol.get("groups", "persons")
     gallery = f"{_count(protocol.get('gallery_images'))} images of {_count(protocol.get('gallery_persons'))} {groups}"

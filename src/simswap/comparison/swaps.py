@@ -1,4 +1,4 @@
-"""The same targets and sources, swapped by every variant: cut out of the runs' own grid pictures."""
+"""The same targets and sources swapped by every variant, cut out of the runs' grids."""
 
 import hashlib
 import io
@@ -15,12 +15,12 @@ from simswap.errors import InputError
 from simswap.pictures import GAP, png_text
 
 LARGEST = 256
-"""Pixels: larger cells are made smaller for the page."""
+"""The largest side of a cell on the page in pixels; larger ones are reduced."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid picture taken apart: targets [T], sources [S] and swaps [T, S], each uint8 [size, size, 3]; its text."""
+    """The cells of a grid: targets [T], sources [S] and swaps [T, S], each uint8 [size, size, 3]; and its text."""
 
     targets: np.ndarray
     sources: np.ndarray
@@ -29,13 +29,13 @@ class Grid:
 
     @property
     def faces(self) -> str:
-        """A word for the faces in it, without the swaps: grids that have it in common show the same ones."""
+        """A hash of the faces without the swaps; grids with equal hashes show the same faces."""
         return hashlib.sha256(self.targets.tobytes() + self.sources.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
 class SwapRow:
-    """One target and one source, and every variant's result: (label, picture, the grid's text)."""
+    """One target, one source, and every variant's result: (label, image, the grid's text)."""
 
     target: np.ndarray
     source: np.ndarray
@@ -43,7 +43,7 @@ class SwapRow:
 
 
 def read_grid(path: Path) -> Grid:
-    """Take a picture of pictures.swap_grid apart. Raises InputError for a file that is none."""
+    """Split a grid made by `pictures.swap_grid` into cells. Raises InputError for any other file."""
     try:
         with Image.open(path) as picture:
             text = {k: v for k, v in getattr(picture, "text", {}).items() if not k.startswith("XML:")}
@@ -57,10 +57,12 @@ def read_grid(path: Path) -> Grid:
         MemoryError,
         Image.DecompressionBombError,
     ) as error:
-        raise InputError(f"{path} is no picture that can be read ({error})") from error
+        raise InputError(f"{path} is not a readable image ({error})") from error
     across = next((n for n in range(2, 64) if _is_grid(pixels, n)), None)
     if across is None:
-        raise InputError(f"{path} is no grid of swaps: targets down the left, sources along the top, an empty corner")
+        raise InputError(
+            f"{path} is not a grid of swaps: targets down the left, sources along the top, an empty corner"
+        )
     size = (pixels.shape[1] + GAP) // across - GAP
     down = (pixels.shape[0] + GAP) // (size + GAP)
     cells = np.stack(
@@ -73,7 +75,7 @@ def read_grid(path: Path) -> Grid:
 
 
 def _is_grid(pixels: np.ndarray, across: int) -> bool:
-    """Whether square cells in ``across`` columns have white between them and a white corner."""
+    """Whether the image consists of square cells in ``across`` columns with white gaps and a white corner."""
     size, left = divmod(pixels.shape[1] + GAP, across)
     if left or size <= 2 * GAP or (pixels.shape[0] + GAP) % size:
         return False
@@ -83,10 +85,12 @@ def _is_grid(pixels: np.ndarray, across: int) -> bool:
 
 
 def side_by_side(comparison: Comparison, rows: int) -> tuple[list[SwapRow], list[str]]:
-    """Up to ``rows`` pairs of faces that most variants' grids share, and notes on who is not among them and on pictures
-    that cannot be used.
+    """Up to ``rows`` pairs of faces that most variants' grids share.
 
-    Of each variant the run of the smallest seed that shows these faces.
+    Each variant is represented by its run with the smallest seed that shows these faces.
+
+    Returns:
+        The rows, and notes on missing variants and on unusable grids.
     """
     grids: dict[str, dict[str, Grid]] = {}  # faces → variant → grid
     broken: list[str] = []
@@ -97,7 +101,7 @@ def side_by_side(comparison: Comparison, rows: int) -> tuple[list[SwapRow], list
             if run.grid is not None:
                 try:
                     grid = read_grid(run.grid)
-                except InputError as error:  # it costs itself alone
+                except InputError as error:  # only this grid is left out
                     broken.append(f"Left out: {error}.")
                     continue
                 grids.setdefault(grid.faces, {}).setdefault(variant.label, grid)
@@ -120,7 +124,7 @@ def side_by_side(comparison: Comparison, rows: int) -> tuple[list[SwapRow], list
 
 
 def cell_png(picture: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
-    """A cell as PNG, at most LARGEST pixels wide; ``text``: the grid's words on where its swaps come from."""
+    """A cell as PNG, at most LARGEST pixels wide; ``text``: the grid's text chunks, which state the swaps' origin."""
     image = Image.fromarray(picture)
     if image.width > LARGEST:
         image = image.resize((LARGEST, LARGEST), Image.Resampling.LANCZOS)
@@ -130,7 +134,7 @@ def cell_png(picture: np.ndarray, text: Mapping[str, str] | None = None) -> byte
 
 
 def sheet(rows: list[SwapRow], shorts: Mapping[str, str]) -> tuple[np.ndarray, dict[str, str]]:
-    """All rows as one picture (a column a variant, their names on top), and the words that go into its file."""
+    """All rows as one image (one column per variant, names on top), and the text for its file."""
     size = rows[0].target.shape[0]
     names = ["target", "source", *(shorts[label] for label, _, _ in rows[0].results)]
     head = 22

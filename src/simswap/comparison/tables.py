@@ -1,4 +1,4 @@
-"""The tables of a comparison, as rows for the page and Markdown, and as CSV with every digit."""
+"""The tables of a comparison: rows for the page and Markdown, and CSV files with every digit."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from simswap.metrics.paired import PairedDifference
 
 @dataclass(frozen=True)
 class Cell:
-    """text as shown; value: what it is sorted by (a number, or the text itself); note: small, below; best: set off."""
+    """A cell: its text, the value to sort by (None for the text), a small note below, and whether it is the best."""
 
     text: str
     value: float | None = None
@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """heads: (name, unit) a column; rows of cells, the first is the row's name; apart: rows that are no variant."""
+    """A table: (name, unit) of each column, rows whose first cell is their name, and rows that are not variants."""
 
     name: str
     heads: tuple[tuple[str, str], ...]
@@ -38,7 +38,7 @@ class Table:
 
 
 def results_table(comparison: Comparison) -> Table:
-    """Final figures: mean ± standard deviation over seeds; the interval over persons where there is one seed."""
+    """Final figures: mean ± standard deviation over seeds, or the interval over persons for a single seed."""
     best = {f.name: _best(comparison.variants, f) for f in comparison.columns}
     rows = []
     for v in comparison.variants:
@@ -62,7 +62,7 @@ def results_table(comparison: Comparison) -> Table:
 
 
 def published_table() -> Table:
-    """Others' figures, which are not the runs' kind."""
+    """Published figures of others, which are not comparable with the runs."""
     figures = (FIGURES["id_retrieval"], FIGURES["pose_error_deg"])
     rows = [
         (Cell(p.name, note=p.source), *(Cell(f.shown(getattr(p, f.name)), getattr(p, f.name)) for f in figures))
@@ -72,7 +72,7 @@ def published_table() -> Table:
 
 
 def differences_table(comparison: Comparison) -> Table | None:
-    """Each variant less the baseline, with the intervals over seeds and over the same pairs; None for one variant."""
+    """Each variant minus the baseline, with intervals over seeds and over pairs; None for a single variant."""
     if not comparison.differences:
         return None
     rows = []
@@ -96,8 +96,11 @@ def differences_table(comparison: Comparison) -> Table | None:
 
 
 def clear(difference: Difference) -> bool:
-    """Whether the interval over seeds lies on one side of 0, and that over pairs on the same with a corrected p below
-    0.05, where it is known."""
+    """Whether a difference is clear.
+
+    The interval over seeds must lie on one side of 0; if paired tests are known, their interval must lie on the same
+    side and the corrected p must be below 0.05.
+    """
     seeds, pairs = difference.over_seeds, difference.over_pairs
     bounds = [(seeds.low, seeds.high)]
     if pairs is not None and pairs.low == pairs.low:
@@ -109,7 +112,7 @@ def clear(difference: Difference) -> bool:
 
 
 def settings_table(comparison: Comparison) -> Table | None:
-    """The changed settings alone."""
+    """The changed settings of each variant; None if nothing but the variant's name changed."""
     changed = [key for key in comparison.settings if key != "variant"]
     if not changed:
         return None
@@ -122,7 +125,7 @@ def settings_table(comparison: Comparison) -> Table | None:
 
 
 def orderings_table(comparison: Comparison) -> Table | None:
-    """The article's orderings and whether they hold here; None where the runs are no ablation."""
+    """The paper's orderings and whether they hold here; None if the runs are not the ablation."""
     found = [(facet.told, finding) for facet in facets(comparison.variants) for finding in findings(facet)]
     if not found:
         return None
@@ -131,11 +134,11 @@ def orderings_table(comparison: Comparison) -> Table | None:
         (Cell(f.claim, note=told if apart else ""), Cell(f.verdict, best=f.verdict == "holds"), Cell(f.detail))
         for told, f in found
     )
-    return Table("orderings", (("the article says", ""), ("here", ""), ("differences, 95 % over seeds", "")), rows)
+    return Table("orderings", (("the paper says", ""), ("here", ""), ("differences, 95 % over seeds", "")), rows)
 
 
 def runs_table(comparison: Comparison) -> Table:
-    """Every run by itself."""
+    """One row per run."""
     rows = []
     for v in comparison.variants:
         for run in v.runs:
@@ -244,7 +247,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _best(variants: Sequence[Variant], figure: Figure) -> set[str]:
-    """The labels of the best mean, where the figure has a better side and there is anything to choose from."""
+    """The labels with the best mean, if the figure has a better side and the means differ."""
     means = {v.label: v.spread(figure.name).mean for v in variants}
     known = [mean for mean in means.values() if mean == mean]
     if figure.better is None or len(set(known)) < 2:
@@ -263,7 +266,7 @@ def _tags(comparison: Comparison, variant: Variant) -> str:
 def _plain(figure: Figure, interval: Interval | None) -> Cell:
     if interval is None or interval.value != interval.value:
         return Cell("–")
-    bounds = "–" if interval.low == interval.high else _bounds(figure, interval)  # all values are the same
+    bounds = "–" if interval.low == interval.high else _bounds(figure, interval)  # all values are equal
     return Cell(figure.shown(interval.value), interval.value, "" if bounds == "–" else bounds)
 
 

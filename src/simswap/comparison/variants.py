@@ -1,4 +1,4 @@
-"""Runs folded over seeds: what differs between them, and a name, a color and a mark for each variant."""
+"""Runs folded over seeds: their changed settings, and a name, a color and a mark for each variant."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,15 +15,15 @@ from simswap.metrics.figures import Interval
 from simswap.settings.words import nearest
 
 NO_SETTING = "(none)"
-"""Shown for a setting that a run's version did not have."""
+"""Shown for a setting that did not exist in a run's version."""
 
 BOOKKEEPING = ("seed", "name", "resume", "threads", "progress_every", "logger", "samples", "checkpoints")
-"""Settings that say how a run is kept, not what is trained; runs that differ in these alone are one variant."""
+"""Settings that do not change what is trained; runs that differ only in these are one variant."""
 
 PAPER_ORDER = ("SimSwap", "oFM", "nFM", "wFM-bar", "oFM-FM-", "oFM-id+", "wFM-id+")
 
 PALETTE = ("#0067a5", "#d1495b", "#2a9d6f", "#c77800", "#7a4fa3", "#3aa6c9", "#8a5a2b", "#d46aa0", "#5b6770", "#7d8f12")
-"""Told apart in the usual kinds of color blindness where neighbors are; marks repeat the distinction."""
+"""Neighboring colors can be distinguished with the usual kinds of color blindness; marks repeat the distinction."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 LONGEST_LABEL = 60
 LONGEST_SHORT = 20
@@ -31,9 +31,15 @@ LONGEST_SHORT = 20
 
 @dataclass(frozen=True)
 class Variant:
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
-    label: in tables. short: on plots. settings: the changed settings and their values here.
+    Attributes:
+        label: The name in tables.
+        short: The name on charts.
+        settings: The values of the changed settings.
+        runs: The runs.
+        color: The color on charts.
+        mark: The mark on charts.
     """
 
     label: str
@@ -44,7 +50,7 @@ class Variant:
     mark: str
 
     def by_seed(self, figure: str) -> dict[int, float]:
-        """seed → the figure; runs of one seed are one measurement (their mean), for they are no new draw."""
+        """The figure by seed; runs with the same seed count as one measurement, their mean."""
         values: dict[int, list[float]] = {}
         for run in self.runs:
             if figure in run.figures and not np.isnan(run.figures[figure].value):
@@ -52,11 +58,11 @@ class Variant:
         return {seed: float(np.mean(found)) for seed, found in values.items()}
 
     def spread(self, figure: str) -> Spread:
-        """Over seeds."""
+        """Mean and spread of a figure over seeds."""
         return spread(list(self.by_seed(figure).values()))
 
     def interval(self, figure: str) -> Interval:
-        """95 %: over seeds where there are two or more, else over persons, of the one evaluation."""
+        """The 95 % interval: over seeds if there are at least two, otherwise over persons of the one evaluation."""
         found = self.spread(figure)
         if found.n == 1 and len(self.runs) == 1:
             return self.runs[0].figures[figure]
@@ -64,11 +70,12 @@ class Variant:
 
     @property
     def seeds(self) -> list[int]:
+        """The training seeds."""
         return sorted({run.seed for run in self.runs})
 
 
 def changed_settings(runs: Sequence[Run]) -> list[str]:
-    """The settings in which runs differ, bookkeeping left out, in the config's order."""
+    """The settings in which runs differ, without bookkeeping, in the config's order."""
     configs = [run.config for run in runs if run.config]
     keys = dict.fromkeys(key for config in configs for key in config)
     return [
@@ -84,7 +91,7 @@ def setting_of(config: Mapping[str, Any], key: str) -> Any:
 
 
 def fold(runs: Sequence[Run]) -> list[Variant]:
-    """Variants in the paper's order where they are its ablations, else in the runs' order."""
+    """Fold runs into variants, in the paper's order for its ablations, otherwise in the runs' order."""
     keys = changed_settings(runs)
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
@@ -105,10 +112,15 @@ def fold(runs: Sequence[Run]) -> list[Variant]:
 
 
 def choose_baseline(variants: Sequence[Variant], asked: str | None) -> Variant:
-    """The variant (by its label or mark on the plots) or the single run that the others are held against.
+    """The variant or the single run that the others are compared with.
 
-    By default the paper's own setting where the runs are its ablations, else the first. Raises InputError for a name
-    that is none of them.
+    Args:
+        variants: All variants.
+        asked: A label, a short name, or a run's name or folder. None for the paper's own setting if the runs are its
+            ablations, otherwise for the first variant.
+
+    Raises:
+        InputError: For another name.
     """
     if asked is None:
         return next((v for v in variants if v.label == PAPER_ORDER[0]), variants[0])
@@ -120,11 +132,11 @@ def choose_baseline(variants: Sequence[Variant], asked: str | None) -> Variant:
             if asked.rstrip("/") in (run.name, run.where.rstrip("/")):
                 return Variant(run.name, run.name, variant.settings, (run,), variant.color, variant.mark)
     names = [v.label for v in variants] + [run.name for v in variants for run in v.runs]
-    raise InputError(f"baseline={asked} is no variant and no run here{nearest(asked, names)}")
+    raise InputError(f"baseline={asked} is neither a variant nor a run here{nearest(asked, names)}")
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
-    """The shortest ends of dotted keys that tell them apart: ``objective.weights.identity`` → ``identity``."""
+    """The shortest unique ends of dotted keys: ``objective.weights.identity`` → ``identity``."""
     whole = list(keys)
     result = {}
     for key in whole:
@@ -135,7 +147,7 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
 
 
 def shown_value(value: Any) -> str:
-    """A setting as it is written on a command line."""
+    """A setting as on the command line."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, bool) or value is None:
@@ -144,7 +156,7 @@ def shown_value(value: Any) -> str:
 
 
 def _labels(folded: list[list[Run]], settings: list[dict[str, Any]]) -> list[str]:
-    """A name for each group: the ablation's, else what was changed; a name that two have is told apart."""
+    """A name for each group: the ablation's, otherwise the changed settings; equal names get an addition."""
     changed = _told_apart(settings, [i for i, group in enumerate(folded) if group[0].config])
     labels = []
     for i, group in enumerate(folded):
@@ -162,7 +174,7 @@ def _labels(folded: list[list[Run]], settings: list[dict[str, Any]]) -> list[str
 
 
 def _told_apart(settings: list[dict[str, Any]], members: list[int]) -> dict[int, str]:
-    """The settings in which the members differ, as ``key=value, …`` for each of them."""
+    """The settings in which the members differ, as ``key=value, …`` for each."""
     keys = [
         key
         for key in (settings[members[0]] if members else ())
@@ -178,7 +190,7 @@ def _paper_place(run: Run) -> int:
 
 
 def _colors(folded: Sequence[Sequence[Run]]) -> list[str]:
-    """Up to ten variants have a color each; more are colored from dark to light in the order of their retrieval."""
+    """Up to ten variants get a color each; more are colored from dark to light in the order of their retrieval."""
     if len(folded) <= len(PALETTE):
         return list(PALETTE[: len(folded)])
     from matplotlib import colormaps

@@ -19,9 +19,10 @@ JOB = "compare"
 
 
 def publish(comparison: Comparison, sections: Sequence[Section], out: Path, project: str) -> str:
-    """Log the plots and the table as a run of ``entity/project`` and write the report about it; gives its address.
+    """Log the charts and the table as a run of ``entity/project``, write a report on it, and return its address.
 
-    Raises InputError without a login, a server or the extra ``reports``.
+    Raises:
+        InputError: Without a login, a server or the extra ``reports``.
     """
     import wandb
 
@@ -33,7 +34,7 @@ def publish(comparison: Comparison, sections: Sequence[Section], out: Path, proj
     figures = {path.stem: path for path in sorted((out / "figures").glob("*.png"))}
     settings = wandb.Settings(silent=True, console="off", init_timeout=20)
     try:
-        # An id of its own: WANDB_RUN_ID is a training run's, which this must not write over.
+        # A new id: WANDB_RUN_ID belongs to a training run, which must not be overwritten.
         with (
             tidied(),
             wandb.init(
@@ -54,13 +55,13 @@ def publish(comparison: Comparison, sections: Sequence[Section], out: Path, proj
     except Exception as error:  # the workspaces package raises bare Exceptions for a missing login
         reason = " ".join(str(error).split()) or repr(error)
         raise InputError(
-            f"report={project}: {reason.rstrip('.')}; the local page is whole. Log in with wandb login"
+            f"report={project}: {reason.rstrip('.')}; the local page is complete. Log in with wandb login"
         ) from error
     return str(report.url)
 
 
 def ids_in_wandb(runs: Sequence[Run]) -> list[str]:
-    """By which ids W&B knows the compared runs: what it wrote into their folders, or the ends of their addresses."""
+    """The W&B ids of the compared runs, from their folders or their addresses."""
     found = {}
     for run in runs:
         if run.where.startswith(("http://", "https://")):
@@ -71,8 +72,11 @@ def ids_in_wandb(runs: Sequence[Run]) -> list[str]:
 
 
 def check_report(project: str) -> str:
-    """``entity/project`` of a report, the entity by WANDB_ENTITY where it is left out. Raises InputError for a place
-    that is none, or where W&B's variables keep it offline."""
+    """``entity/project`` of a report; without an entity, WANDB_ENTITY is used.
+
+    Raises:
+        InputError: If it is malformed, or W&B's variables keep it offline.
+    """
     entity, _, name = project.rpartition("/")
     entity = entity or given("WANDB_ENTITY") or ""
     if not entity or not name or "/" in entity:
@@ -87,7 +91,7 @@ def check_report(project: str) -> str:
 
 
 def results_for_wandb(comparison: Comparison) -> Any:
-    """The table of results as wandb.Table: a row a variant, its changed settings and its figures."""
+    """The results as wandb.Table: one row per variant with its changed settings and its figures."""
     import wandb
 
     figures = [f.name for f in comparison.columns]
@@ -108,7 +112,7 @@ def results_for_wandb(comparison: Comparison) -> Any:
 def build_report(
     comparison: Comparison, sections: Sequence[Section], entity: str, project: str, figures: Sequence[str]
 ) -> Any:
-    """The report, not yet saved. figures: the keys of the plots in the comparison's own run."""
+    """Build the report without saving it. figures: the keys of the charts in the comparison's own run."""
     import wandb_workspaces.reports.v2 as wr
 
     ids = ids_in_wandb(comparison.runs)

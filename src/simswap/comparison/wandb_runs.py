@@ -23,12 +23,12 @@ from simswap.tracking.wandb_environment import tidied
 from simswap.tracking.wandb_summary import GRID, evaluation_in
 
 GRIDS = "media/images/samples_"
-"""Where the sample grids lie among a run's files (tracking.logger.log_picture with the key ``samples``)."""
+"""The beginning of the sample grids' names among a run's files (tracking.logger.log_picture)."""
 TIMEOUT = 20
 
 
 def open_api() -> Any:
-    """W&B's API for this login. Raises InputError where there is none."""
+    """W&B's API for this login. Raises InputError without one."""
     import wandb
 
     try:
@@ -51,17 +51,23 @@ def load_wandb(
     group: str | None = None,
     tags: Collection[str] = (),
 ) -> tuple[list[Run], list[str]]:
-    """The finished training runs of ``entity/project``, and a line for each that was left out.
+    """Load the finished training runs of a W&B project.
 
     Args:
-        api: wandb.Api, or what answers like it (``runs(path, filters)``).
+        api: wandb.Api, or an object with its ``runs(path, filters)``.
+        project: ``entity/project``.
         source: ``evaluation`` (what simswap-evaluate put into the summary) or ``validation`` (the last one).
-        curves: names of logged metrics whose curves are wanted.
-        keep: of a run's settings, whether it is wanted.
-        pictures: a folder to which each run's last sample grid is downloaded.
-        group, tags: only runs of this group (see `is_in`), with one of these tags.
+        curves: The metrics whose curves are wanted.
+        keep: Whether a run is wanted, by its settings.
+        pictures: The folder for downloaded grids.
+        group: Only runs of this group (see `is_in`).
+        tags: Only runs with one of these tags.
 
-    Raises InputError for a project that is not there, a server that does not answer, or no run that can be compared.
+    Returns:
+        The runs, and one line for each that was left out.
+
+    Raises:
+        InputError: If the project does not exist, the server does not answer, or no run can be compared.
     """
     import wandb
 
@@ -100,18 +106,21 @@ def group_of(run: Any) -> str | None:
 
 
 def is_in(run: Any, group: str) -> bool:
-    """Whether a run is of this sweep (``ablation 2026-11-25_22-00-00``), or of any sweep or single run of an
-    experiment (``ablation``)."""
+    """Whether a run belongs to a group.
+
+    The group is a sweep (``ablation 2026-11-25_22-00-00``), or an experiment (``ablation``) with all of its sweeps and
+    single runs.
+    """
     own = group_of(run)
     return own == group or (own is not None and own.startswith(f"{group} ")) or dict(run.config).get("name") == group
 
 
 def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[str], pictures: Path) -> Run:
     if run.state == "running":
-        raise InputError(f"{run.url} is still going: compare it when it has finished")
+        raise InputError(f"{run.url} is still running: compare it when it has finished")
     if run.state != "finished":
-        raise InputError(f"{run.url} {run.state}: go on with simswap-train resume=<its folder>, or leave it out")
-    # A plain dict; what run.summary gives of a nested value is no Mapping.
+        raise InputError(f"{run.url} {run.state}: resume it with simswap-train resume=<its folder>, or leave it out")
+    # A plain dict; run.summary would return nested values that are not Mappings.
     summary: Mapping[str, Any] = run.summary_metrics
     shared: dict[str, Any] = {
         "name": run.name, "where": run.url, "config": config, "state": run.state,
@@ -172,14 +181,14 @@ def _recorded(summary: Mapping[str, Any], name: str) -> Any:
 
 
 def _last(value: Any) -> float:
-    """A metric's last value in a summary: a number, or a mapping where its best value stands beside it."""
+    """A metric's last value in a summary: a number, or an entry of a mapping with its best value."""
     if isinstance(value, Mapping):
         value = value.get("last")
     return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _curve(run: Any, name: str) -> Curve:
-    """Where the metric was logged; values that JSON cannot hold come as words and are left out."""
+    """A metric's curve; values that JSON does not have arrive as text and are left out."""
     for one in (name, *earlier_figures(name)):
         rows = [row for row in run.scan_history(keys=[STEP_METRIC, one]) if isinstance(row.get(one), int | float)]
         if rows:
@@ -188,7 +197,7 @@ def _curve(run: Any, name: str) -> Curve:
 
 
 def _last_samples(run: Any, pictures: Path) -> Path | None:
-    """The last sample grid, downloaded. Its file is ``samples_<step>_<hash>.png``."""
+    """Download the last sample grid, ``samples_<step>_<hash>.png``; None without any."""
     grids = [file for file in run.files() if file.name.startswith(GRIDS)]
     files = {int(file.name.removeprefix(GRIDS).split("_")[0]): file for file in grids}
     return _download(run, pictures, files[max(files)]) if files else None

@@ -1,4 +1,4 @@
-"""The format of evaluation.json, and what of an older one can still be trusted."""
+"""The format of evaluation.json, and the conversion of older ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,21 +7,22 @@ from simswap.errors import InputError
 from simswap.settings.recorded_names import described, with_current_figures
 
 FORMAT = 2
-"""1: files without a number; their intervals saw persons as sources alone and are too narrow. 2: intervals over
-persons in both roles; self-reconstruction counts once a distinct target."""
+"""1: files without a number, whose intervals are too narrow, because they are clustered by sources only. 2: intervals
+clustered by persons in both roles; self-reconstruction counts once per distinct target."""
 
 
 def as_current(content: Mapping[str, Any], where: object) -> dict[str, Any]:
-    """``format``, ``protocol`` and ``results`` of an evaluation of any format.
+    """Convert an evaluation of any format: ``format``, ``protocol`` and ``results`` under current names.
 
-    Figures of an older format keep their values and lose their intervals (``low`` and ``high`` are None), so that no
-    reader can show or use them.
+    Figures of an older format keep their values but lose their intervals (``low`` and ``high`` become None), so that
+    no reader can use them.
 
     Args:
-        content: as stored; a missing ``format`` is 1.
-        where: the file or address, for the complaint.
+        content: As stored; a missing ``format`` counts as 1.
+        where: The file or address, for the error.
 
-    Raises InputError for a format that this version does not know.
+    Raises:
+        InputError: For a format that this version does not know.
     """
     number = content.get("format", 1)
     if isinstance(number, bool) or not isinstance(number, int | float) or number not in range(1, FORMAT + 1):

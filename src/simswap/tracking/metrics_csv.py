@@ -1,4 +1,4 @@
-"""``metrics.csv`` of a run folder: one row a step, on the disk as soon as it is logged."""
+"""``metrics.csv`` of a run folder: one row per step, on disk as soon as it is logged."""
 
 import csv
 import io
@@ -17,11 +17,18 @@ from simswap.tracking.metrics_rows import STEP, read_rows, recorded_names
 
 
 class MetricsCsvLogger(Logger):
-    """Writes ``<run>/metrics.csv``: column ``step`` (the iteration), then a column a metric, empty where not logged.
+    """Writes ``<run>/metrics.csv``: the column ``step`` (the iteration), then one column per metric.
 
-    What is logged at one step (training, then validation) is one row. A run that goes on from a checkpoint replaces
-    the rows that the killed process wrote after that checkpoint, so that no step stands there twice.
-    Raises InputError when the file cannot be written or belongs to something else.
+    Everything logged at one step (training, then validation) is one row; a cell is empty if its metric was not logged.
+    A run resumed from a checkpoint replaces the rows that the killed process wrote after that checkpoint, so that no
+    step appears twice, and keeps the column names that it began with.
+
+    Args:
+        run: The run folder.
+        file: The file's name.
+
+    Raises:
+        InputError: On logging, if the file cannot be written or is not a metrics.csv.
     """
 
     def __init__(self, run: Path, file: str = "metrics.csv") -> None:
@@ -29,35 +36,39 @@ class MetricsCsvLogger(Logger):
         self.run = Path(run)
         self.path = self.run / file
         self._columns: list[str] = []
-        self._row: dict[str, str] = {}  # the last row, which may still grow
+        self._row: dict[str, str] = {}  # the last row, which can still grow
         self._row_start = 0  # its first byte in the file
         self._recorded: dict[str, str] = {}  # current name → the earlier name that a resumed run's file has
         self._opened = False
 
     @property
     def name(self) -> str:
+        """The run folder's name."""
         return self.run.name
 
     @property
     def version(self) -> str:
+        """Empty: the folder identifies the run."""
         return ""
 
     @property
     def save_dir(self) -> str:
+        """The run folder."""
         return str(self.run)
 
     @property
     def log_dir(self) -> str:
+        """The run folder."""
         return str(self.run)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the run folder's .hydra/config.yaml and the checkpoint hold the whole config."""
+        """Do nothing: the run folder's .hydra/config.yaml and the checkpoint contain the config."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Put numbers into the row of ``step``. Raises ValueError without a step."""
+        """Put numbers into the row of ``step``. Raises ValueError without a step, InputError if writing fails."""
         if step is None:
-            raise ValueError("metrics.csv has a row a step: log with a step")
+            raise ValueError("metrics.csv has one row per step: log with a step")
         try:
             if not self._opened:
                 self._recorded = recorded_names(self.path)
@@ -67,7 +78,7 @@ class MetricsCsvLogger(Logger):
             self._write({STEP: str(step), **values})
         except OSError as error:
             raise InputError(
-                f"{self.path} cannot be written ({error.strerror or error}): free the disk or choose "
+                f"{self.path} cannot be written ({error.strerror or error}): free disk space or choose "
                 "another output folder"
             ) from error
 
@@ -79,7 +90,7 @@ class MetricsCsvLogger(Logger):
         elif set(new) <= set(self._columns) and step >= int(self._row[STEP]):
             grown = self._row | new if step == int(self._row[STEP]) else new
             with self.path.open("r+b") as file:
-                # The last row is written again as a whole when it grew, and a new one goes behind it.
+                # If the last row grew it is rewritten; a new row is appended.
                 if step == int(self._row[STEP]):
                     file.seek(self._row_start)
                     file.truncate()
@@ -91,7 +102,7 @@ class MetricsCsvLogger(Logger):
             self._rewrite([*read_rows(self.path), new])
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        """Write the file anew, for a new column or a step of the past; rows of one step become one."""
+        """Rewrite the file, for a new column or an earlier step; rows of the same step are merged."""
         by_step: dict[int, dict[str, str]] = {}
         for row in rows:
             by_step[int(row[STEP])] = by_step.get(int(row[STEP]), {}) | {k: v for k, v in row.items() if v != ""}

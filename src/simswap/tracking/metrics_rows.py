@@ -1,4 +1,4 @@
-"""The rows of a run's metrics.csv, read without the network libraries that its writer needs."""
+"""Reading the rows of metrics.csv, without the libraries that its writer needs."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from simswap.settings.recorded_names import current_figure
 
 STEP = "step"
 STEP_METRIC = "trainer/global_step"
-"""The iteration, as it is called in W&B."""
+"""The iteration's name in W&B."""
 
 
 def recorded_names(path: Path) -> dict[str, str]:
@@ -21,10 +21,12 @@ def recorded_names(path: Path) -> dict[str, str]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, numbers as written; none where there is no file.
+    """The rows of a metrics.csv, with numbers as written; none without a file.
 
-    A last line that a killed process left without its end is dropped. Raises InputError for a file that is no
-    metrics.csv.
+    An incomplete last line of a killed process is dropped.
+
+    Raises:
+        InputError: If the file is not a metrics.csv.
     """
     if not path.exists():
         return []
@@ -32,9 +34,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     whole_lines = text[: text.rfind("\n") + 1]
     reader = csv.DictReader(io.StringIO(whole_lines))
     if STEP not in (reader.fieldnames or []) and whole_lines:
-        raise InputError(f"{path} has no column {STEP!r}, so it is no metrics.csv of a run: move it away")
+        raise InputError(f"{path} has no column {STEP!r}, so it is not a run's metrics.csv: move it away")
     rows = list(reader)
     for number, row in enumerate(rows, start=2):
         if not row[STEP].isdigit() or None in row or None in row.values():
-            raise InputError(f"{path}, line {number}, is no row of a metrics.csv: mend it or move the file away")
+            raise InputError(f"{path}, line {number}, is not a row of a metrics.csv: fix it or move the file away")
     return rows

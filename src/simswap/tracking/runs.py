@@ -1,4 +1,4 @@
-"""Run folders found and read back: config, metrics, evaluation, pictures."""
+"""Finding run folders and reading them: config, metrics, evaluation, sample grids."""
 
 import glob
 import json
@@ -24,19 +24,26 @@ EVALUATION = "evaluation.json"
 PAIRS = "evaluation_pairs.parquet"
 """Every pair's figures, beside the evaluation."""
 INSIDE_A_RUN = ("wandb", "checkpoints", "samples", ".hydra")
-"""Folders in which no runs are looked for."""
+"""Folders that are not searched for runs."""
 
 
 def is_run(folder: Path) -> bool:
-    """Whether it is the folder of a run, or one that holds an evaluation alone."""
+    """Whether a folder is that of a run, or contains an evaluation without a run."""
     return (folder / CONFIG).is_file() or (folder / EVALUATION).is_file()
 
 
 def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
-    """Run folders from what a person gives: a run, a folder of runs at any depth, a glob, or a list of these.
+    """Find run folders.
 
-    Returns (folder, named) in natural order (2 before 10), each once, by whatever links or spellings it is reached;
-    named: the run itself was given, not found in a folder. Raises InputError where a name leads to no run.
+    Args:
+        given: A run, a folder with runs at any depth, a glob, or a list of these.
+
+    Returns:
+        (folder, named) in natural order (2 before 10), each folder once, whatever links or spellings lead to it.
+        ``named`` is True if the run itself was given, rather than found in a folder.
+
+    Raises:
+        InputError: If a name leads to no run.
     """
     found: dict[Path, tuple[Path, bool]] = {}
     for text in [given] if isinstance(given, str) else given:
@@ -48,9 +55,9 @@ def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
             what = (
                 "matches no run"
                 if not one
-                else "is no run and holds none"
+                else "is not a run and contains none"
                 if Path(pattern).exists()
-                else "is not there"
+                else "does not exist"
             )
             raise InputError(f"runs: {text} {what}; give folders of runs as in outputs/demo/<time> or outputs/demo")
         for run, named in runs:
@@ -60,14 +67,14 @@ def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
 
 
 def _pattern(text: str) -> str:
-    """A glob in which folders that exist under the very name that was typed, as ``a [1]``, stand for themselves."""
+    """A glob in which existing folders with special characters in their names, such as ``a [1]``, are escaped."""
     path = Path(text)
     known = next((above for above in path.parents if above.exists()), Path())
     return os.path.join(glob.escape(str(known)), path.relative_to(known))
 
 
 def _runs_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """above: the folders on the way, resolved: a link that leads back to one of them is not followed."""
+    """The runs in a folder. above: the resolved folders on the way; links back to them are not followed."""
     here = folder.resolve()
     if here in above:
         return
@@ -80,35 +87,41 @@ def _runs_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[
 
 
 def newest_grid(run: Path) -> Path | None:
-    """The picture of swaps of the run's last iteration, ``samples/<iteration>.png``."""
+    """The last sample grid of a run, ``samples/<iteration>.png``; None without any."""
     grids = sorted((run / "samples").glob("*.png"), key=lambda path: natural_key(path.name))
     return grids[-1] if grids else None
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The run's resolved config. Raises InputError where there is none or it cannot be read."""
+    """The run's resolved config. Raises InputError if it is missing or cannot be read."""
     path = run / CONFIG
     if not path.is_file():
-        raise InputError(f"{path} is not there: give the folder of a run, as in outputs/demo/<time>")
+        raise InputError(f"{path} does not exist: give the folder of a run, as in outputs/demo/<time>")
     try:
         config = OmegaConf.to_container(read_record(path), resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError(f"{path} is no config of a run: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path} is not a run's config: {str(error).splitlines()[0]}") from error
     if not isinstance(config, dict):
-        raise InputError(f"{path} is no config of a run: it holds no keys")
+        raise InputError(f"{path} is not a run's config: it has no keys")
     return config  # type: ignore[return-value]
 
 
 def read_metrics(run: Path, names: Collection[str] | None = None) -> dict[str, list[float]]:
-    """metrics.csv as columns of one length: ``step`` and every metric, NaN where it was not logged at a step.
+    """Read metrics.csv as columns of equal length, under the current names of figures.
 
-    names: only these columns, where they are there (and ``step``).
+    Args:
+        run: The run folder.
+        names: The wanted columns, if they exist; None for all.
 
-    Raises InputError where there is no such file or a cell is no number.
+    Returns:
+        ``step`` and the metrics by name, NaN where a metric was not logged at a step.
+
+    Raises:
+        InputError: If there is no metrics.csv or a cell is not a number.
     """
     path = run / "metrics.csv"
     if not path.is_file():
-        raise InputError(f"{path} is not there: the run logged nothing yet, or this is no run folder")
+        raise InputError(f"{path} does not exist: the run has logged nothing yet, or this is not a run folder")
     rows = read_rows(path)
     columns = {name: current_figure(name) for name in (rows[0] if rows else [STEP])}
     wanted = None if names is None else {STEP, *map(current_figure, names)}
@@ -119,22 +132,23 @@ def read_metrics(run: Path, names: Collection[str] | None = None) -> dict[str, l
             if wanted is None or current in wanted
         }
     except ValueError as error:
-        raise InputError(f"{path} holds a cell that is no number: {error}") from error
+        raise InputError(f"{path} has a cell that is not a number: {error}") from error
 
 
 def read_evaluation(run: Path) -> dict[str, Any]:
-    """evaluation.json: ``format``, ``protocol`` and ``results``, of an older format as `as_current` says.
+    """Read evaluation.json: ``format``, ``protocol`` and ``results``, converted by `as_current`.
 
-    Raises InputError where it is missing, no such file, or of a newer version.
+    Raises:
+        InputError: If it is missing, not an evaluation, or of a newer version.
     """
     path = run / EVALUATION
     if not path.is_file():
-        raise InputError(f"{path} is not there: run simswap-evaluate on the run's checkpoint")
+        raise InputError(f"{path} does not exist: run simswap-evaluate on the run's checkpoint")
     refuse_stand_in(path, "an evaluation", "json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is no JSON file: {error}") from error
+        raise InputError(f"{path} is not a JSON file: {error}") from error
     if not isinstance(content, dict) or not {"protocol", "results"} <= set(content):
-        raise InputError(f"{path} has no protocol and results, so it is no evaluation: run simswap-evaluate again")
+        raise InputError(f"{path} has no protocol and results, so it is not an evaluation: run simswap-evaluate again")
     return as_current(content, path)

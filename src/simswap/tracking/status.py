@@ -1,4 +1,4 @@
-"""``status.json`` of a run folder: how far the run is, and how it ended."""
+"""``status.json`` of a run folder: the run's progress and how it ended."""
 
 import json
 import os
@@ -14,14 +14,21 @@ from simswap.version import __version__
 RUNNING, FINISHED, INTERRUPTED, FAILED, DIVERGED = STATES = (
     "running", "finished", "interrupted", "failed", "diverged")  # fmt: skip
 CRASHED = "crashed"
-"""What `current_state` says of a run that is recorded as running and whose process is gone."""
+"""The state, according to `current_state`, of a run recorded as running whose process is gone."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """state: one of `STATES`. iteration: how many are done. message: why it ended, one line, else empty.
+    """The content of status.json.
 
-    host, pid: of rank 0. updated: ISO time of the writing, with its time zone.
+    Attributes:
+        state: One of `STATES`.
+        iteration: The number of completed iterations.
+        message: Why the run ended, one line; empty if it has not, or ended normally.
+        host: The machine of rank 0.
+        pid: The process of rank 0.
+        package_version: The version that wrote it.
+        updated: When it was written, in ISO format with a time zone.
     """
 
     state: str
@@ -34,9 +41,11 @@ class Status:
 
 
 def write_status(run: Path, state: str, iteration: int, message: str = "") -> None:
-    """Write ``<run>/status.json`` whole, for this process; other ranks than 0 write nothing.
+    """Write ``<run>/status.json`` atomically for this process; ranks other than 0 write nothing.
 
-    Raises ValueError for an unknown state, InputError where the folder cannot be written to.
+    Raises:
+        ValueError: For an unknown state.
+        InputError: If the folder cannot be written to.
     """
     if state not in STATES:
         raise ValueError(f"{state!r} is no state of a run: {', '.join(STATES)}")
@@ -50,7 +59,7 @@ def write_status(run: Path, state: str, iteration: int, message: str = "") -> No
 
 
 def read_status(run: Path) -> Status | None:
-    """What the run last said of itself; None where there is no status.json, or something else under its name."""
+    """The run's status; None if status.json is missing or not readable."""
     try:
         content = json.loads((run / "status.json").read_text(encoding="utf-8"))
         status = Status(**{field.name: field.type(content[field.name]) for field in fields(Status)})  # type: ignore
@@ -60,26 +69,26 @@ def read_status(run: Path) -> Status | None:
 
 
 def is_here(status: Status) -> bool:
-    """Whether this machine wrote it."""
+    """Whether this machine wrote the status."""
     return status.host == socket.gethostname()
 
 
 def is_alive(status: Status) -> bool:
-    """Whether the run goes on: False where it has ended, or its process on this host is gone.
+    """Whether the run is still running: False if it has ended or its process on this host is gone.
 
-    Of a process on another host nothing can be told from here; it counts as alive.
+    A process on another host cannot be checked and counts as alive.
     """
     if status.state != RUNNING:
         return False
     if not is_here(status):
         return True
     started = _start_of_process(status.pid)
-    # A process that began after the last word of the run has only inherited its number.
+    # A process that started after the status was written only reuses its number.
     return started is not None and started <= datetime.fromisoformat(status.updated).timestamp() + 1
 
 
 def current_state(run: Path) -> str | None:
-    """One of `STATES`, or ``crashed`` for a run that says running and is not; None where there is no status."""
+    """One of `STATES`, or ``crashed`` for a run recorded as running whose process is gone; None without a status."""
     status = read_status(run)
     if status is None:
         return None
@@ -87,15 +96,15 @@ def current_state(run: Path) -> str | None:
 
 
 def _start_of_process(pid: int) -> float | None:
-    """Seconds since the epoch, 0 where the system does not say; None where no such process runs."""
+    """The start of a process in seconds since the epoch; 0 if the system does not tell, None if there is none."""
     if not is_running(pid):
         return None
     try:
-        # Behind the name in brackets (which may hold blanks): the state, and 19 fields on the start in clock ticks.
+        # After the name in brackets, which may contain blanks: the state, and 19 fields later the start in clock ticks.
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         uptime = float(Path("/proc/uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return 0.0
-    if words[0] in "ZX":  # ended, and not yet collected by its parent
+    if words[0] in "ZX":  # ended, but not yet collected by its parent
         return None
     return datetime.now().timestamp() - uptime + int(words[19]) / os.sysconf("SC_CLK_TCK")

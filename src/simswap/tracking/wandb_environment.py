@@ -1,4 +1,4 @@
-"""W&B's own environment variables, as its documentation has them: those that apply, and a line on those that do not."""
+"""W&B's environment variables: which of them apply, and a line about those that do not."""
 
 import os
 import sys
@@ -19,33 +19,35 @@ OURS = {
     "WANDB_JOB_TYPE": "simswap-compare finds training runs by their job type, train",
     "WANDB_REINIT": "each job of a sweep is a run of its own",
 }
-"""What stays ours, and why."""
+"""Variables that are not used, and why."""
 
 
 def say(line: str) -> None:
+    """Print a line on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 @lru_cache
 def say_once(line: str) -> None:
-    """For what each job of a sweep would say again."""
+    """`say` for lines that every job of a sweep would repeat."""
     say(line)
 
 
 def given(name: str) -> str | None:
-    """A variable's value; an empty one counts as none."""
+    """A variable's value; None if it is unset or empty."""
     return os.environ.get(name, "").strip() or None
 
 
 def is_silent() -> bool:
-    """Whether W&B is to say only what has gone wrong."""
+    """Whether W&B should only report errors."""
     return any((given(name) or "").lower() in TRUE for name in ("WANDB_SILENT", "WANDB_QUIET"))
 
 
 def settled_mode(mode: str) -> str:
-    """``online``, ``offline`` or ``disabled``; ``auto`` is WANDB_MODE or WANDB_DISABLED where set, else online.
+    """``online``, ``offline`` or ``disabled``; ``auto`` follows WANDB_DISABLED or WANDB_MODE, otherwise it is online.
 
-    Raises InputError for another word.
+    Raises:
+        InputError: For another value.
     """
     if mode not in MODES:
         raise InputError(f"logger.mode is {mode!r}: choose one of {', '.join(MODES)}")
@@ -61,12 +63,12 @@ def settled_mode(mode: str) -> str:
 
 
 def in_a_sweep() -> bool:
-    """Whether this is one of the jobs of a Hydra sweep, to all of which a variable would give the same."""
+    """Whether this is a job of a Hydra sweep, whose jobs all see the same variables."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def id_of_new_run() -> str | None:
-    """WANDB_RUN_ID, but for the jobs of a sweep, which would write over each other."""
+    """WANDB_RUN_ID; None for jobs of a sweep, which would overwrite each other."""
     identity = given("WANDB_RUN_ID")
     if identity and in_a_sweep():
         say_once("W&B: WANDB_RUN_ID is not used: the jobs of a sweep would all be the same run")
@@ -80,7 +82,7 @@ def tags() -> tuple[str, ...]:
 
 
 def folder_for(run: Path) -> Path:
-    """The folder below which W&B makes its ``wandb``: WANDB_DIR where it is set and can be written, else the run's."""
+    """The folder in which W&B creates ``wandb``: WANDB_DIR if it is set and writable, otherwise the run's folder."""
     text = given("WANDB_DIR")
     if text is None:
         return run
@@ -98,7 +100,7 @@ def folder_for(run: Path) -> Path:
 
 @contextmanager
 def tidied() -> Iterator[None]:
-    """Keep from W&B the variables that are empty, or that it would stop at; the latter are said. All come back."""
+    """Hide empty and invalid variables from W&B, with a line about the invalid ones; restore all afterwards."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
     for name, value in kept.items():
         why = "" if not value.strip() else _refused(name, value)
@@ -116,12 +118,12 @@ def tidied() -> Iterator[None]:
 
 
 def _refused(name: str, value: str) -> str | None:
-    """Why W&B does not take a value; None where it does, or knows no such variable."""
+    """Why W&B refuses a value; None if it accepts it or does not know the variable."""
     if name in ("WANDB_MODE", "WANDB_DISABLED"):
         return None if value.strip() in (*MODES[1:], "dryrun", "run", "shared") or name == "WANDB_DISABLED" else ""
     try:
         take_setting(name, value)
-    except Exception as error:  # pydantic's and W&B's own kinds, each with a reason
+    except Exception as error:  # pydantic's and W&B's own errors, each with a reason
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return (lines[2] if len(lines) > 2 else lines[-1] if lines else repr(error)).partition(" [type=")[0]
     return None

@@ -1,4 +1,4 @@
-"""A run in W&B: begun or gone on with under the name that it has there, online where that can be, and ended."""
+"""A run in W&B: starting or resuming it under one identity, online if possible, and ending it."""
 
 import json
 import os
@@ -23,14 +23,14 @@ from simswap.tracking.wandb_environment import (
 from simswap.tracking.wandb_history import offline_fragments
 
 LONGEST_NAME = 128
-"""W&B refuses longer names of runs and groups."""
+"""The longest name of runs and groups that W&B accepts."""
 DEFAULT_PROJECT = "simswap"
 
 
 class KnownAs(NamedTuple):
-    """As what W&B knows a run. Every start gives all of it: what it left out, W&B would set anew.
+    """The identity of a run in W&B. Every start passes all of it, because W&B would reset what is left out.
 
-    folders: where W&B's files lie below ``wandb/``, beside the run's own folder.
+    ``folders`` are further folders, besides the run's own, with W&B files in ``wandb/``.
     """
 
     id: str
@@ -49,7 +49,7 @@ FOR_NEW_RUNS = {"WANDB_NAME": "name", "WANDB_RUN_GROUP": "group", "WANDB_PROJECT
 
 
 def known_as(run: Path) -> KnownAs | None:
-    """As what W&B knows the run since its last start, from ``<run>/wandb/run.json``; None: it never began there."""
+    """The run's identity in W&B, from ``<run>/wandb/run.json``; None if it never started there."""
     file = run / "wandb" / "run.json"
     if not file.is_file():
         return None
@@ -59,7 +59,7 @@ def known_as(run: Path) -> KnownAs | None:
 
 
 def remember(run: Path, called: KnownAs) -> None:
-    """Write it down for the next start."""
+    """Store the identity for the next start."""
     with atomic_write(run / "wandb" / "run.json") as part:
         part.write_text(json.dumps(called._asdict(), indent=1), encoding="utf-8")
 
@@ -67,8 +67,11 @@ def remember(run: Path, called: KnownAs) -> None:
 def to_be_known_as(
     run: Path, name: str | None, group: str | None, job_type: str, project: str | None, entity: str | None
 ) -> KnownAs:
-    """What W&B shall call a run: of one that goes on what it called it before, of a new one what W&B's variables say,
-    else what is given here."""
+    """The identity of a run in W&B.
+
+    A resumed run keeps its identity. For a new one, W&B's variables have precedence over the arguments, except for
+    project and entity, where it is the other way around.
+    """
     folder = folder_for(run)
     folders = () if folder == run else (str(folder),)
     before = known_as(run)
@@ -79,7 +82,7 @@ def to_be_known_as(
             if given(variable) not in (None, getattr(before, field))
         ]
         if not given("WANDB_SWEEP_ID") and unused:
-            say_once(f"W&B: {', '.join(unused)} not used: the run goes on as {before.name} of {before.project}")
+            say_once(f"W&B: {', '.join(unused)} not used: the run continues as {before.name} of {before.project}")
         return before._replace(folders=tuple(dict.fromkeys([*before.folders, *folders])))
     group = given("WANDB_RUN_GROUP") or group
     return KnownAs(
@@ -96,7 +99,7 @@ def to_be_known_as(
 
 
 def as_it_began(called: KnownAs, experiment: Any) -> KnownAs:
-    """With what W&B itself has settled: the id of an agent's run, the account of the login."""
+    """The identity with what W&B decided itself: the id of an agent's run, the account of the login."""
     settled = {key: getattr(experiment, key, None) or getattr(called, key) for key in ("id", "project", "entity")}
     return called._replace(**settled)
 
@@ -111,27 +114,36 @@ def begin(
     init_timeout: float = 10.0,
     finish_timeout: float = 60.0,
 ) -> Any:
-    """W&B's own run object, its files below ``<run>/wandb/``.
+    """Start or resume a run; its files are below ``<run>/wandb/``.
 
-    mode: ``online`` or ``offline``; where online cannot be, it goes on offline under an id of its own, and says so. A
-    run that has begun offline stays so.
-    goes_on: W&B has begun this id before.
+    Args:
+        run: The run folder.
+        called: Its identity.
+        mode: ``online`` or ``offline``. Without a login or a server it continues offline under a new id, with a line
+            that says so. A run that started offline stays offline.
+        goes_on: Whether W&B has started this id before.
+        config: The resolved config.
+        init_timeout: Seconds to wait for the server.
+        finish_timeout: Seconds that the upload may take at the end.
+
+    Returns:
+        W&B's run object.
     """
     arguments = _arguments(run, called, goes_on, config, init_timeout, finish_timeout)
     if _stays_offline(run, called, mode):
         return _init("offline", arguments)
     experiment, reason = _try_online(arguments)
     if experiment is None:
-        # Under an id of its own: W&B's service still holds the other one, and would refuse it.
+        # Under a new id: W&B's service still holds the other one and would refuse it.
         experiment = _init("offline", arguments | {"id": uuid.uuid4().hex[:8], "resume": None})
-        say(f"W&B goes on offline ({reason}); to upload: wandb sync {folder_of(experiment)}")
+        say(f"W&B continues offline ({reason}); to upload: wandb sync {folder_of(experiment)}")
     elif not is_silent():
         say(f"W&B: {experiment.url}")
     return experiment
 
 
 def go_on(run: Path, called: KnownAs, mode: str) -> tuple[Any, str]:
-    """A run that has begun, to add to what it holds: W&B's run object, or None and why the server did not take it."""
+    """Resume a run to add to it: W&B's run object, or None and the reason why the server did not accept it."""
     arguments = _arguments(run, called, True, None, 10.0, 60.0)
     if _stays_offline(run, called, mode):
         return _init("offline", arguments), ""
@@ -139,7 +151,7 @@ def go_on(run: Path, called: KnownAs, mode: str) -> tuple[Any, str]:
 
 
 def _stays_offline(run: Path, called: KnownAs, mode: str) -> bool:
-    """Of a run with offline fragments the server knows nothing yet: its history stays in one place."""
+    """Whether the run stays offline: the server does not know runs with offline fragments yet."""
     return mode == "offline" or bool(offline_fragments(run, called.id))
 
 
@@ -155,11 +167,11 @@ def _arguments(
 
     names = called._asdict()
     del names["folders"]
-    if given("WANDB_SWEEP_ID"):  # W&B's agent has settled these, and would complain
+    if given("WANDB_SWEEP_ID"):  # W&B's agent has set these and would complain
         names |= {"id": None, "project": None, "entity": None}
     settings: dict[str, Any] = {
         "init_timeout": None if given("WANDB_INIT_TIMEOUT") else init_timeout,
-        "silent": None if given("WANDB_SILENT") else True,  # what there is to say, is said here in one line
+        "silent": None if given("WANDB_SILENT") else True,  # reported here in one line instead
         "console": None if given("WANDB_CONSOLE") else "off",
     }
     return {
@@ -171,14 +183,14 @@ def _arguments(
         "settings": wandb.Settings(
             finish_timeout=finish_timeout,
             finish_timeout_raises=True,
-            reinit="finish_previous",  # or a sweep's second job would log into the first one's run
+            reinit="finish_previous",  # otherwise a sweep's second job would log into the first one's run
             **{key: value for key, value in settings.items() if value is not None},
         ),
     }
 
 
 def _try_online(arguments: Mapping[str, Any]) -> tuple[Any, str]:
-    """W&B's run object; None and the reason in a few words where there is no login or the server does not answer."""
+    """W&B's run object, or None and the reason: no login, or no answer from the server."""
     import wandb
 
     try:
@@ -189,7 +201,7 @@ def _try_online(arguments: Mapping[str, Any]) -> tuple[Any, str]:
 
 
 def reason_of(error: Exception) -> str:
-    """Why W&B did not begin, in a few words."""
+    """Why W&B did not start, in a few words."""
     # W&B puts "<no message>" where the server refused the login.
     reason = str(error).replace("<no message>", "the server refused the login").strip() or repr(error)
     return reason.splitlines()[0].rstrip(".: ")
@@ -204,7 +216,7 @@ def _init(mode: str, arguments: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def _no_terminal() -> Iterator[None]:
-    """Hide the terminal's input: without a login W&B would ask for a key on it and wait for the answer."""
+    """Hide the terminal's input: without a login W&B would ask for a key and wait for an answer."""
     terminal = sys.stdin
     with open(os.devnull, encoding="utf-8") as nothing:
         sys.stdin = nothing
@@ -215,12 +227,13 @@ def _no_terminal() -> Iterator[None]:
 
 
 def end(experiment: Any, failed: bool = False) -> None:
-    """End the run in W&B; what the server does not take in time stays on the disk, and is said."""
+    """End the run in W&B; reports what the server did not accept in time, which stays on disk."""
     try:
         experiment.finish(exit_code=1 if failed else 0)
     except TimeoutError:
-        say(f"W&B did not take the rest of the run in time; to upload: wandb sync {folder_of(experiment)}")
+        say(f"W&B did not accept the rest of the run in time; to upload: wandb sync {folder_of(experiment)}")
 
 
 def folder_of(experiment: Any) -> Path:
+    """The folder of a W&B run's files."""
     return Path(experiment.dir).parent  # .dir is the run's folder of uploaded files, below it

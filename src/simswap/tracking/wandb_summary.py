@@ -1,4 +1,4 @@
-"""A run's summary in W&B, which is a row of its table of runs: training's best and last values, and the evaluation."""
+"""A run's summary in W&B, its row in the table of runs: best and last values of training, and the evaluation."""
 
 import math
 from collections.abc import Mapping
@@ -14,22 +14,23 @@ from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, reason_o
 
 PREFIX = "evaluation/"
 FACTS = PREFIX + "facts"
-"""Each swapper's plain values, by its name."""
+"""Each swapper's values that are not figures, by its name."""
 KEPT_FACTS = ("checkpoint", "sha256", "iteration", "missed_results", "missed_poses")
 KINDS, PROTOCOL, GRID = PREFIX + "kinds", PREFIX + "protocol", PREFIX + "grid"
 FORMAT_KEY = PREFIX + "format"
 
 
 def best_goals(run: Path) -> dict[str, str]:
-    """The series whose best value stands beside the last one: name in this run → ``max`` or ``min``."""
+    """The series whose best value the summary has beside the last one: name in this run → ``max`` or ``min``."""
     recorded = recorded_names(run / "metrics.csv")
     return {recorded.get(name, name): figure.goal for name, figure in validated().items() if figure.best}
 
 
 def training_summary(run: Path) -> dict[str, Any]:
-    """What W&B would have of metrics.csv: every metric's last value, and of some the best one too.
+    """The summary of metrics.csv: every metric's last value, and for some the best one too.
 
-    A fragment of a run (see `wandb_history`) begins with an empty summary, and the last one stands.
+    It is needed because each fragment of a run (see `wandb_history`) begins with an empty summary, and the last
+    fragment's summary counts.
     """
     values: dict[str, list[float]] = {}
     for row in read_rows(run / "metrics.csv"):
@@ -45,8 +46,11 @@ def training_summary(run: Path) -> dict[str, Any]:
 
 
 def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """An evaluation.json as the summary's values: ``evaluation/<figure>`` of the trained network, each with its
-    interval, ``evaluation/<swapper>/<figure>`` of the others, and by which protocol."""
+    """Convert an evaluation to values of the summary.
+
+    They are ``evaluation/<figure>`` of the trained network, each with its interval, ``evaluation/<swapper>/<figure>``
+    of the others, and the protocol.
+    """
     kinds = {key: entry["kind"] for key, entry in results.items()}
     summary: dict[str, Any] = {FORMAT_KEY: FORMAT, PROTOCOL: dict(protocol), KINDS: kinds}
     summary[FACTS] = {
@@ -62,8 +66,18 @@ def evaluation_summary(protocol: Mapping[str, Any], results: Mapping[str, Mappin
 
 
 def evaluation_in(summary: Mapping[str, Any], where: str = "the run's summary in W&B") -> dict[str, Any] | None:
-    """The reverse of `evaluation_summary`: ``format``, ``protocol`` and ``results``, of an older format as `as_current`
-    says; None where a summary holds no evaluation. Raises InputError for one of a newer version."""
+    """The reverse of `evaluation_summary`: ``format``, ``protocol`` and ``results``, converted by `as_current`.
+
+    Args:
+        summary: The run's summary.
+        where: Its address, for errors.
+
+    Returns:
+        The evaluation; None if the summary has none.
+
+    Raises:
+        InputError: If it is of a newer version.
+    """
     if not isinstance(summary.get(KINDS), Mapping) or not isinstance(summary.get(PROTOCOL), Mapping):
         return None
     results = {}
@@ -83,31 +97,33 @@ def evaluation_in(summary: Mapping[str, Any], where: str = "the run's summary in
 def put_evaluation(
     run: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], grid: Path | None, mode: str
 ) -> None:
-    """Put an evaluation that lies in a run's folder into the run's summary in W&B, where training has logged there.
+    """Add an evaluation to the run's summary in W&B, if its training logged there.
 
-    A run that is on a server stays there: where it does not answer, the evaluation is left out, which is said; so it
-    is of a run that is still going, which holds its W&B run. An offline run gets one more fragment.
+    If the server does not answer, or the run is still running and so holds its W&B run, the evaluation is left out with
+    a line that says so. An offline run gets one more fragment.
 
     Args:
-        protocol, results: as in evaluation.json.
-        grid: a picture of its swaps.
-        mode: see `settled_mode`.
+        run: The run folder.
+        protocol: As in evaluation.json.
+        results: As in evaluation.json.
+        grid: A grid of its swaps; None without one.
+        mode: See `settled_mode`.
     """
     called, mode = known_as(run), settled_mode(mode)
     if called is None or mode == "disabled":
         return
     state = current_state(run)
     if state == RUNNING:
-        say(f"W&B has not got the evaluation ({run} is still going): run simswap-evaluate again when it has ended")
+        say(f"the evaluation is not in W&B ({run} is still running): run simswap-evaluate again when it has ended")
         return
     try:
         import wandb
 
         experiment, reason = go_on(run, called, mode)
-    except Exception as error:  # whatever W&B stumbles over on this machine: the evaluation is in its own file
+    except Exception as error:  # W&B may fail in any way; the evaluation is safe in its own file
         experiment, reason = None, reason_of(error)
     if experiment is None:
-        say(f"W&B has not got the evaluation ({reason}): run simswap-evaluate again when its server answers")
+        say(f"the evaluation is not in W&B ({reason}): run simswap-evaluate again when its server answers")
         return
     summary = training_summary(run) | evaluation_summary(protocol, results)
     if grid is not None:

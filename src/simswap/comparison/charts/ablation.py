@@ -1,4 +1,4 @@
-"""The article's ablation: its Figure 7 with intervals, and retrieval over the range (m, M) of feature matching."""
+"""The paper's ablation: its Figure 7 with intervals, and figures over the range (m, M) of feature matching."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ BLUES = colormaps["Blues"]
 
 
 def ablation_charts(comparison: Comparison) -> list[Chart]:
-    """Figure 7 of the article, once for each set of the other settings; none unless two variants have a name."""
+    """The paper's Figure 7, once for each set of other settings; empty unless two variants have a name."""
     found = facets(comparison.variants)
     return [_ablation_chart(comparison, facet, f"_{k + 1}" if len(found) > 1 else "") for k, facet in enumerate(found)]
 
@@ -34,7 +34,7 @@ def _ablation_chart(comparison: Comparison, facet: Facet, suffix: str) -> Chart:
     figures = [FIGURES[name] for name in FIGURE_7 if any(v.spread(name).n for v in named)]
     several = any(len(v.seeds) > 1 for v in named)
     caption = (
-        "The article's Figure 7. Large marks are means"
+        "The paper's Figure 7. Large marks are means"
         + (
             " over seeds, small ones single seeds; whiskers are 95 % intervals over seeds (over persons where there is "
             "one seed)."
@@ -42,7 +42,7 @@ def _ablation_chart(comparison: Comparison, facet: Facet, suffix: str) -> Chart:
             else "; whiskers are 95 % intervals over persons (one seed each)."
         )
         + (
-            " Identity loss: 1 − cosine by the recognizer trained with; the retrieval is another network's word."
+            " Identity loss: 1 − cosine by the recognizer used in training; the retrieval is judged by another network."
             if FIGURES["identity_loss"] in figures
             else " These evaluations lack the identity loss of the training recognizer: evaluate again to add it."
         )
@@ -70,7 +70,7 @@ def _base(comparison: Comparison, facet: Facet) -> Variant | None:
 def draw_ablation(
     named: Mapping[str, Variant], baseline: Variant | None, figures: Sequence[Figure], width: float
 ) -> Plot:
-    """A row a variant, a panel a figure."""
+    """One row per variant, one panel per figure."""
     narrow = is_narrow(width)
     panel = 0.27 * len(named) + 0.75
     plot = new_figure(width, panel * (len(figures) if narrow else 1))
@@ -119,7 +119,7 @@ def draw_ablation(
 
 
 def heat_map_charts(comparison: Comparison) -> list[Chart]:
-    """For each setting beside the range: the figures over (m, M); none where under three ranges were run with it."""
+    """The figures over (m, M), for each set of other settings with at least three ranges."""
     charts = []
     facets: dict[tuple, list[Variant]] = {}
     beside = [key for key in comparison.settings if key not in (FIRST, LAST, "variant")]
@@ -156,7 +156,7 @@ def heat_map_charts(comparison: Comparison) -> list[Chart]:
 
 
 def draw_heat_maps(variants: Sequence[Variant], width: float) -> Plot:
-    """One panel a figure; darker is better in all of them."""
+    """One panel per figure; darker is better in all of them."""
     figures = [FIGURES[name] for name in IN_HEAT_MAP if _cells(variants, name)]
     narrow = is_narrow(width)
     firsts, lasts = ([pair[k] for pair in map(_range, variants)] for k in (0, 1))

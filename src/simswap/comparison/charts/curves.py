@@ -1,4 +1,4 @@
-"""Learning curves: each variant's mean over its seeds, and between which values its seeds lie."""
+"""Learning curves: each variant's mean over its seeds, and the range of its seeds."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from simswap.comparison.variants import Variant
 from simswap.metrics.figures import validated
 
 MOST_POINTS = 240
-"""A longer curve is drawn by means over stretches of equal length: more is not seen at this size."""
+"""The number of points of a curve; longer ones are averaged, because more cannot be seen at this size."""
 
 
 def curves_chart(comparison: Comparison, metrics: Sequence[str]) -> Chart | None:
-    """The plot of those metrics that any run logged; None where there are none."""
+    """The chart of the metrics that any run logged; None without any."""
     there = [name for name in metrics if any(name in run.curves for run in comparison.runs)]
     if not there:
         return None
@@ -42,7 +42,7 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
     for axes in grid.flat[len(metrics) :]:
         axes.set_axis_off()
     few = labeled(comparison)
-    # One span for all: a metric that was logged once would have an axis of fractions of an iteration.
+    # One range for all: a metric that was logged once would get an axis of fractions of an iteration.
     end = max(
         (run.curves[m][0][-1] for v in comparison.variants for run in v.runs for m in metrics if m in run.curves),
         default=1.0,
@@ -95,9 +95,9 @@ def draw_curves(comparison: Comparison, metrics: Sequence[str], width: float) ->
 
 
 def mean_curve(variant: Variant, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """(iterations, mean, lowest, highest) over the variant's runs, each [n]; None where no run logged the metric.
+    """(iterations, mean, lowest, highest) over the variant's runs, each [n]; None if no run logged the metric.
 
-    Runs that logged at other iterations are read off between their points; no run is drawn on past its end.
+    Runs logged at different iterations are interpolated, never extrapolated.
     """
     curves = [run.curves[metric] for run in variant.runs if metric in run.curves]
     if not curves:

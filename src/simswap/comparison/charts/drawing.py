@@ -1,4 +1,4 @@
-"""What all plots share: their style, labels that do not lie on each other, and the files that they become."""
+"""What all charts share: style, labels that do not overlap, and conversion to files."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 WIDE, NARROW = 7.4, 3.7
-"""Inches: a page's text width and a phone's, at 96 CSS pixels an inch."""
+"""The text width of a page and of a phone in inches, at 96 CSS pixels per inch."""
 
 INK, FAINT, GRID = "#1d2733", "#66727f", "#e3e7eb"
 
@@ -49,15 +49,15 @@ STYLE: Any = {
     "legend.fontsize": 8.5,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "svg.fonttype": "path",  # text as outlines: the same on every machine
+    "svg.fonttype": "path",  # text as outlines, the same on every machine
     "axes.unicode_minus": True,
-    "text.parse_math": False,  # a $ in a name is a dollar
+    "text.parse_math": False,  # a $ in a name is not math
 }
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot for the page: its file's name, heading, what to read off it, what it shows to those who do not see it."""
+    """A chart for the page: the file's name, heading, caption, alternative text, and a function that draws a width."""
 
     name: str
     title: str
@@ -68,25 +68,25 @@ class Chart:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib in the page's style; the settings of the process stay as they were."""
+    """Use the page's style in Matplotlib; the process's settings are restored."""
     with matplotlib.rc_context(STYLE):
         yield
 
 
 def legend_text(name: str) -> str:
-    """A name as a label of a legend, which leaves out those that begin with an underscore."""
+    """A name as a legend's label; Matplotlib omits labels that begin with an underscore."""
     return f" {name}" if name.startswith("_") else name
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of its own, outside pyplot's list (nothing to close), in inches."""
+    """A figure of this size in inches, outside pyplot's list, so that nothing has to be closed."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def drawn(chart: Chart, width: float) -> Figure:
-    """The chart at this width, laid out for good: that takes longest, and is the same for every format."""
+    """Draw the chart at this width with its final layout, which is slow and the same for every format."""
     with style():
         figure = chart.draw(width)
         settle(figure)
@@ -94,7 +94,7 @@ def drawn(chart: Chart, width: float) -> Figure:
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out, once and for all: with an engine, even "none", each save would draw twice."""
+    """Fix the layout of a figure: with a layout engine, even "none", each save would draw twice."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -102,7 +102,7 @@ def settle(figure: Figure) -> None:
 
 
 def svg_text(chart: Chart, figure: Figure) -> str:
-    """A drawn chart as SVG; the same input gives the same bytes."""
+    """A drawn chart as SVG; equal input gives equal bytes."""
     buffer = io.StringIO()
     with style(), matplotlib.rc_context({"svg.hashsalt": chart.name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -118,11 +118,12 @@ def png_bytes(figure: Figure, dpi: int = 160) -> bytes:
 
 
 def is_narrow(width: float) -> bool:
+    """Whether a width in inches is a phone's."""
     return width < (WIDE + NARROW) / 2
 
 
 def spread_out(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions moved as little as needed so that neighbors are ``gap`` apart, between low and high where they fit."""
+    """Move positions as little as possible so that neighbors are ``gap`` apart, between low and high if they fit."""
     order = np.argsort(positions, kind="stable")
     placed = [float(positions[i]) for i in order]
     for _ in range(200):
@@ -170,7 +171,7 @@ def label_at_right(axes: Axes, points: Sequence[tuple[float, float, str, str]], 
 
 
 def whisker(axes: Axes, at: float, low: float, high: float, color: str, vertical: bool = True) -> None:
-    """An interval as a thin line without ends; nothing where it is not known."""
+    """Draw an interval as a thin line without ends; nothing if it is unknown."""
     if low != low or high != high:
         return
     points = ([at, at], [low, high]) if vertical else ([low, high], [at, at])

@@ -1,4 +1,4 @@
-"""Charts become the pictures that show them, on all cores: drawing is most of what a comparison takes."""
+"""Rendering charts on all cores, because drawing takes most of a comparison's time."""
 
 import multiprocessing
 import sys
@@ -13,7 +13,7 @@ from simswap.launching.system import usable_cores
 
 
 class Rendered(NamedTuple):
-    """A chart as SVG for a page and for a phone, and as the page's one in PNG."""
+    """A chart as SVG for a page and for a phone, and as PNG for a page."""
 
     wide: str
     narrow: str
@@ -21,15 +21,18 @@ class Rendered(NamedTuple):
 
 
 def render(charts: Sequence[Chart]) -> tuple[dict[str, Rendered], list[str]]:
-    """Every chart, by its name; the pictures do not depend on how many processes draw them.
+    """Render the charts; the images do not depend on the number of processes.
 
-    A chart that cannot be drawn costs itself alone: it is missing, and a note says why.
+    A chart that cannot be drawn is left out, and a note says why.
+
+    Returns:
+        The images by chart's name, and the notes.
     """
     tasks = [(index, width) for width in (WIDE, NARROW) for index in range(len(charts))]
     count = min(usable_cores() if _may_fork() else 1, len(tasks))
     if count > 1:
         with warnings.catch_warnings():
-            # Python 3.12 warns of NumPy's threads, which see to themselves at a fork.
+            # Python 3.12 warns about NumPy's threads, which handle a fork themselves.
             warnings.simplefilter("ignore", DeprecationWarning)
             with ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _take, (charts,)) as pool:
                 pictures = list(pool.map(_render_taken, tasks))
@@ -45,7 +48,7 @@ def render(charts: Sequence[Chart]) -> tuple[dict[str, Rendered], list[str]]:
 
 
 class _Drawn(NamedTuple):
-    """One width of a chart, or why there is none."""
+    """One width of a chart, or the reason why it could not be drawn."""
 
     svg: str = ""
     png: bytes = b""
@@ -53,7 +56,7 @@ class _Drawn(NamedTuple):
 
 
 def _may_fork() -> bool:
-    """Charts hold functions, which reach another process by a fork alone; beside threads that is not safe."""
+    """Whether forking is safe: charts contain functions, so they need a fork, which is unsafe beside threads."""
     return sys.platform == "linux" and threading.active_count() == 1
 
 
@@ -74,5 +77,5 @@ def _render(chart: Chart, width: float) -> _Drawn:
     try:
         figure = drawn(chart, width)
         return _Drawn(svg_text(chart, figure), png_bytes(figure) if width == WIDE else b"")
-    except Exception as error:  # whatever a plotting library raises for a name or a number that nobody thought of
+    except Exception as error:  # a plotting library may raise anything for an unexpected name or number
         return _Drawn(fault=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])

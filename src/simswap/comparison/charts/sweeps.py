@@ -1,4 +1,4 @@
-"""A sweep as a whole: which settings matter, and every variant as a line through its settings and figures."""
+"""Charts of a sweep: which settings matter, and every variant as a line through its settings and figures."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from simswap.metrics.figures import FIGURES
 
 WEIGHED = ("id_retrieval", "pose_error_deg")
 MOST_SETTINGS = 7
-"""As many axes as a page has room for; the most important ones."""
+"""The number of axes that fit on a page; the most important settings are drawn."""
 
 
 def importance_chart(comparison: Comparison) -> Chart | None:
-    """Bars of importance.py's shares for retrieval and pose error; None for a few variants."""
+    """Bars of the importances of settings for retrieval and pose error; None with too few variants."""
     settings = [key for key in comparison.settings if key != "variant"]
     found = {name: importances(comparison.variants, settings, name) for name in WEIGHED}
     found = {name: shares for name, shares in found.items() if shares}
@@ -41,7 +41,7 @@ def importance_chart(comparison: Comparison) -> Chart | None:
         "rho squared for numbers with five values or more, else the correlation ratio of its values. The gray tick is "
         "what chance alone reaches in 1 of 20 cases: a bar that does not pass it says nothing. An arrow tells whether "
         "the figure rises or falls with the setting. What settings do only together is not seen."
-        + (f" Always changed together, so not told apart: {'; '.join(twins)}." if twins else "")
+        + (f" Always changed together, so they cannot be told apart: {'; '.join(twins)}." if twins else "")
     )
     words = "; ".join(
         f"{FIGURES[name].label}: " + ", ".join(f"{short[i.setting]} {100 * i.share:.0f} %" for i in shares)
@@ -57,7 +57,7 @@ def importance_chart(comparison: Comparison) -> Chart | None:
 
 
 def draw_importance(found: dict[str, list[Importance]], short: dict[str, str], width: float) -> Plot:
-    """One panel a figure: a bar a setting, and the share that chance alone reaches. short: the settings' names."""
+    """One panel per figure, one bar per setting, and the share that chance alone reaches. short: settings' names."""
     narrow = is_narrow(width)
     panel = 0.3 * max(len(shares) for shares in found.values()) + 0.85
     plot = new_figure(width, panel * (len(found) if narrow else 1))
@@ -90,7 +90,7 @@ def draw_importance(found: dict[str, list[Importance]], short: dict[str, str], w
 
 
 def parallel_chart(comparison: Comparison) -> Chart | None:
-    """Parallel coordinates; None for under six variants or without changed settings."""
+    """Parallel coordinates; None with fewer than six variants or without changed settings."""
     settings = [key for key in comparison.settings if key != "variant"]
     variants = [v for v in comparison.variants if v.settings]
     if len(variants) < FEWEST_VARIANTS or not settings:
@@ -111,7 +111,7 @@ def parallel_chart(comparison: Comparison) -> Chart | None:
 
 
 def draw_parallel(comparison: Comparison, settings: Sequence[str], width: float) -> Plot:
-    """An axis a setting and a figure, a line a variant; figures are drawn so that up is better."""
+    """One axis per setting and figure, one line per variant; figures are drawn so that up is better."""
     narrow = is_narrow(width)
     variants = [v for v in comparison.variants if v.settings]
     figures = [name for name in WEIGHED if any(v.spread(name).n for v in variants)]
@@ -149,8 +149,10 @@ def draw_parallel(comparison: Comparison, settings: Sequence[str], width: float)
 
 
 def _setting_axis(values: Sequence[Any]) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Heights 0..1 of the values and the axis' ticks: in scale for numbers (by their logarithm where they span a factor
-    of 30), in order of appearance for anything else."""
+    """Heights 0..1 of the values, and the axis' ticks.
+
+    Numbers are drawn to scale, logarithmically if they span a factor of 30; other values in order of appearance.
+    """
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     if not numeric:
         names: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Identity against pose: what each variant pays for its retrieval, the front, controls and published points."""
+"""Identity against pose: the variants, the Pareto front, the controls and published points."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from simswap.comparison.variants import Variant
 from simswap.metrics.figures import FIGURES
 
 MANY = 12
-"""With more variants than this only the front, the baseline and the best are labeled."""
+"""With more variants than this, only the Pareto front and the baseline are labeled."""
 
 
 def tradeoff_chart(comparison: Comparison, published: bool) -> Chart | None:
-    """The plot; None where no variant has both figures."""
+    """The chart; None if no variant has both figures."""
     if not comparison.front:
         return None
     words = "; ".join(
@@ -51,7 +51,7 @@ def _whisker_words(comparison: Comparison) -> str:
 
 
 def draw_tradeoff(comparison: Comparison, published: bool, width: float) -> Plot:
-    """Left (or above): everything with controls and published points. Right: the runs alone, close up."""
+    """Left (or above): everything, with controls and published points. Right: only the runs, close up."""
     narrow = is_narrow(width)
     plot = new_figure(width, 6.4 if narrow else 3.7)
     whole, near = plot.subplots(2, 1) if narrow else plot.subplots(1, 2, width_ratios=[1, 1.15])
@@ -78,7 +78,7 @@ def draw_tradeoff(comparison: Comparison, published: bool, width: float) -> Plot
 
 
 def _look_closely(axes: Axes, variants: Sequence[Variant]) -> None:
-    """Limits by the points and three times their own spread: a whisker of two seeds would make them one point."""
+    """Limits from the points and three times their spread; with the whiskers of two seeds they would be one point."""
     for name, factor, limits in (("pose_error_deg", 1.0, axes.set_xlim), ("id_retrieval", 100.0, axes.set_ylim)):
         found = [v.spread(name) for v in variants if v.spread(name).n]
         means = np.array([factor * s.mean for s in found])
@@ -89,7 +89,7 @@ def _look_closely(axes: Axes, variants: Sequence[Variant]) -> None:
 
 
 def labeled(comparison: Comparison) -> list[Variant]:
-    """The variants that have their name on the plot: all of them, or of many the ones that a reader looks for."""
+    """The variants with a label: all of them, or of many only the front and the baseline."""
     if len(comparison.variants) <= MANY:
         return list(comparison.variants)
     chosen = {*comparison.front[-8:], comparison.baseline.label}
@@ -97,7 +97,7 @@ def labeled(comparison: Comparison) -> list[Variant]:
 
 
 def _keep_room(axes: Axes, comparison: Comparison) -> None:
-    """Room at the right of the plot for the labels, which the layout knows nothing of."""
+    """Make room at the right for the labels, which the layout does not know about."""
     longest = max((len(v.short) for v in labeled(comparison)), default=0)
     axes.text(1.02, 0.5, "m" * round(0.62 * longest + 1), transform=axes.transAxes, alpha=0, fontsize=8.5)
 
