@@ -72,7 +72,7 @@ def test_the_page_has_everything_in_itself(page):
     assert text.count("<img") == text.count(" alt=") > 10
     assert 'alt=""' not in text
     assert "Left out:" in text
-    assert "still going" in text
+    assert "still running" in text
     assert {path.stem for path in (page / "figures").iterdir()} == {
         "ablation",
         "layer_range",

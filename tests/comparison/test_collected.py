@@ -67,7 +67,7 @@ def test_runs_that_cannot_be_compared_are_said_in_one_line(tmp_path):
     assert [run.name for run in runs] == ["good"]
     said = "\n".join(left_out)
     for words in (
-        "still going (at iteration 40)",
+        "still running (at iteration 40)",
         "crashed at iteration 40 (its process is gone)",
         "diverged at iteration 40 (loss is NaN)",
         "unmeasured/evaluation.json does not exist",
@@ -78,7 +78,7 @@ def test_runs_that_cannot_be_compared_are_said_in_one_line(tmp_path):
     for name in ("going", "crashed", "diverged", "unmeasured", "old"):
         with pytest.raises(InputError):  # named itself, it stops the comparison
             load_local([str(tmp_path / "good"), str(tmp_path / name)], "evaluation", [], EVERYTHING)
-    with pytest.raises(InputError, match=r"none of 1 runs can be compared; the first: .* still going"):
+    with pytest.raises(InputError, match=r"none of 1 runs can be compared; the first: .* still running"):
         load_local([str(tmp_path / "goin*")], "evaluation", [], EVERYTHING)
 
 

@@ -135,7 +135,7 @@ def test_wandbs_complaints_are_one_line(tmp_path, monkeypatch):
     keep = keep_where(None)
     with pytest.raises(InputError, match="wandb=me/none: no such project; check the name"):
         load_wandb(Api(ValueError("no such\nproject.")), "me/none", "validation", [], keep, tmp_path)
-    with pytest.raises(InputError, match=r"none of the 1 training runs .*; the first: .*still going"):
+    with pytest.raises(InputError, match=r"none of the 1 training runs .*; the first: .*still running"):
         load_wandb(Api([Run("x", 0, 0.1, [], "running")]), "me/p", "validation", [], keep, tmp_path)
 
     def refuse(**_):
