@@ -114,7 +114,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(whole, crops, tmp_path):
     said = [line for line in output.read_text().splitlines() if line.startswith("error: ")]
     assert len(said) == 1
     assert "cannot be written (" in said[0]
-    assert f"last.ckpt is whole: go on from it with simswap-train resume={run}" in said[0]
+    assert f"last.ckpt is complete: resume from it with simswap-train resume={run}" in said[0]
     assert "Traceback" not in output.read_text()
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["last.ckpt"]
     assert read_status(run).state == "failed"  # type: ignore[union-attr]
@@ -198,7 +198,7 @@ def test_other_crops_stop_it(copy, crops, door, tmp_path):
     manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-4]))
     code, _, errors = door(main, f"resume={copy}", f"data.root={fewer}", "trainer.max_steps=12")
     assert code == 2
-    assert "the run cannot go on as it was: data was 120 crops of 30 persons" in errors
+    assert "the run cannot resume unchanged: data was 120 crops of 30 persons" in errors
 
 
 def test_a_run_that_is_being_trained_is_left_alone(copy, door):
@@ -250,7 +250,7 @@ def test_resume_by_a_checkpoint_goes_on_with_its_run(copy, door):
     code, output, errors = door(main, f"resume={copy}/checkpoints/best.ckpt", "trainer.max_steps=11")
     assert code == 0, errors
     assert torch.load(copy / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 11
-    assert "goes on from the newest checkpoint, last.ckpt, and not from best.ckpt" in output
+    assert "resumes from the newest checkpoint, last.ckpt, not from best.ckpt" in output
 
 
 @pytest.mark.parametrize(

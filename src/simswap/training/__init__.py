@@ -1,1 +1,1 @@
-"""Phases of training, callbacks, optimization: no math of losses or networks."""
+"""The method: phases of an iteration, optimizers, validation, resuming. Losses and networks are elsewhere."""

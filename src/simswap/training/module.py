@@ -38,12 +38,21 @@ PART_KEYS = ("target", "source", "source_identity", "same_identity", "target_vie
 
 
 class SimSwapModule(SteppingModule):
-    """Generator and discriminators with their optimizers, the frozen embedder beside them.
+    """Generator and discriminators with their optimizers; the frozen embedder is not part of the state dict.
 
-    embedder: crops → identity of the recognizer trained with; frozen, no micro_batch of the state dict.
-    validation: measures the averaged generator on unseen persons. ema_decay: of the generator's moving average.
-    seed: of the gradient penalty's mixing. config: the whole composed config, plain values, kept in the checkpoint.
-    Raises InputError where picture size, networks and objective do not fit each other.
+    Args:
+        generator: trained.
+        discriminators: trained.
+        embedder: crops → identity embedding of the recognizer that training uses; frozen.
+        objective: the loss terms.
+        optimizer: optimizers, schedules and micro-batches.
+        validation: measures the EMA generator on unseen persons.
+        ema_decay: of the generator's EMA.
+        seed: of the gradient penalty's interpolation.
+        config: the complete config as plain values, stored in the checkpoint.
+
+    Raises:
+        InputError: image size, networks and objective do not fit each other.
     """
 
     def __init__(
@@ -74,7 +83,7 @@ class SimSwapModule(SteppingModule):
         objective.check_layers(discriminators.layer_count)
         self.generator, self.discriminators = generator, discriminators
         self.ema = averaged_copy(generator)
-        # In a tuple, so that torch does not register it: frozen networks are in no state dict, optimizer or average.
+        # In a tuple, so that torch does not register it: frozen networks are in no state dict, optimizer or EMA.
         self._frozen = (embedder,)
         self.objective, self.optimizer_settings, self.validation = objective, optimizer, validation
         self.ema_decay, self.seed = ema_decay, seed
@@ -84,9 +93,11 @@ class SimSwapModule(SteppingModule):
 
     @property
     def embedder(self) -> Embedder:
+        """The frozen embedder of the sources."""
         return self._frozen[0]
 
     def configure_optimizers(self) -> Any:
+        """Optimizers and schedules of generator and discriminators, in this order."""
         settings = self.optimizer_settings
         generator = settings.of_generator(self.generator)
         discriminators = settings.of_discriminators(self.phases["discriminator"].network)
@@ -94,6 +105,7 @@ class SimSwapModule(SteppingModule):
         return [generator, discriminators], schedules
 
     def setup(self, stage: str) -> None:
+        """Give the data module what depends on the training, and choose the validation pairs."""
         data = getattr(self.trainer, "datamodule", None)
         if data is not None:
             self.optimizer_settings.check_batch(data.batch_size, self.trainer.world_size)
@@ -104,19 +116,20 @@ class SimSwapModule(SteppingModule):
             )
 
     def on_fit_start(self) -> None:
+        """Move the embedder to the device and prepare the optimizer steps."""
         self.embedder.to(self.device)
         self.prepare_steps()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """One iteration on a SwapBatch: ``target``, ``source`` uint8 [n*B, 3, S, S], ``same_identity`` bool [n*B], …
+        """One iteration on a SwapBatch: ``target``, ``source`` uint8 [n*B, 3, S, S], ``same_identity`` bool [n*B], etc.
 
-        n draws of B pairs for n steps of the discriminators; the first draw is the generator's, and is taken last.
+        It holds n draws of B pairs for n discriminator steps; the generator uses the first draw, which comes last.
         """
         optimizer_g, optimizer_d = self.optimizers_counted_once()
         self.skips.now.clear()
         draws = self._draws(batch)
         statistics = copy_of_buffers(self.generator)
-        if len(draws[0]) == 1:  # the whole batch at once: one forward pass, kept, serves both phases
+        if len(draws[0]) == 1:  # the batch is not split: both phases use one forward pass
             micro_batch = draws[0][0]
             micro_batch.result = self.generator(self._target(micro_batch), micro_batch.identity)
         for micro_batches in reversed(draws):
@@ -129,7 +142,7 @@ class SimSwapModule(SteppingModule):
             schedule.step()  # type: ignore[call-arg]
 
     def discriminator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch]) -> bool:
-        """D: tell real targets from swaps. True where the step was made."""
+        """D: distinguish real targets from swaps. Returns whether the step was made."""
         phase = self.phases["discriminator"]
         return self.step(phase, optimizer, micro_batches, self._discriminator_loss, copy_of_buffers(phase.network))
 
@@ -152,9 +165,15 @@ class SimSwapModule(SteppingModule):
             )
 
     def generator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch], statistics: list[Tensor]) -> bool:
-        """G: bring the source's identity in, keep the target's attributes, look real; D is frozen.
+        """G: transfer the source's identity, keep the target's attributes, look real; D is frozen.
 
-        statistics: the generator's before this iteration. True where the step was made.
+        Args:
+            optimizer: the generator's.
+            micro_batches: of the batch.
+            statistics: the generator's buffers before this iteration.
+
+        Returns:
+            Whether the step was made.
         """
         with frozen(self.phases["discriminator"].network):
             return self.step(self.phases["generator"], optimizer, micro_batches, self._generator_loss, statistics)
@@ -187,12 +206,12 @@ class SimSwapModule(SteppingModule):
         )
 
     def _generate_again(self, images: Tensor, identity: Tensor) -> Tensor:
-        """The generator on images that are no targets: its running statistics must not learn from them."""
+        """Run the generator on images that are no targets, without an update of its running statistics."""
         with unmoved_batch_norm_statistics(self.generator):
             return self.generator(images, identity)
 
     def _draws(self, batch: dict[str, Tensor]) -> list[list[MicroBatch]]:
-        """The batch by discriminator steps and micro_batches."""
+        """The batch, split into discriminator steps and micro-batches."""
         settings, dtype = self.optimizer_settings, next(self.generator.parameters()).dtype
         size = len(batch["target"]) // settings.discriminator_steps
         step = size // settings.micro_batches
@@ -208,7 +227,7 @@ class SimSwapModule(SteppingModule):
         return draws
 
     def _identity(self, batch: dict[str, Tensor]) -> Tensor:
-        """The sources' identities [b, E]: from the table where the batch brings them, else from the recognizer."""
+        """The sources' identity embeddings [b, E]: from the batch if it has them, else from the recognizer."""
         dtype = next(self.generator.parameters()).dtype
         if "source_identity" in batch:
             return batch["source_identity"].to(dtype)
@@ -219,53 +238,59 @@ class SimSwapModule(SteppingModule):
         return pixels.from_uint8(micro_batch.batch["target"], self.generator.pixel_range, dtype)
 
     def _detached_result(self, micro_batch: MicroBatch, target: Tensor) -> Tensor:
-        """The swaps for the discriminators; the generator's own phase makes them again and counts their statistics."""
+        """The swaps for the discriminators; the generator's phase computes them again and updates its statistics."""
         if micro_batch.result is not None:
             return micro_batch.result.detach()
         with torch.no_grad(), frozen_batch_norm_statistics(self.generator):
             return self.generator(target, micro_batch.identity)
 
     def swap(self, target: Faces, source: Faces) -> Faces:
-        """The averaged generator on pictures in unit range: what is validated, sampled and saved."""
+        """The EMA generator on images in unit range; validation, samples and checkpoints use it."""
         images = target.images.to(next(self.ema.parameters()).dtype)
         result = swap_faces(self.ema, self.embedder, Faces(images, target.view), source)  # type: ignore[arg-type]
         return Faces(result.images.to(target.images.dtype), result.view)
 
     def on_validation_start(self) -> None:
+        """Prepare the measurement."""
         self.validation.start(self.embedder, self.swap, self.device)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Swap and measure one chunk of pairs."""
         self.validation.step(batch)
 
     def on_validation_epoch_end(self) -> None:
+        """Log the figures."""
         self.log_dict(self.validation.finish())
 
     def train(self, mode: bool = True) -> "SimSwapModule":
+        """Switch between training and eval mode; the EMA generator stays in eval mode."""
         super().train(mode)
-        self.ema.eval()  # the average is only ever used, never trained
+        self.ema.eval()  # the EMA is never trained
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the description of the networks."""
         super().on_save_checkpoint(checkpoint)
         checkpoint[KEY] = self.description
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read a checkpoint of this or an earlier version."""
         super().on_load_checkpoint(checkpoint)
         states = checkpoint.get("callbacks", {})
         for old in [name for name in states if name in CALLBACKS]:
             states[CALLBACKS[old]] = states.pop(old)
-        if "started_from" in checkpoint[KEY]:  # of a resumed run: where its first weights came from
+        if "started_from" in checkpoint[KEY]:  # of a resumed run: the origin of its first weights
             self.description["started_from"] = checkpoint[KEY]["started_from"]
 
     def _mix(self, draw: int, size: int) -> Tensor:
-        """[size] in [0, 1): by (seed, iteration, position in all ranks' draws), so that ranks and resumes agree."""
+        """[size] in [0, 1), from (seed, iteration, position in all ranks' draws): the same on any number of ranks."""
         start = (draw * self.trainer.world_size + self.trainer.global_rank) * size
         words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + size)
         return torch.from_numpy(unit(words[:, 0]))
 
 
 def outputs(real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput]) -> dict[str, Any]:
-    """The discriminators' outputs for targets and swaps, by the names that the terms' inputs give them."""
+    """The discriminators' outputs for targets and swaps, under the names that the loss terms use."""
     return {
         "real_features": [scale.features for scale in real],
         "real_logits": [scale.logits for scale in real],

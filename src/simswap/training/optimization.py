@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules and the moving average of the generator."""
+"""Optimizers, learning-rate schedules and the EMA of the generator."""
 
 import copy
 import functools
@@ -41,7 +41,8 @@ class Schedule:
         return self.final_ratio + (1 - self.final_ratio) * way
 
     def of(self, optimizer: Optimizer) -> LambdaLR:
-        # A bound method, not the object: torch would store the object's fields and put them back on a resume.
+        # A bound method, not the object: torch would store the object's fields and restore them on a resume.
+        """The schedule of this optimizer."""
         return LambdaLR(optimizer, self.ratio)
 
 
@@ -118,7 +119,11 @@ class OptimizerSettings:
         return self._discriminator_algorithm(network.parameters(), lr=self.discriminator_lr)
 
     def check_batch(self, batch_size: int, ranks: int) -> None:
-        """Raise InputError where a rank's batch does not divide into ``micro_batches`` equal parts."""
+        """Check that the batch can be split.
+
+        Raises:
+            InputError: a rank's batch does not divide into ``micro_batches`` equal parts.
+        """
         if batch_size // ranks % self.micro_batches:
             raise InputError(
                 f"optimizer.micro_batches={self.micro_batches} does not divide the "
@@ -164,7 +169,7 @@ def _check_schedule(prefix: str, schedule: Schedule) -> None:
 
 
 def averaged_copy(network: nn.Module) -> nn.Module:
-    """A frozen copy in eval mode, to be moved by `update_ema`."""
+    """A frozen copy in eval mode, which `update_ema` updates."""
     return copy.deepcopy(network).eval().requires_grad_(False)
 
 
@@ -172,7 +177,7 @@ def averaged_copy(network: nn.Module) -> nn.Module:
 def update_ema(average: nn.Module, network: nn.Module, decay: float, iteration: int) -> None:
     """``average = d * average + (1 - d) * network`` with ``d = min(decay, (1 + iteration) / (10 + iteration))``.
 
-    The ramp lets the average follow a young network; buffers (running statistics) are averaged alike, counters copied.
+    The ramp lets the EMA follow a young network. Buffers (running statistics) are averaged too, counters are copied.
     """
     d = min(decay, (1 + iteration) / (10 + iteration))
     state, own = network.state_dict(), average.state_dict()

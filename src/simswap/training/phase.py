@@ -15,10 +15,13 @@ SMALLEST_SEARCHED_SCALE = 1.0
 
 @dataclass
 class MicroBatch:
-    """A share of a rank's batch that is worked through at once.
+    """A part of a rank's batch that is processed at once.
 
-    batch: these positions of the SwapBatch. mix: of the gradient penalty, [b]. identity: of the sources, [b, E].
-    result: the swaps with their graph where one forward pass serves both phases, else None.
+    Attributes:
+        batch: its positions of the SwapBatch.
+        mix: interpolation weights of the gradient penalty, [b].
+        identity: identity embeddings of the sources, [b, E].
+        result: the swaps with their graph if one forward pass serves both phases, else None.
     """
 
     batch: dict[str, Tensor]
@@ -29,7 +32,7 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class SkippedStep:
-    """A step that was left out: whose, and its loss and the norm of its gradient on this rank."""
+    """A skipped step: its phase, and its loss and gradient norm on this rank."""
 
     phase: str
     loss: float
@@ -38,26 +41,29 @@ class SkippedStep:
 
 @dataclass
 class Skips:
-    """Steps left out: in all, in the iteration at hand, and how many iterations in a row had one."""
+    """Skipped steps: their total, those of the current iteration, and how many iterations in a row had one."""
 
     total: int = 0
     in_a_row: int = 0
     now: list[SkippedStep] = field(default_factory=list)
 
     def count(self) -> None:
-        """At the end of an iteration."""
+        """Count at the end of an iteration."""
         self.total += len(self.now)
         self.in_a_row = self.in_a_row + 1 if self.now else 0
 
 
 @dataclass
 class Phase:
-    """The discriminators' or the generator's: its network, its loss scale, and how its last step went.
+    """The discriminators' or the generator's phase: its network, its loss scale, and the result of its last step.
 
-    clip: largest norm of the whole gradient, or None. scaler: of fp16, each phase its own, since the two gradients
-    differ by orders of magnitude. loss, norm: of the last step, the norm before clipping. step: ``made``, ``skipped``
-    (the loss or the gradient was not finite) or ``overflowed`` (fp16 looks for its scale). precise: its backward pass
-    runs in `full_precision`.
+    Attributes:
+        clip: largest norm of the complete gradient, or None.
+        scaler: of fp16, one per phase, since the two gradients differ by orders of magnitude.
+        loss: of the last step.
+        norm: of the last step's gradient, before clipping.
+        step: ``made``, ``skipped`` (the loss or gradient was not finite) or ``overflowed`` (fp16 searches its scale).
+        precise: the backward pass runs in `full_precision`.
     """
 
     name: str
@@ -70,19 +76,20 @@ class Phase:
     step: str = MADE
 
     def measure(self) -> bool:
-        """Work out the norm of the unscaled gradient; is it finite on this rank, and the loss too?
+        """Compute the norm of the unscaled gradient; returns whether it and the loss are finite on this rank.
 
-        A square that overflows makes the norm infinite, as it would Adam's second moment.
+        A square that overflows makes the norm infinite, as it would make Adam's second moment.
         """
         self.norm = get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
         return bool(torch.isfinite(self.norm) & torch.isfinite(self.loss))
 
     def clip_gradient(self) -> None:
+        """Scale the gradient down to the norm ``clip``, if there is one."""
         if self.clip is not None:
             clip_grads_with_norm_(self.network.parameters(), self.clip, self.norm)
 
     def looking_for_scale(self) -> bool:
-        """fp16: the loss is finite, and the scale that made the gradient overflow may still come down."""
+        """fp16: whether the loss is finite and the scale, with which the gradient overflowed, can still decrease."""
         if self.scaler is None or self.scaler.get_scale() <= SMALLEST_SEARCHED_SCALE:
             return False
         return bool(torch.isfinite(self.loss)) and not bool(torch.isfinite(self.norm))
@@ -100,5 +107,5 @@ def like(scaler: Any, device: torch.device) -> Any:
 
 
 def mean_of(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The batch's terms from those of its micro_batches, which are of one size."""
+    """The batch's terms: the mean over its micro-batches, which have equal sizes."""
     return {name: torch.stack([micro_batch[name] for micro_batch in terms]).mean() for name in terms[0]}

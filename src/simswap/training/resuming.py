@@ -1,4 +1,4 @@
-"""Going on with a run: its folder, its settings and what may be changed in them, its newest whole checkpoint."""
+"""Resuming a run: its folder, its settings and the allowed changes, its newest complete checkpoint."""
 
 import logging
 import zipfile
@@ -22,11 +22,11 @@ from simswap.training.callbacks.saving import NEWEST, NEWEST_FIRST
 from simswap.training.values import check_training
 
 HARMLESS = (
-    # how long
+    # duration
     "trainer.max_steps", "trainer.max_time",
-    # paths that moved; what lies there is compared with the checkpoint's word
+    # paths that moved; their content is compared with the checkpoint
     "data.root", "data.embeddings", "recognition.path", "judge.path", "pose.path", "pose.pack",
-    # how fast, and what is told on the way
+    # speed, and what is reported
     "data.workers", "data.prefetch", "data.cache_mb", "threads", "strategy.timeout_minutes", "strategy.subprocess",
     "strategy.gpu_pool", "logger", "profiler", "progress_every", "trainer.log_every_n_steps", "checkpoints.every",
     "samples.every", "sweep.metrics",
@@ -41,10 +41,13 @@ log = logging.getLogger(__name__)
 
 
 def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
-    """The run's own settings: of a resumed run the recorded ones, with the changes that are asked for and allowed.
+    """The settings of the run; of a resumed run the recorded ones, with the changes that are asked for and allowed.
 
-    Must be called inside a Hydra job. Raises InputError for a folder without a run, and for changes that would make
-    another experiment of it, with each key's old and new value, unless ``resume_overrides=allow``.
+    Must be called inside a Hydra job.
+
+    Raises:
+        InputError: the folder has no run, or changes would make it another experiment; each is listed with old and new
+            value, and ``resume_overrides=allow`` accepts them.
     """
     if cfg.resume_overrides not in ("stop", "allow"):
         raise InputError(f"resume_overrides={cfg.resume_overrides}: choose stop or allow")
@@ -52,7 +55,7 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
         return cfg
     if Path(cfg.resume).suffix == ".ckpt" and Path(cfg.resume).name not in NEWEST_FIRST:
         log.info(
-            "the run goes on from the newest checkpoint, %s, and not from %s; for that one's weights alone start "
+            "the run resumes from the newest checkpoint, %s, not from %s; to use only the weights of that one, start "
             "a new run with start_from=",
             NEWEST,
             Path(cfg.resume).name,
@@ -72,7 +75,7 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
     changed = {}
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key, ABSENT), after.get(key, ABSENT)
-        # Named with its usual value a key may still differ from the run's; an experiment names none of its keys.
+        # A key given with its default value may still differ from the run's; an experiment names none of its keys.
         asked = _below(key, named) or new != usual.get(key, ABSENT)
         if asked and old != new and not _below(key, ASIDE):
             changed[key] = old, new
@@ -92,12 +95,12 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
         if new == ABSENT:
             parent, _, name = key.rpartition(".")
             node = OmegaConf.select(stored, parent)
-            if node is not None and name in node:  # a mapping may have become null before
+            if node is not None and name in node:  # a mapping may have become null
                 del node[name]
         else:
             OmegaConf.update(stored, key, escape_tree(new), force_add=True)
     if changed:
-        log.info("the run goes on with changed settings: %s", "; ".join(words.values()))
+        log.info("the run resumes with changed settings: %s", "; ".join(words.values()))
         if ranks.is_first():
             with atomic_write(run / ".hydra" / "config.yaml") as part:
                 OmegaConf.save(stored, part)
@@ -106,7 +109,7 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
 
 
 def _fill_weights(stored: DictConfig, default: DictConfig) -> None:
-    """A loss term that a recorded config does not know did not train: its weight is 0, whatever the default is."""
+    """Weight 0 for loss terms that a recorded config lacks, whatever the default: they did not train."""
     weights = OmegaConf.select(stored, "objective.weights")
     for name in default.objective.weights if isinstance(weights, DictConfig) else ():
         if name not in weights:
@@ -114,10 +117,12 @@ def _fill_weights(stored: DictConfig, default: DictConfig) -> None:
 
 
 def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
-    """The newest whole checkpoint to go on from; None: begin with iteration 0.
+    """The newest complete checkpoint, from which the run resumes; None starts at iteration 0.
 
-    A damaged one is named in the log and passed over. Raises InputError where all are damaged, and where a new run
-    would write over another's work.
+    Damaged ones are named in the log and ignored.
+
+    Raises:
+        InputError: all are damaged, or a new run would overwrite another's work.
     """
     folder = run / "checkpoints"
     found = [folder / name for name in NEWEST_FIRST if (folder / name).is_file()]
@@ -136,23 +141,23 @@ def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
             log.warning("passed over: %s", error)
     if found:
         raise InputError(f"resume={run}: no checkpoint of it is whole; start it again without resume, in a new folder")
-    log.info("the run has no checkpoint yet: it begins with iteration 0")
+    log.info("the run has no checkpoint yet: it starts at iteration 0")
     return None
 
 
 def _check_whole(path: Path) -> None:
-    """Raise InputError for a checkpoint that is cut off, or has changed bytes."""
+    """Raise InputError for a checkpoint that is cut off or has changed bytes."""
     checkpoint.read(path)
-    with zipfile.ZipFile(path) as file:  # torch writes check sums, and does not look at them when it reads
+    with zipfile.ZipFile(path) as file:  # torch writes checksums, but does not check them
         damaged = file.testzip()
     if damaged is not None:
         raise InputError(f"{path} is damaged: the check sum of its part {damaged} does not fit")
 
 
 def _record(run: Path) -> DictConfig:
-    """The settings that Hydra recorded when the run began."""
+    """The settings that Hydra recorded when the run started."""
     folder = run / ".hydra"
-    if not (folder / "overrides.yaml").is_file():  # written last: the record is whole
+    if not (folder / "overrides.yaml").is_file():  # written last: the record is complete
         raise InputError(
             f"resume={run}: there is no whole {folder / 'config.yaml'}; give a run's folder, as in "
             "outputs/demo/<time>, or start the run again without resume"
@@ -161,7 +166,7 @@ def _record(run: Path) -> DictConfig:
 
 
 def _named(overrides: list[str]) -> tuple[str, ...]:
-    """Keys and groups that the command line names, as dotted keys."""
+    """Keys and groups on the command line, as dotted keys."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     names = (override.key_or_group.replace("/", ".") for override in parsed)
     return tuple(TRANSFORMS if name == "augmentation" else name for name in names)  # its group is not the key's name

@@ -1,4 +1,4 @@
-"""Switches that make an iteration faster and leave its result the same within rounding."""
+"""Switches that make an iteration faster; the result stays the same within rounding."""
 
 import os
 import shutil
@@ -13,12 +13,14 @@ COMPILERS = ("g++", "clang++", "c++")
 
 
 def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None:
-    """Lay the trained networks' memory out by pixel, and compile generator and recognizer, as asked.
+    """Set the trained networks' memory layout (channels last), and compile generator and recognizer, if asked.
 
-    The names in the state dict stay, and so do checkpoints. The discriminators are never compiled: torch.compile has
-    no second derivative, and the gradient penalty needs one. The averaged generator neither: validation has other
-    batch sizes. Compiling happens at the first iteration, which takes a minute or more.
-    Raises InputError for ``compile`` where no C++ compiler is found, and with ``generator.checkpointing``.
+    The names in the state dict do not change, so checkpoints stay compatible. The discriminators are never compiled:
+    torch.compile has no second derivative, and the gradient penalty needs one. Nor is the EMA generator: validation has
+    other batch sizes. Compiling happens at the first iteration, which takes a minute or more.
+
+    Raises:
+        InputError: ``compile`` without a C++ compiler, or with ``generator.checkpointing``.
     """
     if channels_last:
         module.to(memory_format=torch.channels_last)
@@ -39,7 +41,11 @@ def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None
 
 
 def check_precision(trainer: L.Trainer, asked: str | int | None) -> None:
-    """Raise InputError where Lightning would take another precision: on a CPU it makes bf16 of fp16."""
+    """Check that Lightning uses the precision that was asked for: on a CPU it replaces fp16 by bf16.
+
+    Raises:
+        InputError: it does not.
+    """
     if str(asked) in ("16", "16-mixed") and trainer.precision != "16-mixed":
         raise InputError(
             f"trainer.precision={asked} needs a GPU; on this device take trainer.precision=bf16-mixed or 32-true"
@@ -47,6 +53,6 @@ def check_precision(trainer: L.Trainer, asked: str | int | None) -> None:
 
 
 def cpp_compiler() -> str | None:
-    """The path of a C++ compiler: the one that CXX names, or the first of the usual ones; None where there is none."""
+    """The path of a C++ compiler: the one in CXX, or the first of the usual ones; None if there is none."""
     named = os.environ.get("CXX")
     return next((path for name in ([named] if named else COMPILERS) if (path := shutil.which(name))), None)

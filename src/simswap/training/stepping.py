@@ -1,4 +1,4 @@
-"""Optimizer steps of any phase: micro-batches, loss scales, guards, logging, and what a resumed run needs."""
+"""Optimizer steps of any phase: micro-batches, loss scales, guards, logging, and the state of a resumed run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,23 +22,23 @@ STATE_KEY = "simswap_training"
 class SteppingModule(L.LightningModule):
     """Manual optimization in phases, the generator's and the discriminators', each with its optimizer.
 
-    A phase sums the gradient over the micro-batches of a batch and makes one step. Where the loss or the gradient is
-    not finite on any rank, all ranks skip the step, and weights, optimizer and statistics stay as they were.
+    A phase sums the gradient over the micro-batches of a batch and makes one step. If the loss or gradient is not
+    finite on any rank, all ranks skip the step, and weights, optimizer and statistics stay as they were.
     """
 
     def __init__(self, phases: list[Phase]) -> None:
         super().__init__()
         self.automatic_optimization = False
-        # A dict of plain objects, which torch does not register: the networks have one name each in the state dict.
+        # A dict of plain objects, which torch does not register: each network has one name in the state dict.
         self.phases = {phase.name: phase for phase in phases}
-        #: optimizer steps that were left out, for callbacks to read
+        #: skipped optimizer steps, for callbacks to read
         self.skips = Skips()
         self._stepping = phases[0]
         self._means = RunningMeans()
         self._restored: dict[str, Any] = {}
 
     def prepare_steps(self) -> None:
-        """At the start of training: fp16's loss scales, and what a checkpoint brought."""
+        """Set up fp16's loss scales at the start of training, with their state from a checkpoint."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None:  # the generator takes Lightning's, the discriminators one of its kind
             self.phases["generator"].scaler = scaler
@@ -55,10 +55,18 @@ class SteppingModule(L.LightningModule):
         loss_of: Callable[[MicroBatch], tuple[Tensor, dict[str, Tensor]]],
         statistics: list[Tensor],
     ) -> bool:
-        """One step along the mean gradient of the micro_batches; True where it was made.
+        """One step along the mean gradient of the micro-batches.
 
-        loss_of: a micro_batch's loss and terms. statistics: the buffers of the phase's network as they were before any
-        forward pass on this batch; they are put back where the step is left out.
+        Args:
+            phase: whose step.
+            optimizer: of the phase.
+            micro_batches: of the batch.
+            loss_of: gives a micro-batch's loss and terms.
+            statistics: the buffers of the phase's network before any forward pass on this batch; restored if the step
+                is skipped.
+
+        Returns:
+            Whether the step was made.
         """
         self._stepping = phase
         losses, terms = [], []
@@ -83,25 +91,28 @@ class SteppingModule(L.LightningModule):
         return phase.step == MADE
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """With the gradient complete (and unscaled, in fp16): leave a step out that is not finite, else clip."""
+        """Check the complete gradient (unscaled, in fp16): skip the step if it is not finite, else clip."""
         phase, agree = self._stepping, self.trainer.strategy.reduce_boolean_decision
         if agree(phase.measure()):
             phase.step = MADE
             phase.clip_gradient()
             return
         phase.step = OVERFLOWED if agree(phase.looking_for_scale()) else SKIPPED
-        optimizer.zero_grad()  # Adam passes over what has no gradient: neither weights nor moments move
+        optimizer.zero_grad()  # Adam ignores parameters without a gradient: neither weights nor moments change
 
     def optimizers_counted_once(self) -> Any:
-        """Both optimizers; the discriminators' steps do not count, or one iteration would be two global steps."""
+        """Both optimizers; discriminator steps are not counted, or one iteration would be two global steps."""
         optimizer_g, optimizer_d = self.optimizers()  # type: ignore
         leave_uncounted(optimizer_d)
         return optimizer_g, optimizer_d
 
     def log_means(self, rates: dict[str, Optimizer]) -> None:
-        """Means over ranks and over the iterations since the last logged one; rates: whose learning rate is logged.
+        """Log means over ranks and over the iterations since the last logged one.
 
-        With alternating pairs one iteration alone tells half.
+        With alternating pairs, a single iteration shows only one kind of pair.
+
+        Args:
+            rates: name → optimizer whose learning rate is logged.
         """
         if self.global_step % max(1, self.trainer.log_every_n_steps):  # type: ignore[attr-defined]
             return
@@ -112,6 +123,7 @@ class SteppingModule(L.LightningModule):
         self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the running means, skipped steps and loss scales."""
         scaler = self.phases["discriminator"].scaler
         checkpoint[STATE_KEY] = {
             "means": self._means.state_dict(self._over_ranks),
@@ -121,7 +133,8 @@ class SteppingModule(L.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._restored = checkpoint.get(STATE_KEY, {})  # checkpoints of before have none
+        """Restore what `on_save_checkpoint` added."""
+        self._restored = checkpoint.get(STATE_KEY, {})  # earlier checkpoints have none
 
     def _load_state(self, state: dict[str, Any]) -> None:
         self._means.load_state_dict(state["means"], next(self.parameters()))
@@ -134,13 +147,13 @@ class SteppingModule(L.LightningModule):
         return self.trainer.strategy.reduce(values, reduce_op="mean")  # type: ignore[return-value]
 
     def _gradients_exchanged(self, last: bool) -> AbstractContextManager[None]:
-        """Ranks exchange the gradients once, with the last micro_batch's backward pass."""
+        """Let ranks exchange gradients only with the last micro-batch's backward pass."""
         strategy = self.trainer.strategy
         return nullcontext() if last or not isinstance(strategy, ParallelStrategy) else strategy.block_backward_sync()
 
     @contextmanager
     def _loss_scale_of(self, phase: Phase) -> Iterator[None]:
-        """fp16: Lightning scales, unscales and steps by this phase's own scale."""
+        """fp16: Lightning scales, unscales and steps with this phase's own scale."""
         plugin: Any = self.trainer.precision_plugin
         if phase.scaler is not None:
             plugin.scaler = phase.scaler

@@ -1,4 +1,4 @@
-"""Validation during training: the averaged generator on persons that training never sees, beside the controls."""
+"""Validation during training: the EMA generator on persons that training never sees, next to the controls."""
 
 import logging
 from collections.abc import Callable
@@ -21,16 +21,22 @@ log = logging.getLogger(__name__)
 
 
 def logged_names() -> list[str]:
-    """All names that a validation logs: ``val/<figure>``, and ``val/<control>/<figure>`` of each control."""
+    """All names that a validation logs: ``val/<figure>``, and ``val/<control>/<figure>`` for each control."""
     of = ["", *(f"{control.name}/" for control in (DO_NOTHING, COPY_SOURCE))]
     return [name.replace("val/", f"val/{prefix}", 1) for prefix in of for name in validated()]
 
 
 class Validation:
-    """Fixed pairs of the ``val`` split; every rank measures its share, the metrics add up over ranks.
+    """Fixed pairs of the ``val`` split; every rank measures its share, and the metrics are combined over ranks.
 
-    persons, images_per_person: size of the gallery. pairs: swaps measured. batch_size: pictures at a time.
-    judge: another recognizer than the one trained with, or null: then the figures are the trained one's own word.
+    Args:
+        judge: a recognizer other than the trained one, or None: then the figures use the trained one.
+        pose: the pose estimator.
+        persons: persons in the gallery.
+        images_per_person: images of each.
+        pairs: swaps measured.
+        batch_size: images per batch.
+        seed: of the choice of pairs.
     """
 
     def __init__(
@@ -61,7 +67,7 @@ class Validation:
         return np.array_split(mine, max(1, -(-len(mine) // self.batch_size)))
 
     def start(self, embedder: Embedder, swap: Callable[[Faces, Faces], Faces], device: torch.device) -> None:
-        """Embed the gallery and measure the controls the first time; begin a new measurement."""
+        """Embed the gallery and measure the controls, the first time; then start a new measurement."""
         if self._evaluator is None:
             template, size = embedder.view.template, embedder.view.crop_size
             judge = embedder if self.judge is None else Embedder(self.judge, template, size)
@@ -74,14 +80,14 @@ class Validation:
         self._measured = self._evaluator.new_measurement()
 
     def step(self, chunk: torch.Tensor) -> None:
-        """Swap and measure one chunk of pairs: their places in the protocol, int64 [B], wherever the trainer put it."""
+        """Swap and measure one chunk of pairs: places in the list of pairs, int64 [B], on any device."""
         assert self._evaluator is not None
         assert self._measured is not None
         assert self._swapper is not None
         self._evaluator.measure_chunk(self._swapper, chunk.cpu().numpy(), self._measured)
 
     def finish(self) -> dict[str, float]:
-        """The figures over all ranks, ``val/…``, and the controls' as ``val/<control>/…``."""
+        """The figures over all ranks as ``val/…``, and those of the controls as ``val/<control>/…``."""
         assert self._measured is not None
         if self._measured.unusable:
             log.warning(

@@ -1,4 +1,4 @@
-"""Settings of a training whose values no type and no range tells: checked before anything is built from them."""
+"""Checks of training settings beyond types and ranges, before anything is built from them."""
 
 import datetime
 import re
@@ -21,7 +21,11 @@ _UNITS = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "micro
 
 
 def check_training(cfg: DictConfig) -> None:
-    """Raise InputError for a setting of ``simswap-train`` with which no training can be what it says."""
+    """Check a config of ``simswap-train``.
+
+    Raises:
+        InputError: a setting with which training cannot do what it says.
+    """
     refuse_of_training(cfg, None)
     trainer = cfg.trainer
     check_accelerator(str(trainer.accelerator))
@@ -40,7 +44,11 @@ def check_training(cfg: DictConfig) -> None:
 
 
 def check_accelerator(name: str) -> None:
-    """Raise InputError for a device that is not here, or that this training does not know."""
+    """Check the device.
+
+    Raises:
+        InputError: it is not available, or this training does not support it.
+    """
     if name not in ACCELERATORS:
         raise InputError(f"trainer.accelerator={name}: choose one of {', '.join(ACCELERATORS)}")
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
@@ -51,7 +59,8 @@ def check_accelerator(name: str) -> None:
 def max_time(given: Any) -> datetime.timedelta | None:
     """Lightning's ``max_time`` as a duration: null, ``DD:HH:MM:SS``, or a mapping such as ``{minutes: 5}``.
 
-    Raises InputError for anything else, and for a time that is not above 0.
+    Raises:
+        InputError: anything else, or a time that is not above 0.
     """
     if given is None:
         return None
@@ -80,7 +89,7 @@ def max_time(given: Any) -> datetime.timedelta | None:
 
 
 def trainer_values(trainer: DictConfig) -> dict[str, Any]:
-    """Values of the trainer's keys as Lightning's Trainer takes them, where it does not take them as they are."""
+    """The trainer's values as Lightning's Trainer takes them, where it does not take them unchanged."""
     interval = trainer.val_check_interval
     if isinstance(interval, float):  # 1.0, the end of Lightning's epoch; here there is none but the run's
         interval = trainer.max_steps if trainer.max_steps > 0 else NEVER

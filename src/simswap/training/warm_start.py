@@ -1,4 +1,4 @@
-"""Weights to start from: a new run that branches off another one's checkpoint, so that variants share a beginning."""
+"""Weights from another run: a new run that starts from its checkpoint, so that variants share a beginning."""
 
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ SHARED = ("image_size", "pixel_range", "template", "generator", "recognizer")
 
 
 def start_from(module: SimSwapModule, path: str | Path) -> None:
-    """Load generator, moving average and discriminators of another run's checkpoint; optimizers begin anew.
+    """Load generator, EMA and discriminators from another run's checkpoint; the optimizers start anew.
 
-    Where it came from goes into the module's description, and so into every checkpoint: ``started_from`` with the
-    file's SHA-256 and iteration. Raises InputError where the networks differ or the file holds no discriminators.
+    The origin is added to the module's description, and so to every checkpoint: ``started_from`` with the file's
+    SHA-256 and iteration.
+
+    Raises:
+        InputError: the networks differ, or the file has no discriminators.
     """
     path = Path(path)
     content = checkpoint.read(path)
@@ -45,5 +48,5 @@ def start_from(module: SimSwapModule, path: str | Path) -> None:
 
 
 def _identifying(value: Any) -> Any:
-    """A file that was renamed is still the same network."""
+    """What identifies a network: a renamed file is still the same one."""
     return value["sha256"] if isinstance(value, dict) and "sha256" in value else value

@@ -1,1 +1,1 @@
-"""What happens around the iterations of a training run."""
+"""Callbacks of a training run."""

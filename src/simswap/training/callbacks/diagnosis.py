@@ -1,4 +1,4 @@
-"""After each validation: the ways in which such a training goes wrong, told in plain words with what to try."""
+"""Failure diagnosis: after each validation, the typical failures of such a training, with advice."""
 
 import logging
 import math
@@ -15,12 +15,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on a figure speaks of a fault; each is a share, and 0 switches its detection off.
+    """Thresholds of the diagnosis; each is a share, and 0 switches its check off.
 
-    identity: of the way from do_nothing's to copy_source's id_similarity; at most this much was transferred, and
-    target_similarity is at least the limit of that name: the result is just the target. pose: of copy_source's pose
-    error, at least: the result does not follow the target (one pose for all comes to about 0.7). discriminator: of the
-    discriminators' loss where they tell nothing apart (1 a scale), at most: they win outright.
+    Attributes:
+        identity: identity transferred at most, as a share of the way from do_nothing's id_similarity to copy_source's;
+            the result is just the target if target_similarity also reaches its limit.
+        target_similarity: similarity to the target from which the result is just the target.
+        pose: share of copy_source's pose error from which the result does not follow the target (one pose for all gives
+            about 0.7).
+        discriminator: share of the loss of discriminators that tell nothing apart (1 per scale); at or below it, they
+            win outright.
     """
 
     identity: float = 0.1
@@ -31,16 +35,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """What is wrong, in a few words and in a sentence with figures and what to try."""
+    """A failure: a short title, and a sentence with figures and advice."""
 
     title: str
     text: str
 
 
 def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[Diagnosed]:
-    """The faults that the figures of a validation, named as they are logged, speak of; what is missing says nothing.
+    """The failures that a validation's figures show; missing figures show nothing.
 
-    scales: of the discriminators.
+    Args:
+        figures: by their names in the log.
+        limits: thresholds.
+        scales: number of discriminator scales.
     """
 
     def figure(name: str) -> float:
@@ -88,9 +95,11 @@ def diagnose(figures: Mapping[str, float], limits: Limits, scales: int) -> list[
 
 
 class Diagnosis(L.Callback):
-    """Tells each fault once, in the log and as an alert in W&B, when it shows; again only if it went away between.
+    """Reports each failure once, in the log and as a W&B alert; again only if it disappeared in between.
 
-    start_iteration: iterations before the first word, since a young network has every fault. limits: see `Limits`.
+    Args:
+        start_iteration: the first iteration with reports, since a young network has every failure.
+        limits: see `Limits`.
     """
 
     def __init__(self, start_iteration: int, limits: Limits) -> None:
@@ -98,6 +107,7 @@ class Diagnosis(L.Callback):
         self.present: list[str] = []
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Report new failures."""
         if trainer.sanity_checking or trainer.global_step < self.start_iteration:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -110,7 +120,9 @@ class Diagnosis(L.Callback):
         self.present = [finding.title for finding in found]
 
     def state_dict(self) -> dict[str, Any]:
+        """The failures that were reported."""
         return {"present": list(self.present)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the failures that were reported."""
         self.present = list(state_dict["present"])

@@ -1,4 +1,4 @@
-"""Steps that were left out because something was not finite: told, listed, and too many in a row end the run."""
+"""Steps that were skipped because a value was not finite: logged and listed; too many in a row end the run."""
 
 import json
 import logging
@@ -22,10 +22,13 @@ DUMP = "diverged.json"
 
 
 class SkippedSteps(L.Callback):
-    """Ends a run in which more than ``max_in_a_row`` iterations in a row had a step left out.
+    """Ends a run in which more than ``max_in_a_row`` iterations in a row had a skipped step.
 
-    The pairs of these iterations are then in ``<run>/diverged.json``, and the newest checkpoint is one from before
-    them. Raises Diverged, on all ranks alike. Must stand before what saves checkpoints.
+    The pairs of these iterations are then in ``<run>/diverged.json``, and the newest checkpoint precedes them. Must
+    come before the callbacks that save checkpoints.
+
+    Raises:
+        Diverged: on all ranks.
     """
 
     def __init__(self, run: Path, max_in_a_row: int = 20) -> None:
@@ -35,6 +38,7 @@ class SkippedSteps(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: dict[str, Tensor], batch_idx: int
     ) -> None:
+        """Report a skipped step, and end the run after too many in a row."""
         assert isinstance(pl_module, SteppingModule)
         skips = pl_module.skips
         if not skips.now:
@@ -52,7 +56,7 @@ class SkippedSteps(L.Callback):
             self._end(trainer, skips.in_a_row)
 
     def _record(self, trainer: L.Trainer, module: SteppingModule, batch: dict[str, Tensor]) -> dict[str, Any]:
-        """What is known of an iteration, over all ranks."""
+        """All that is known about an iteration, over all ranks."""
 
         def everywhere(values: Tensor) -> list:
             return module.all_gather(values.to(module.device)).flatten().tolist()  # type: ignore[union-attr]
@@ -97,5 +101,5 @@ def _words(step: dict[str, Any]) -> str:
 
 
 def _plain(x: float) -> float | str:
-    """JSON has no word for what is not finite."""
+    """A number for JSON, which has no values that are not finite."""
     return x if math.isfinite(x) else str(x)

@@ -1,4 +1,4 @@
-"""Do all ranks train the same networks? Checked at each validation, recorded at the end."""
+"""A check at each validation that all ranks train the same networks; the result is recorded at the end."""
 
 import hashlib
 import json
@@ -15,20 +15,24 @@ from simswap.files import atomic_write
 
 
 class RankConsistency(L.Callback):
-    """Compares the trained weights of all ranks bit for bit: a gradient that skipped DDP makes them drift in silence.
+    """Compares the trained weights of all ranks bit for bit: a gradient that misses DDP lets them drift silently.
 
     At the end rank 0 writes ``<run>/ranks.json``: a list of ``rank``, ``host``, ``pid``, ``device``, ``weights``
     (SHA-256 of every trained parameter) and ``config`` (SHA-256 of the run's settings). With one rank it does nothing.
-    Raises RuntimeError, on every rank, where they differ.
+
+    Raises:
+        RuntimeError: on every rank, if they differ.
     """
 
     def __init__(self, run: Path) -> None:
         self.path = run / "ranks.json"
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compare the ranks."""
         self._compare(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compare the ranks and write ranks.json."""
         ranks = self._compare(trainer, pl_module)
         if ranks and trainer.is_global_zero:
             with atomic_write(self.path) as part:
@@ -58,7 +62,7 @@ class RankConsistency(L.Callback):
 
 
 def weights_sha256(module: torch.nn.Module) -> str:
-    """SHA-256 over names and bytes of all parameters that train."""
+    """SHA-256 over names and bytes of all trained parameters."""
     digest = hashlib.sha256()
     for name, parameter in sorted(module.named_parameters()):
         if parameter.requires_grad:

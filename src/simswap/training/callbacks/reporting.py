@@ -1,4 +1,4 @@
-"""Keeps a run's ``status.json`` up to date, from its start to its end, however that comes."""
+"""Keeps a run's ``status.json`` up to date from start to end, however the run ends."""
 
 import os
 from contextlib import ExitStack, suppress
@@ -15,9 +15,9 @@ from simswap.training.callbacks.stopping import StopNow
 
 
 class StatusReport(L.Callback):
-    """``with StatusReport(run) as report``: running inside the block, and at its end what ended it.
+    """``with StatusReport(run) as report``: running inside the block, and at its end the reason of the end.
 
-    As a callback of the trainer it also writes how far the run is, with every checkpoint of it.
+    As a callback of the trainer it also writes the progress with every checkpoint.
     """
 
     def __init__(self, run: Path) -> None:
@@ -25,7 +25,7 @@ class StatusReport(L.Callback):
         self._last_words = ExitStack()
 
     def __enter__(self) -> "StatusReport":
-        earlier = read_status(self.run)  # of a run that goes on
+        earlier = read_status(self.run)  # of a resumed run
         self.iteration = earlier.iteration if earlier else 0
         write_status(self.run, RUNNING, self.iteration)
         self._last_words.enter_context(stops.last_words(self._stopped))
@@ -37,7 +37,7 @@ class StatusReport(L.Callback):
         self._last_words.close()
         last = read_status(self.run)
         if last is not None and last.pid != os.getpid() and last.state != RUNNING:
-            return  # this process only watched the run's own ones, and they have said how they ended
+            return  # this process only watched the run's processes, which have reported their end
         if error is None:
             write_status(self.run, FINISHED, self.iteration)
             return
@@ -46,17 +46,20 @@ class StatusReport(L.Callback):
             state = INTERRUPTED
         else:
             state = DIVERGED if isinstance(error, Diverged) else FAILED
-        with suppress(InputError):  # a disk that is full: what ended the run says so
+        with suppress(InputError):  # the disk is full, which the error that ended the run reports
             why = f"go on with simswap-train resume={self.run}" if cut_off else str(error) or type(error).__name__
             write_status(self.run, state, self.iteration, why)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the progress."""
         self._write(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Note the iteration."""
         self.iteration = trainer.global_step
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Write the progress."""
         self._write(trainer)
 
     def _stopped(self, how: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What lies outside of a run's folder and decides what it becomes: is it the same when the run goes on?"""
+"""What lies outside the run's folder and decides its result: is it the same when the run resumes?"""
 
 import hashlib
 import logging
@@ -15,9 +15,12 @@ log = logging.getLogger(__name__)
 
 
 class RunFingerprint(L.Callback):
-    """Keeps in the checkpoint which crops and frozen networks the run has, by hash, and compares when it goes on.
+    """Stores hashes of the crops and frozen networks in the checkpoint, and compares them when the run resumes.
 
-    Paths may change, what lies there may not: raises InputError, or with ``allow_others`` says it in the log.
+    Paths may change, the content may not.
+
+    Raises:
+        InputError: the content differs; with ``allow_others`` the log reports it instead.
     """
 
     def __init__(
@@ -36,9 +39,15 @@ class RunFingerprint(L.Callback):
         self.hashes["data"] = _of_data(data)
 
     def state_dict(self) -> dict[str, Any]:
+        """Hashes and descriptions."""
         return {"hashes": self.hashes, "words": self.words}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare with the hashes of the checkpoint.
+
+        Raises:
+            InputError: see the class.
+        """
         before, words = state_dict["hashes"], state_dict["words"]
         others = [group for group, value in self.hashes.items() if before.get(group, value) != value]
         if not others:
@@ -48,12 +57,12 @@ class RunFingerprint(L.Callback):
             for group in others
         )
         if not self.allow_others:
-            raise InputError(f"the run cannot go on as it was: {differ}; give the same, or say resume_overrides=allow")
-        log.warning("the run goes on in other surroundings: %s", differ)
+            raise InputError(f"the run cannot resume unchanged: {differ}; use the same, or set resume_overrides=allow")
+        log.warning("the run resumes with other data or networks: %s", differ)
 
 
 def _of_data(data: SwapDataModule) -> str:
-    """SHA-256 of what the pairs are drawn by: the persons' names, and each row's person and view."""
+    """SHA-256 of what decides the pairs: the persons' names, and each row's person and view."""
     manifest = data.manifest
     digest = hashlib.sha256("\n".join(manifest.person_names).encode())
     digest.update(manifest.person.tobytes())

@@ -1,4 +1,4 @@
-"""Running statistics over ranks: all take those of rank 0, as DDP has it."""
+"""Running statistics across ranks: all take those of rank 0, as with DDP."""
 
 from collections import defaultdict
 from typing import Any
@@ -10,26 +10,27 @@ from torch import Tensor, nn
 
 
 class SameStatistics(L.Callback):
-    """Hands rank 0's buffers (batch norm's running statistics, the average's too) to all ranks, before each iteration
-    and each validation. With one rank it does nothing.
+    """Sends rank 0's buffers (running statistics, also the EMA's) to all ranks, before each iteration and validation.
 
-    DDP would do so itself, but not with manual optimization: Lightning switches off in its forward pass what DDP
-    decides by. Without it every rank penalizes and validates by statistics of its own, of which a checkpoint holds
-    rank 0's alone.
+    DDP would do so itself, but not with manual optimization: Lightning switches off the forward pass that triggers it.
+    Otherwise every rank would penalize and validate with its own statistics, of which a checkpoint has only rank 0's.
+    With one rank it does nothing.
     """
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Send the buffers."""
         if trainer.world_size > 1:
             broadcast_buffers(pl_module)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Send the buffers."""
         if trainer.world_size > 1:
             broadcast_buffers(pl_module)
 
 
 @torch.no_grad()
 def broadcast_buffers(module: nn.Module) -> None:
-    """Overwrite the buffers with those of rank 0, in one go for each dtype. Called on all ranks."""
+    """Overwrite the buffers with those of rank 0, in one operation per dtype. Called on all ranks."""
     by_type: dict[torch.dtype, list[Tensor]] = defaultdict(list)
     for buffer in module.buffers():
         by_type[buffer.dtype].append(buffer)

@@ -1,4 +1,4 @@
-"""What is seen of the iterations: sample grids and progress."""
+"""What shows the progress of a run: sample grids and a progress bar."""
 
 import logging
 from pathlib import Path
@@ -18,20 +18,29 @@ log = logging.getLogger(__name__)
 
 
 class SampleGrid(L.Callback):
-    """Every so many iterations: the same unseen targets (left) and sources (top), swapped, as a picture.
+    """Every so many iterations: the same unseen targets (left) and sources (top), swapped, as an image.
 
-    Written to ``<run>/samples/<iteration>.png`` and to the loggers, once more at the end unless that was asked for by
-    a signal: the run then goes on. every: null or 0 for no grids at all. faces: rows and columns of the grid.
+    It goes to ``<run>/samples/<iteration>.png`` and to the loggers, also at the end, unless a signal asked for it: that
+    run will resume.
+
+    Args:
+        run: the run's folder.
+        every: iterations between grids; None or 0 for no grids.
+        faces: rows and columns of the grid.
+        seed: of the choice of faces.
+        stop: knows whether a signal ended the run.
     """
 
     def __init__(self, run: Path, every: int | None, faces: int, seed: int, stop: GracefulStop) -> None:
         self.folder, self.every, self.faces, self.seed, self.stop = run / "samples", every, faces, seed, stop
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Draw the grid if it is due."""
         if self.every and trainer.global_step % self.every == 0:
             self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw the last grid."""
         if self.every and trainer.global_step % self.every and not self.stop.signal:
             self._write(trainer, pl_module)
 
@@ -47,18 +56,20 @@ class SampleGrid(L.Callback):
 
 
 class Progress(L.Callback):
-    """A bar over iterations with the terms that tell most; where there is no terminal, a line every so many."""
+    """A bar over the iterations with the most informative terms; without a terminal, a log line every so many."""
 
     def __init__(self, every: int, watch: SpeedMonitor) -> None:
         self.every, self.watch = every, watch
         self._bar: tqdm | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the bar."""
         total = trainer.max_steps if trainer.max_steps > 0 else None
         if trainer.is_global_zero:
             self._bar = tqdm(total=total, initial=trainer.global_step, desc="training", unit="it", disable=None)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Update the bar, or log a line."""
         if self._bar is None:
             return
         if not self._bar.disable:
@@ -75,5 +86,6 @@ class Progress(L.Callback):
                 log.info("iteration %d: %s", trainer.global_step, ", ".join(words))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()

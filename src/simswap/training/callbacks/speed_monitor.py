@@ -1,4 +1,4 @@
-"""What is seen of a long run's speed: throughput, memory, waiting for data, the time that is left."""
+"""Speed of a run: throughput, memory, waiting for data, remaining time."""
 
 import datetime
 import resource
@@ -16,12 +16,12 @@ from simswap.tracking.metrics_csv import MetricsCsvLogger
 
 
 class SpeedMonitor(L.Callback):
-    """At each logged iteration: ``watch/…`` to W&B and ``<run>/watch.csv``, of the iterations since the last one.
+    """Logs ``watch/…`` to W&B and ``<run>/watch.csv``, over the iterations since the last logged one.
 
-    ``watch/images_per_second``, over all ranks and without the time of validation; ``watch/seconds_per_iteration``;
-    ``watch/data_wait_share``, of that time on rank 0; ``watch/memory_mb``, the highest so far of rank 0's process;
-    ``watch/gpu_memory_mb``, likewise of its GPU; ``watch/remaining_seconds``, to
-    ``trainer.max_steps`` or ``trainer.max_time``, whichever comes first.
+    ``watch/images_per_second``, over all ranks, without validation; ``watch/seconds_per_iteration``;
+    ``watch/data_wait_share``, of that time on rank 0; ``watch/memory_mb``, the peak of rank 0's process;
+    ``watch/gpu_memory_mb``, the peak of its GPU; ``watch/remaining_seconds``, to ``trainer.max_steps`` or
+    ``trainer.max_time``, whichever comes first.
     """
 
     def __init__(self, run: Path, batch_size: int) -> None:
@@ -32,15 +32,19 @@ class SpeedMonitor(L.Callback):
         self._validation_began = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
         self._begin(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop the clock during validation."""
         self._validation_began = time.monotonic()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Continue the clock."""
         self._start += time.monotonic() - self._validation_began
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Log if it is due."""
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if not trainer.is_global_zero or trainer.global_step % max(1, every) or trainer.global_step == self._iteration:
             return
@@ -57,7 +61,7 @@ class SpeedMonitor(L.Callback):
         remaining = remaining_seconds(trainer, each)
         if remaining is not None:
             self.figures["watch/remaining_seconds"] = remaining
-        step = trainer.global_step - 1  # as the row of metrics.csv
+        step = trainer.global_step - 1  # same iteration number as in metrics.csv
         self._file.log_metrics(self.figures, step)
         log_watch(trainer.loggers, self.figures, step)
         self._begin(trainer)
@@ -66,7 +70,7 @@ class SpeedMonitor(L.Callback):
         self._start, self._iteration, self._waited = time.monotonic(), trainer.global_step, _waited(trainer)
 
     def in_words(self) -> list[str]:
-        """For the progress bar and the log; nothing before the first logged iteration."""
+        """A short text for the progress bar and the log; empty before the first logged iteration."""
         if not self.figures:
             return []
         words = [
@@ -80,8 +84,10 @@ class SpeedMonitor(L.Callback):
 
 
 def remaining_seconds(trainer: L.Trainer, each: float) -> float | None:
-    """To the last iteration, ``each`` of which takes so many seconds, or to the end of the time that the trainer has;
-    None where it has neither."""
+    """Seconds to the last iteration, at ``each`` seconds per iteration, or to the end of the trainer's time.
+
+    None if there is neither.
+    """
     ends = [(trainer.max_steps - trainer.global_step) * each] if trainer.max_steps > 0 else []
     left = [c.time_remaining() for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
     ends += [seconds for seconds in left if seconds is not None]
@@ -89,7 +95,7 @@ def remaining_seconds(trainer: L.Trainer, each: float) -> float | None:
 
 
 def peak_memory_mb() -> float:
-    """The most resident memory that this process has had, MiB."""
+    """Peak resident memory of this process, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

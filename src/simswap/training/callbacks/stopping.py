@@ -1,4 +1,4 @@
-"""An orderly stop: on Ctrl-C, or when Slurm or a shell asks for it."""
+"""A graceful stop: on Ctrl-C, or when Slurm or a shell asks for it."""
 
 import os
 import signal
@@ -17,27 +17,27 @@ from simswap.launching import stops
 
 
 class StopNow(BaseException):
-    """Ends training at once. Of its own kind: a KeyboardInterrupt makes Lightning leave the process."""
+    """Ends training at once. A class of its own, since a KeyboardInterrupt makes Lightning end the process."""
 
 
 class StopInValidation(StopNow):
-    """Ends a validation between two of its batches; the run is saved, and the validation is made when it goes on."""
+    """Ends a validation between two of its batches; the run is saved, and repeats the validation when it resumes."""
 
 
 class GracefulStop(L.Callback):
-    """``with GracefulStop(run)``: a signal ends training after the iteration at hand, on all ranks at the same one.
+    """``with GracefulStop(run)``: a signal ends training after the current iteration, on all ranks at the same one.
 
-    The newest checkpoint is saved then, and nothing else that an uninterrupted run would not have; a validation that
-    is due, or has begun, is made when the run goes on. A second signal ends it at once, and so does the first one
-    before training has begun. A process that only waits is ended by `simswap.launching.stops`. What else waited for
-    the signal (submitit, which puts the job into the queue again) gets it at the end of the block.
+    Then only the newest checkpoint is saved; a validation that is due, or has started, runs when the run resumes. A
+    second signal ends it at once, as does a first one before training has started. `simswap.launching.stops` ends a
+    process that only waits. Other handlers of the signal (submitit's, which requeues the job) get it at the end of the
+    block.
     """
 
     def __init__(self, run: Path) -> None:
         #: the signal that stopped training, on any rank; 0: none
         self.signal = 0
         self.how_to_go_on = f"go on with simswap-train resume={run}"
-        self._asked, self._asked_at = 0, 0.0  # what reached this rank; written by the handler at any moment
+        self._asked, self._asked_at = 0, 0.0  # received by this rank; the handler may write it at any moment
         self._training = self._validation_due = False
         self._earlier: dict[int, Any] = {}
         self._watch = ExitStack()
@@ -63,10 +63,12 @@ class GracefulStop(L.Callback):
             raise KeyboardInterrupt(self.how_to_go_on) from None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Install the signal handlers."""
         self._take_signals()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._take_signals()  # again: Lightning has put its own handler in front
+        """Install the handlers again, stop after an earlier signal, and run a validation that is due."""
+        self._take_signals()  # again: Lightning has installed its own handler
         if self._asked or trainer.received_sigterm:
             raise StopNow(self.how_to_go_on)
         self._training = True
@@ -76,6 +78,7 @@ class GracefulStop(L.Callback):
             validate(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Stop, on all ranks, if one has received a signal."""
         self.signal = self._agreed(trainer, pl_module)
         if self.signal:
             end_after_this_iteration(trainer)
@@ -87,7 +90,8 @@ class GracefulStop(L.Callback):
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        # Asked as often on every rank: one of them may have a batch more.
+        # Equally often on every rank: one of them may have one more batch.
+        """End the validation if a rank has received a signal."""
         validation: Any = pl_module.validation
         if batch_idx < validation.common_batches:
             self.signal = self._agreed(trainer, pl_module)
@@ -96,13 +100,16 @@ class GracefulStop(L.Callback):
                 raise StopInValidation(self.how_to_go_on)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave later signals to the end of the run."""
         self._training = False
         stops.enter(stops.LEAVING)
 
     def state_dict(self) -> dict[str, Any]:
+        """Whether a validation is due."""
         return {"validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a validation that is due."""
         self._validation_due = state_dict["validation_due"]
 
     def _agreed(self, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
@@ -111,7 +118,7 @@ class GracefulStop(L.Callback):
 
     def _take_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread can take signals; a launcher's other threads go without
+            return  # only the main thread can handle signals
         for number in stops.taken():
             earlier = signal.signal(number, self._on_signal)
             self._earlier.setdefault(number, earlier)
