@@ -1,8 +1,8 @@
-"""The self-describing checkpoint: written, read and checked here and nowhere else.
+"""The self-describing checkpoint: written, read and checked only here.
 
-A training checkpoint is Lightning's, with a description under ``simswap``; the generator that validates and swaps is
-the averaged one, under ``ema.`` in the state dict. A *slim* checkpoint holds only these two, and is read the same way.
-Checkpoints of others are data (`simswap.models.torch_files`): nothing they name is instantiated.
+A training checkpoint is Lightning's, with a description under ``simswap``; validation and swaps use the EMA generator,
+under ``ema.`` in the state dict. A *slim* checkpoint holds only these two, and is read the same way. Checkpoints of
+others are read as data (`simswap.models.torch_files`): nothing that they name is instantiated.
 """
 
 import argparse
@@ -33,7 +33,7 @@ MOST_STAGES = 16
 
 @dataclass(frozen=True)
 class SwapCheckpoint:
-    """What a checkpoint gives for swapping: the averaged generator in eval mode and its description."""
+    """A checkpoint for swapping: the EMA generator in eval mode and its description."""
 
     path: Path
     sha256: str
@@ -42,28 +42,38 @@ class SwapCheckpoint:
 
     @property
     def iteration(self) -> int | None:
-        """After how many iterations it was saved; None where the file does not say (imported weights)."""
+        """The iteration at which it was saved; None if the file has none (imported weights)."""
         return self.description.get("iterations")
 
     @property
     def image_size(self) -> int:
+        """Side of the crops, px."""
         return self.description["image_size"]
 
     @property
     def template(self) -> str:
+        """Name of the crops' alignment template."""
         return self.description["template"]
 
     @property
     def recognizer_view(self) -> str:
-        """How it shows crops to its recognizer: a name of `faces.warping.VIEWS`; files of before have none."""
+        """How the recognizer sees crops: a name of `faces.warping.VIEWS`; earlier files have none."""
         return self.description.get("recognizer_view", "warp")
 
     def check_finite(self) -> None:
-        """Raise InputError where a weight is no finite number: such a network makes no pictures."""
+        """Check the weights.
+
+        Raises:
+            InputError: one is not finite; such a network gives no images.
+        """
         check_finite(self.generator.state_dict(), str(self.path))
 
     def check_recognizer(self, recognizer: Recognizer) -> None:
-        """Raise InputError where this is not the recognizer that the generator was trained with."""
+        """Check the recognizer.
+
+        Raises:
+            InputError: the generator was trained with another one.
+        """
         trained_with = self.description["recognizer"]
         if recognizer.sha256 != trained_with["sha256"]:
             raise InputError(
@@ -73,7 +83,11 @@ class SwapCheckpoint:
             )
 
     def check_crops(self, template: str, size: int) -> None:
-        """Raise InputError where crops of another template or size are given."""
+        """Check the crops.
+
+        Raises:
+            InputError: they have another template or size.
+        """
         if (template, size) != (self.template, self.image_size):
             raise InputError(
                 f"{self.path} takes {self.template} crops of {self.image_size} px, but the data holds {template} "
@@ -89,7 +103,7 @@ def describe(
     config: dict[str, Any],
     recognizer_view: str = "warp",
 ) -> dict[str, Any]:
-    """The description that travels with the weights; plain values only, so that it loads with weights_only."""
+    """The description that is stored with the weights; plain values only, so that it loads with weights_only."""
     return {
         "format": FORMAT,
         "package_version": __version__,
@@ -105,7 +119,11 @@ def describe(
 
 
 def check_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
-    """Raise InputError, naming the first, where some of a network's weights are NaN or infinite."""
+    """Check a network's weights.
+
+    Raises:
+        InputError: some are NaN or infinite; the first is named.
+    """
     bad = {
         name: count
         for name, value in weights.items()
@@ -119,7 +137,7 @@ def check_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
 
 
 def git_commit() -> str:
-    """The commit of the package's checkout, with ``-dirty`` where files differ; ``unknown`` outside of one."""
+    """The commit of the package's checkout, with ``-dirty`` if files differ; ``unknown`` without a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -129,7 +147,11 @@ def git_commit() -> str:
 
 
 def load(path: str | Path) -> SwapCheckpoint:
-    """Read a checkpoint for swapping; raises InputError for a file that is missing, cut off, foreign or damaged."""
+    """Read a checkpoint for swapping.
+
+    Raises:
+        InputError: the file is missing, cut off, foreign or damaged.
+    """
     path = Path(path)
     content = read(path)
     description = content[KEY]
@@ -161,7 +183,7 @@ def load(path: str | Path) -> SwapCheckpoint:
 
 
 def _described_generator(settings: dict[str, Any], weights: dict[str, torch.Tensor]) -> Generator:
-    """The described network with these weights; its size is compared with theirs before there is memory for it."""
+    """The described network with these weights; sizes are compared before memory is allocated."""
     if settings.get("blocks", 0) > len(weights):
         raise RuntimeError(f"a network of {settings['blocks']} blocks has more weights than there are")
     if settings.get("stages", 0) > MOST_STAGES:
@@ -179,7 +201,11 @@ def _described_generator(settings: dict[str, Any], weights: dict[str, torch.Tens
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's whole content as data, with our description in it; raises InputError otherwise."""
+    """The file's complete content as data, with our description.
+
+    Raises:
+        InputError: it is no such file.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; give a run's .ckpt file, as in outputs/…/checkpoints/last.ckpt")
     refuse_stand_in(path, "a checkpoint", "torch")
@@ -197,7 +223,11 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """A plain file of weights, as data; InputError for a file that holds, or asks for, anything but tensors by name."""
+    """A plain file of weights, as data.
+
+    Raises:
+        InputError: it contains, or asks for, anything but tensors by name.
+    """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights")
     refuse_stand_in(path, "a file of weights", "torch")
@@ -213,14 +243,14 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def write_generator(out: Path, generator: Generator, description: dict[str, Any]) -> None:
-    """Write a generator as a slim checkpoint, in the precision that it has."""
+    """Write a generator as a slim checkpoint, in its own precision."""
     weights = {f"{GENERATOR_PREFIX}{name}": value for name, value in generator.state_dict().items()}
     with atomic_write(out) as part:
         torch.save({KEY: description, "state_dict": weights}, part)
 
 
 def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> None:
-    """Write only the description and the averaged generator, in half precision."""
+    """Write only the description and the EMA generator, in half precision."""
     content = read(source)
     weights = {
         name: value.half() if value.is_floating_point() else value

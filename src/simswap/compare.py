@@ -1,4 +1,4 @@
-"""``simswap-compare``: put runs side by side, in one page that a person can believe."""
+"""``simswap-compare``: put runs side by side on one page."""
 
 import sys
 import tempfile
@@ -22,13 +22,13 @@ from simswap.launching.front_door import front_door
 
 
 def compare(cfg: DictConfig) -> None:
-    """Compare by a checked config: the page, Markdown, CSV files and PNG figures."""
+    """Compare with a checked config: the page, Markdown, CSV files and PNG figures."""
     with tempfile.TemporaryDirectory() as pictures:  # W&B's, until they are in the page
         page_of(cfg, Path(pictures))
 
 
 def page_of(cfg: DictConfig, pictures: Path) -> None:
-    """The runs, what they say side by side, its files, and the report where one is wanted."""
+    """The runs, their comparison, its files, and the W&B report if one is wanted."""
     if cfg.out is not None:
         check_folder(Path(cfg.out))
     if cfg.report:
@@ -44,7 +44,7 @@ def page_of(cfg: DictConfig, pictures: Path) -> None:
         left_out=left_out,
     )
     sections = sections_of(comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures)
-    # Made now that there is something to write, and by whoever comes first: two at one instant get two folders.
+    # Created only when there is something to write; two processes at the same moment get two folders.
     out = new_folder(Path("outputs") / "compare" / time.strftime(TIME)) if cfg.out is None else Path(cfg.out)
     with claimed(out, WORK):
         page = write_all(out, comparison, sections, time.strftime("%Y-%m-%d %H:%M"))
@@ -56,7 +56,7 @@ def page_of(cfg: DictConfig, pictures: Path) -> None:
 
 
 def collect(cfg: DictConfig, pictures: Path) -> tuple[list[Run], list[str]]:
-    """The runs that the command line names, and a line for each that was left out."""
+    """The runs on the command line, and a line for each that was left out."""
     if (cfg.runs is None) == (cfg.wandb is None):
         raise InputError("say which runs: runs=outputs/<name> (folders, globs or a list), or wandb=entity/project")
     if cfg.figures not in SOURCES:
@@ -77,6 +77,7 @@ def named(runs: str | Sequence[str]) -> str:
 
 
 def main() -> None:
+    """The entry point of ``simswap-compare``."""
     front_door(compare, "compare")
 
 

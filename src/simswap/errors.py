@@ -1,4 +1,4 @@
-"""The one error that a front door shows to its user as a single line."""
+"""Errors that a command shows to its user in a single line."""
 
 
 class InputError(Exception):
@@ -9,9 +9,9 @@ class InputError(Exception):
 
 
 class Diverged(InputError):
-    """Training left the finite numbers and cannot come back: what happened, at which iteration, what to try.
+    """Training became non-finite and cannot recover: what happened, at which iteration, what to try.
 
-    The run's status is then ``diverged``; a sweep counts it as failed and goes on.
+    The run's status is then ``diverged``; a sweep counts it as failed and continues.
     """
 
 

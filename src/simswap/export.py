@@ -11,7 +11,11 @@ from simswap.launching.front_door import front_door
 
 
 def export(cfg: DictConfig) -> None:
-    """Export by a checked config. Raises InputError for bad input."""
+    """Export with a checked config.
+
+    Raises:
+        InputError: bad input.
+    """
     source, out = Path(cfg.checkpoint), Path(cfg.out)
     if out.exists():
         raise InputError(f"out={out} is there already; nothing is written over: choose another name")
@@ -38,6 +42,7 @@ def _whole(source: Path) -> checkpoint.SwapCheckpoint:
 
 
 def main() -> None:
+    """The entry point of ``simswap-export``."""
     front_door(export, "export")
 
 

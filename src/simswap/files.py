@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and what tells one from another."""
+"""Files that are complete or absent, and hashes that identify them."""
 
 import hashlib
 import os
@@ -23,12 +23,17 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; it takes the final name when the block ends well.
+    """Yield a temporary path next to ``path``; it gets the final name when the block ends without an error.
 
-    durable: the content is on the disk before it takes the name, so that it outlives a power cut too.
+    If the block ends early (Ctrl-C too), no half-written file remains, and an existing file of that name is unchanged.
+    Missing folders are created.
 
-    Whatever ends the block early (Ctrl-C too), no file of either name is left half written; a former file of the
-    name stays as it was. Missing folders are made. Raises InputError for a folder or disk that cannot be written to.
+    Args:
+        path: final name.
+        durable: flush the content to disk before the rename, so that it survives a power cut.
+
+    Raises:
+        InputError: the folder or disk cannot be written.
     """
     part = path.with_name(f".{_short(path.name)}.{os.getpid()}.part")
     try:
@@ -49,7 +54,7 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
 
 
 def _short(name: str) -> str:
-    """A name with room for an ending on disks that take 255 bytes."""
+    """A name with room for an ending, on disks with names of up to 255 bytes."""
     data = os.fsencode(name)
     return name if len(data) <= 200 else hashlib.sha256(data).hexdigest()
 
@@ -63,7 +68,7 @@ def _to_disk(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the partial files that killed processes of this machine left of `atomic_write` in a folder."""
+    """Remove partial files of `atomic_write` that killed processes of this machine left in a folder."""
     for part in folder.glob(".*.part"):
         pid = part.name.split(".")[-2]
         if pid.isdigit() and not is_running(int(pid)):
@@ -71,7 +76,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process with this number is on this machine."""
+    """Whether this machine has a process with this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

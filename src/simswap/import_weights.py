@@ -1,4 +1,4 @@
-"""``simswap-import``: the public SimSwap generator weights as a checkpoint that describes itself."""
+"""``simswap-import``: the public SimSwap generator weights as a self-describing checkpoint."""
 
 from pathlib import Path
 
@@ -12,7 +12,11 @@ from simswap.models.imported import GENERATIONS, TEMPLATES, read_generator
 
 
 def import_weights(cfg: DictConfig) -> None:
-    """Import by a checked config. Raises InputError for bad input."""
+    """Import with a checked config.
+
+    Raises:
+        InputError: bad input.
+    """
     out = Path(cfg.out)
     if out.exists():
         raise InputError(f"out={out} is there already; nothing is written over: choose another name")
@@ -34,6 +38,7 @@ def import_weights(cfg: DictConfig) -> None:
 
 
 def main() -> None:
+    """The entry point of ``simswap-import``."""
     front_door(import_weights, "import")
 
 

@@ -1,4 +1,4 @@
-"""Image files out, with a word on where they come from, and the grid that shows swaps side by side."""
+"""Image files with their provenance, and the grid that shows swaps side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from simswap.files import atomic_write
 from simswap.version import __version__
 
-if TYPE_CHECKING:  # a comparison of runs writes pictures and need not wait for torch
+if TYPE_CHECKING:  # a comparison of runs writes images and should not wait for the import of torch
     from torch import Tensor
 
 GAP = 4
@@ -27,10 +27,13 @@ DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTr
 
 
 def provenance(checkpoint: str) -> dict[str, str]:
-    """What every picture with generated faces says of itself: that it is synthetic, made by what, with which weights.
+    """The provenance in every image with generated faces: synthetic, by which program, with which weights.
 
-    checkpoint: ``sha256:…`` of the file, or what there is of it during training. Keys are PNG's registered keywords
-    where there are any.
+    Args:
+        checkpoint: ``sha256:…`` of the file, or what identifies it during training.
+
+    Returns:
+        Texts by keyword, PNG's registered ones where they exist.
     """
     return {
         "Description": "synthetic face swap",
@@ -40,7 +43,7 @@ def provenance(checkpoint: str) -> dict[str, str]:
 
 
 def xmp_packet(words: Mapping[str, str]) -> bytes:
-    """The same as XMP, the form that photo tools show, with IPTC's digital source type. Takes `provenance`'s words."""
+    """`provenance` as XMP, which photo tools show, with IPTC's digital source type."""
     text = {name: escape(value, {'"': "&quot;"}) for name, value in words.items()}
     own = "".join(f' simswap:{name}="{value}"' for name, value in text.items() if name.isidentifier())
     return (
@@ -71,9 +74,11 @@ def png_texts(words: Mapping[str, str], packet: bytes) -> PngInfo:
 
 
 def write_png(path: Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write uint8 RGB [H, W, 3] as PNG, whole or not at all; ``text`` goes into its text chunks (see provenance()).
+    """Write uint8 RGB [H, W, 3] as PNG, atomically; ``text`` goes into its text chunks, see `provenance`.
 
-    Raises ValueError for another shape or dtype, InputError for a path that cannot be written.
+    Raises:
+        ValueError: another shape or dtype.
+        InputError: the path cannot be written.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"uint8 [H, W, 3] needed, got {image.dtype} {list(image.shape)}")
@@ -86,11 +91,14 @@ MARKS = ("AI face swap", "AI swap", "AI")
 
 
 def mark_synthetic(image: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
-    """The picture uint8 [H, W, 3] with a small visible mark, "AI face swap", in its lower right corner.
+    """The image uint8 [H, W, 3] with a small visible mark, "AI face swap", in its lower right corner.
 
-    alpha: uint8 [H, W] of a transparent picture. The result is then uint8 [H, W, 4]: the mark lies on white where the
-    picture is transparent, and is opaque, so that it shows on any background and no hidden color shows through it.
-    Where not even the shortest of `MARKS` fits across in letters of 8 px, smaller ones are taken, down to 1 px.
+    Where not even the shortest of `MARKS` fits in letters of 8 px, smaller ones are used, down to 1 px.
+
+    Args:
+        image: uint8 [H, W, 3].
+        alpha: uint8 [H, W] of a transparent image. The result is then uint8 [H, W, 4]: the mark is on white where the
+            image is transparent, and opaque, so that it shows on any background and no hidden color shows through.
     """
     height, width = image.shape[:2]
     gap = max(1, min(height, width) // 100)
@@ -112,7 +120,7 @@ def mark_synthetic(image: np.ndarray, alpha: np.ndarray | None = None) -> np.nda
 
 
 def _mark_that_fits(width: int, height: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """The longest mark in letters of a 40th of the picture, at least 8 px; in a tiny picture the short one, smaller."""
+    """The longest mark in letters of a 40th of the image, at least 8 px; in a tiny image a smaller one."""
     usual = max(8, round(min(height, width) / 40))
     for size, choice in [(usual, MARKS), *((size, MARKS[-1:]) for size in range(7, 0, -1))]:
         font = ImageFont.load_default(size=size)
@@ -124,13 +132,13 @@ def _mark_that_fits(width: int, height: int) -> tuple[str, ImageFont.FreeTypeFon
 
 
 def on_white(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """A transparent picture, uint8 [H, W, 3] and its alpha uint8 [H, W], laid on white: uint8 [H, W, 3]."""
+    """A transparent image, uint8 [H, W, 3] with alpha uint8 [H, W], on white: uint8 [H, W, 3]."""
     layers = Image.fromarray(np.dstack([image, alpha]))
     return np.asarray(Image.alpha_composite(Image.new("RGBA", layers.size, (255,) * 4), layers).convert("RGB"))
 
 
 def swap_grid(targets: Tensor, sources: Tensor, swaps: Tensor) -> np.ndarray:
-    """Targets down the left, sources along the top, and where they meet the swap; white between and in the corner.
+    """Targets on the left, sources on top, and the swap where they meet; white between and in the corner.
 
     Args:
         targets: uint8 [T, 3, H, W].

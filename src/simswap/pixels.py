@@ -1,7 +1,7 @@
-"""The only home of pixel ranges: how each is reached from uint8 and from the unit range, and back.
+"""Pixel ranges, only here: conversions from uint8 and from the unit range, and back.
 
-Between rooms images are float [B, 3, H, W] RGB in the *unit* range [0, 1]. A network that wants another range maps
-inside. The generator's own range travels in its checkpoint by the names below.
+Between modules, images are float [B, 3, H, W] RGB in the *unit* range [0, 1]. A network with another range converts
+internally. The generator's range is stored in its checkpoint, by the names below.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,11 @@ RANGES = {
 
 
 def get_range(name: str) -> PixelRange:
-    """The range of that name; raises InputError for an unknown one."""
+    """The range of that name.
+
+    Raises:
+        InputError: there is none.
+    """
     if name not in RANGES:
         raise InputError(f"pixel range {name!r} is not known; choose one of {', '.join(RANGES)}")
     return RANGES[name]

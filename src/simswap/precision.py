@@ -1,5 +1,7 @@
-"""Full precision for what must not depend on the training's settings or on the device: fp32 that is fp32, and float64
-also where the device has none."""
+"""Full precision for results that must not depend on the training's settings or on the device.
+
+fp32 without reduced precision inside, and float64 also on devices without it.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,11 +17,11 @@ DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Autocast off on every device; products and convolutions of fp32 without TF32 or bf16. Restored at the end.
+    """Disable autocast on every device, and TF32 and bf16 in fp32 products and convolutions; restored at the end.
 
-    It covers the measuring instruments, the swaps that they read, the identity table, and the gradient penalty with
-    its backward pass. cuDNN's TF32 is on by default, and moves a cosine in its third decimal. Tensors that come in
-    as bf16 stay so: convert them with ``.float()``.
+    It covers the instruments, the swaps that they measure, the identity table, and the gradient penalty with its
+    backward pass. cuDNN's TF32 is on by default, and changes a cosine in its third decimal. bf16 tensors from
+    outside stay so: convert them with ``.float()``.
     """
     with ExitStack() as stack:
         for kind in DEVICE_TYPES:
@@ -31,7 +33,7 @@ def full_precision() -> Iterator[None]:
 
 @contextmanager
 def _ieee_products() -> Iterator[None]:
-    """torch has two sets of switches, and the newer one (2.9) refuses to read the older one after it was used."""
+    """The switches: torch has two sets, and the newer (2.9) refuses to read the older after it was used."""
     backends = _newer_switches()
     newer = [backend.fp32_precision for backend in backends]
     try:
@@ -69,17 +71,17 @@ def has_float64(device: torch.device) -> bool:
 
 
 def figures_device(device: torch.device) -> torch.device:
-    """Where figures are computed that were read on ``device``: there, or on the CPU where it has no float64."""
+    """The device for figures: ``device``, or the CPU if it has no float64."""
     return device if has_float64(device) else torch.device("cpu")
 
 
 def to_float64(tensor: Tensor) -> Tensor:
-    """The same numbers in float64, on the `figures_device` of where they were."""
+    """The same numbers in float64, on the `figures_device` of their device."""
     return tensor.to(figures_device(tensor.device)).double()
 
 
 def from_array(array: npt.NDArray, device: torch.device) -> Tensor:
-    """An array on a device, as it is; float64 becomes float32 where the device has none."""
+    """An array on a device, unchanged; float64 becomes float32 if the device has none."""
     if array.dtype == np.float64 and not has_float64(device):
         array = array.astype(np.float32)
     return torch.from_numpy(array).to(device)

@@ -21,12 +21,16 @@ from simswap.launching.front_door import front_door
 
 
 def main() -> None:
-    """The console script; exit code 2 and one line for bad input."""
+    """The entry point of ``simswap-prepare``."""
     front_door(run, "prepare")
 
 
 def run(cfg: DictConfig) -> None:
-    """One preparation, from the composed ``conf/prepare.yaml``. Raises InputError for bad input."""
+    """Prepare with a checked config.
+
+    Raises:
+        InputError: bad input.
+    """
     crops = _crop_settings(cfg)
     raw, out = Path(cfg.raw), Path(cfg.out)
     if cfg.workers < 0:
@@ -56,7 +60,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def report(summary: Summary, out: Path) -> str:
-    """The table that prepare ends with."""
+    """The table at the end of prepare."""
     share = 100 * summary.aligned / summary.images
     lines = [f"aligned {summary.aligned} of {summary.images} images ({share:.2f} %), {summary.persons} persons"]
     skipped = sorted(((count, status) for status, count in summary.counts.items() if status != "ok"), reverse=True)
@@ -89,7 +93,9 @@ def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
     """The settings that decide the crops; a second run into the same folder must have the same."""
     detector: Any = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector is not None else None
     if detector and Path(detector["pack"]).is_dir():
-        detector["pack"] = str(Path(detector["pack"]).resolve())  # the same pack, named from another working folder
+        detector["pack"] = str(
+            Path(detector["pack"]).resolve()
+        )  # the same pack may be named from another working folder
     return {
         "raw": str(Path(cfg.raw).resolve()),
         "template": cfg.template,

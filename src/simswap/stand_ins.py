@@ -1,8 +1,8 @@
-"""What a file is that lies where another was wanted, by its first bytes.
+"""What a file is that is not the expected one, by its first bytes.
 
-Files of weights, tables and photos are fetched by hand, and what arrives is often something else: a pointer of Git LFS,
-a page that says why there is no download, an answer of a cloud store, an archive that is still packed. Every reader
-asks here first, so that the complaint names that and not a detail of its own format.
+Files of weights, tables and photos are downloaded by hand, and the result is often something else: a Git LFS pointer, a
+web page about a failed download, an answer of a cloud store, an archive that is still packed. Every reader checks here
+first, so that the error names that and not a detail of its own format.
 """
 
 import json
@@ -43,11 +43,16 @@ _CODE = re.compile(r"<Code>\s*(.*?)\s*</Code>|<message>\s*(.*?)\s*</message>", r
 
 
 def refuse_stand_in(path: Path, wanted: str, form: str) -> None:
-    """Raise InputError where a file is recognizably something else than ``wanted`` (words for the complaint).
+    """Check that a file is not recognizably something other than ``wanted``; missing files are left to the reader.
 
-    form: one of `FORMS`: ``torch`` (its zip and old tar files too), ``onnx``, ``safetensors``, ``text`` (tables),
-    ``json``, ``yaml`` (which may be empty), ``video`` (what is binary, its readers know themselves).
-    A missing file is the reader's own affair.
+    Args:
+        path: of the file.
+        wanted: words for the error.
+        form: one of `FORMS`: ``torch`` (its zip and old tar files too), ``onnx``, ``safetensors``, ``text`` (tables),
+            ``json``, ``yaml`` (may be empty), ``video`` (binary files are left to the reader).
+
+    Raises:
+        InputError: it is something else.
     """
     if form not in FORMS:
         raise ValueError(f"no form {form!r}; there are {', '.join(FORMS)}")
@@ -66,9 +71,12 @@ def refuse_stand_in(path: Path, wanted: str, form: str) -> None:
 
 
 def what_it_is(head: bytes, size: int, form: str) -> tuple[str, str] | None:
-    """What the first `HEAD` bytes of a file of `size` bytes tell, and what to do; None where it may be what was wanted.
+    """What the first `HEAD` bytes of a file of `size` bytes show, and what to do; None if it may be the wanted form.
 
-    form: as `refuse_stand_in` says, or ``picture``, whose readers know all else themselves (as those of videos do).
+    Args:
+        head: the first bytes.
+        size: of the file, bytes.
+        form: as for `refuse_stand_in`, or ``picture``, whose readers recognize everything else.
     """
     if size == 0:
         nothing = "an empty file", "give one that holds something" if form in _WRITTEN else _AGAIN
@@ -106,7 +114,7 @@ def _of_text(words: str, form: str) -> tuple[str, str] | None:
 
 
 def _as_text(head: bytes) -> str | None:
-    """The bytes as text, without a byte-order mark; None where they are none."""
+    """The bytes as text, without a byte-order mark; None if they are no text."""
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if head.startswith(mark):
             return head[len(mark) :].decode(encoding, "replace")

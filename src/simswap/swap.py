@@ -1,4 +1,4 @@
-"""``simswap-swap``: a trained checkpoint on photographs. Every picture says in its metadata that it is synthetic."""
+"""``simswap-swap``: a trained checkpoint on photographs; the metadata of every result names it as synthetic."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,11 @@ from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
 
 
 def swap(cfg: DictConfig) -> None:
-    """Swap by a checked config. Raises InputError for bad input."""
+    """Swap with a checked config.
+
+    Raises:
+        InputError: bad input.
+    """
     sources, targets, out = _check_job(cfg)
     several, settings = _several(cfg.target), _settings(cfg, sources)
     results = _results(targets, out, settings) if several else dict.fromkeys(targets, out)
@@ -72,7 +76,7 @@ def swap(cfg: DictConfig) -> None:
 
 
 def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
-    """The checkpoint at work, and what its pictures say of themselves."""
+    """The swapper of the checkpoint, and the provenance of its results."""
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     trained = checkpoint.load(cfg.checkpoint)
@@ -93,7 +97,11 @@ def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
 
 
 def _check_job(cfg: DictConfig) -> tuple[list[Path], list[Path], Path]:
-    """Sources, targets and where to; InputError for what does not go together, before anything is loaded."""
+    """Check sources, targets and output before anything is loaded.
+
+    Raises:
+        InputError: they do not fit together.
+    """
     if cfg.faces not in ("largest", "all"):
         raise InputError(f"faces={cfg.faces}: choose largest or all")
     if cfg.source_face not in ("only", "largest"):
@@ -145,14 +153,17 @@ def _paths(value: Any) -> list[Path]:
 
 
 def _results(targets: list[Path], out: Path, settings: dict[str, Any]) -> dict[Path, Path]:
-    """Target → where its swap goes, without those that an earlier start has made."""
+    """Target → path of its swap, without those that an earlier start has finished."""
     names = result_names(targets)
     return still_to_do({path: out / name for path, name in zip(targets, names, strict=True)}, settings)
 
 
 def _settings(cfg: DictConfig, sources: list[Path]) -> dict[str, Any]:
-    """All that decides what a swap looks like, as plain values; files as their hashes. Raises InputError for a file
-    that is not there."""
+    """All that decides the look of a swap, as plain values, with hashes in place of files.
+
+    Raises:
+        InputError: a file does not exist.
+    """
     files = {"checkpoint": [Path(cfg.checkpoint)], "sources": sources}
     if cfg.mapping:
         persons, replaced_by = _mapping(Path(cfg.mapping))
@@ -212,7 +223,7 @@ def _mapping(file: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _grid(swapper: PhotoSwapper, sources: list[Path], targets: list[Path], cfg: DictConfig) -> Any:
-    """The article's picture of aligned crops."""
+    """The paper's figure of aligned crops."""
     across = [_source_face(swapper, path, cfg.source_face) for path in sources]
     down = [swapper.find(read_photo(path))[0] for path in targets]
     results = swapper.swap_crops([t for t in down for _ in across], across * len(down))
@@ -225,6 +236,7 @@ def _grid(swapper: PhotoSwapper, sources: list[Path], targets: list[Path], cfg: 
 
 
 def main() -> None:
+    """The entry point of ``simswap-swap``."""
     front_door(swap, "swap")
 
 

@@ -47,17 +47,17 @@ log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> float | tuple[float, ...] | None:
-    """Train by a checked config; returns the last values of ``sweep.metrics``, what sweeps optimize."""
+    """Train with a checked config; returns the last values of ``sweep.metrics``, which sweeps optimize."""
     run = Path(HydraConfig.get().runtime.output_dir)
     with run_claimed(run):
         return start(cfg, run)
 
 
 def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
-    """Settle what is trained and where it goes on; train it here, or in processes of its own."""
+    """Decide what to train and where to resume; train here, or in processes of its own."""
     if cfg.on_existing_run == "resume" and has_begun(run):
-        cfg.resume = str(run)  # the same command once more: the settings are the run's own
-    elif ranks.HANDOFF not in os.environ:  # else the process that started this one has settled them
+        cfg.resume = str(run)  # the same command again: use the run's own settings
+    elif ranks.HANDOFF not in os.environ:  # else the process that started this one has decided
         cfg = settings_of(run, cfg)
     newest = newest_checkpoint(run, bool(cfg.resume))
     processes: Processes = build(cfg.strategy)
@@ -75,7 +75,7 @@ def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
 def fit(
     cfg: DictConfig, run: Path, newest: Path | None, processes: Processes, stop: GracefulStop, report: StatusReport
 ) -> float | tuple[float, ...] | None:
-    """Build what the config names, and train it in the run folder, from the checkpoint on where there is one."""
+    """Build what the config names, and train in the run's folder, from the checkpoint if there is one."""
     quieten()
     L.seed_everything(short_seed(cfg.seed), workers=True, verbose=False)
     workers = keep_to_share(cfg.threads, cfg.data.workers)
@@ -86,7 +86,7 @@ def fit(
     if cfg.start_from and newest is None:
         start_from(module, cfg.start_from)
     if cfg.trainer.precision == "64-true":
-        module.embedder.double()  # it is frozen, and so not the trainer's
+        module.embedder.double()  # it is frozen, so the trainer does not convert it
     set_speed(module, cfg.channels_last, cfg.compile)
     log.info("%s", summary(module, data, run))
 
@@ -100,11 +100,11 @@ def fit(
         callbacks=[*build_callbacks(cfg, run, data, frozen, stop), *extra_callbacks(cfg), *around],
         enable_progress_bar=False,
         enable_model_summary=False,
-        # an epoch has no end here: pairs are drawn by iteration, and validation comes every so many of them
+        # an epoch has no end: pairs are drawn by iteration, and validation runs every so many iterations
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        enable_checkpointing=False,  # ours are other callbacks than Lightning's
+        enable_checkpointing=False,  # our own callbacks save checkpoints
     )
     check_precision(trainer, cfg.trainer.precision)
     run_trainer(trainer, module, data, newest, stop)
@@ -142,7 +142,7 @@ def build_module(
 def build_callbacks(
     cfg: DictConfig, run: Path, data: Any, frozen: tuple[Any, Any, Any], stop: GracefulStop
 ) -> list[L.Callback]:
-    """What happens around the iterations, in this order; what reports, compares ranks, prunes and stops comes after."""
+    """The run's own callbacks, in this order; those that report, compare ranks, prune and stop come after."""
     watch = SpeedMonitor(run, data.batch_size)
     return [
         SameStatistics(),
@@ -163,7 +163,7 @@ def extra_callbacks(cfg: DictConfig) -> list[L.Callback]:
 
 
 def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Path | None, stop: GracefulStop) -> None:
-    """Train; close the loggers however it ends.
+    """Train; the loggers are closed however it ends.
 
     Raises:
         KeyboardInterrupt: The run was stopped.
@@ -176,7 +176,7 @@ def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Pa
     except MisconfigurationException as error:
         raise InputError(f"Lightning refuses this configuration: {' '.join(str(error).split())}") from error
     except (RuntimeError, OSError) as error:
-        fault = fault_of(error)  # a dead worker shows wherever the run is at that moment
+        fault = fault_of(error)  # a dead worker may raise anywhere in the run
         if fault is None:
             raise
         raise fault from error
@@ -187,9 +187,10 @@ def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Pa
 
 
 def objectives(metrics: Mapping[str, Any], names: Sequence[str]) -> float | tuple[float, ...] | None:
-    """The named figures of a run: a number, several as a tuple, None where nothing was validated.
+    """The named figures of a run: a number, several as a tuple, None without a validation.
 
-    Raises InputError for a name that no validation logs.
+    Raises:
+        InputError: validation logs no figure of that name.
     """
     measured = {name for name in metrics if name.startswith("val/")}
     for name in names:
@@ -202,7 +203,7 @@ def objectives(metrics: Mapping[str, Any], names: Sequence[str]) -> float | tupl
 
 
 def quieten() -> None:
-    """Lightning's hints and the warnings about what is meant so here (frozen networks in eval mode)."""
+    """Silence Lightning's hints, and warnings about what is intended here (frozen networks in eval mode)."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")  # they are over all ranks
@@ -213,7 +214,7 @@ def quieten() -> None:
 
 
 def summary(module: SimSwapModule, data: Any, run: Path) -> str:
-    """The choices that a reader of the log must know."""
+    """The choices that a reader of the log should know."""
     layers = module.discriminators.layer_count
     note = "" if layers == 5 else f" (the paper's five need 95 px; layer numbers 0..{layers - 1} are not the paper's)"
     count = sum(p.numel() for p in module.generator.parameters()) / 1e6
@@ -226,6 +227,7 @@ def summary(module: SimSwapModule, data: Any, run: Path) -> str:
 
 
 def main() -> None:
+    """The entry point of ``simswap-train``."""
     front_door(train, "train", check_training)
 
 

@@ -1,0 +1,1 @@
+"""Swapped photographs: find faces, align, swap, paste back, and write with metadata."""

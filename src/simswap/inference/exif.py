@@ -1,5 +1,7 @@
-"""A photo's EXIF as it may go on into a swapped photo: nothing that shows the original face, nothing that is no longer
-true, and no tag that stops the others from being written."""
+"""A photo's EXIF for a swapped photo: what stays true and shows nothing of the original face.
+
+Tags that would prevent the others from being written are removed too.
+"""
 
 import struct
 from collections.abc import Mapping
@@ -44,10 +46,10 @@ _SIZE_OF_BEFORE = (0xA002, 0xA003)  # the picture's width and height, which a tu
 
 
 def clean_exif(exif: Image.Exif) -> tuple[bytes, list[str]]:
-    """EXIF's bytes for a swapped photo (empty where nothing is left), and what had to be left out, in words.
+    """EXIF for a swapped photo, as bytes (empty if nothing remains), and a text for each removed part.
 
-    Left out without a word: orientation, sizes, the thumbnail, Software, and what describes a TIFF file's pixels. With
-    one: tags that hold a JPEG (a preview shows the original face), and those that cannot be written back.
+    Removed silently: orientation, sizes, the thumbnail, Software, and the layout of a TIFF file's pixels. Removed with
+    a text: tags that contain a JPEG (a preview shows the original face), and those that cannot be written back.
     """
     inner = {tag: _directory(exif, tag) for tag in (EXIF_IFD, GPS_IFD)}
     inner[EXIF_IFD] = {tag: value for tag, value in inner[EXIF_IFD].items() if tag not in _SIZE_OF_BEFORE}
@@ -69,7 +71,7 @@ def clean_exif(exif: Image.Exif) -> tuple[bytes, list[str]]:
 
 
 def shortened_exif(content: bytes, limit: int) -> tuple[bytes, list[str]]:
-    """The EXIF without as many tags as it takes to come down to `limit` bytes, and which these are, in words.
+    """The EXIF, reduced to `limit` bytes, and the removed tags as text.
 
     The maker's note goes first, then the longest tags; description, artist and copyright last.
     """
@@ -111,7 +113,7 @@ def _value(exif: Image.Exif, tag: int) -> Any:
 
 
 def _fits(tag: int, value: Any) -> bool:
-    """Whether this tag alone can be written, and holds no picture of its own."""
+    """Whether this tag alone can be written, and contains no image."""
     inner = value.values() if isinstance(value, Mapping) else [value]
     if any(isinstance(item, bytes) and b"\xff\xd8\xff" in item for item in inner):
         return False

@@ -1,4 +1,4 @@
-"""Where the faces of a photo are: a detector's word, or a table's."""
+"""Face positions of a photo, from a detector or from a table."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from simswap.inference.photos import Photo
 
 
 class PhotoFaceFinder:
-    """A detector that also finds faces that fill the photo: where it sees none, it looks again with a margin."""
+    """A detector that also finds faces that fill the photo: if it finds none, it tries again with a margin."""
 
     MARGIN = 0.5  # of each side; detectors know faces with something around them
 
@@ -18,7 +18,7 @@ class PhotoFaceFinder:
         self.detector = detector
 
     def __call__(self, photo: Photo, seen: Pixels) -> list[Face]:
-        """Faces in pixels of the photo. seen: its pixels [H, W, 3] in sRGB."""
+        """Faces in pixels of the photo; ``seen`` is its image [H, W, 3] in sRGB."""
         faces = self.detector.detect(seen)
         if faces:
             return faces
@@ -32,15 +32,16 @@ class PhotoFaceFinder:
 
 
 class TableFinder:
-    """A table of landmarks in VGGFace2's form: one face a photo, looked up as ``<folder>/<name without ending>``."""
+    """A landmark table in VGGFace2's form: one face per photo, under ``<folder>/<name without extension>``."""
 
     def __init__(self, table: LandmarkTable) -> None:
         self.table = table
 
     def __call__(self, photo: Photo, seen: Pixels) -> list[Face]:
-        """As `PhotoFaceFinder`, but one face.
+        """Like `PhotoFaceFinder`, but a single face.
 
-        Raises InputError where the table has no such photo, or points that cannot be a face in it (`faces.plausible`).
+        Raises:
+            InputError: the table has no row for the photo, or its points cannot be a face (`faces.plausible`).
         """
         name = f"{photo.path.resolve().parent.name}/{photo.path.stem}"
         landmarks = self.table.find(name, photo.path.suffix)

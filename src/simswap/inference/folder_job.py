@@ -1,7 +1,7 @@
-"""Several targets at once: what each result is called, and which are there already from an earlier start.
+"""Several targets: the names of their results, and which an earlier start has finished.
 
-A result counts as done where its own metadata names this very swap: the digest of checkpoint, sources, target and
-settings. Anything else under its name is refused before the work begins.
+A result is finished if its metadata names this very swap: the digest of checkpoint, sources, target and settings. Any
+other file of that name is refused before the work starts.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 
 def job_digest(settings: Mapping[str, Any], target: Path) -> str:
-    """What tells one swap from another, ``sha256:…``. settings: plain values; files among them as their hashes."""
+    """Identifies a swap, ``sha256:…``; settings are plain values, with hashes in place of files."""
     told = json.dumps({**settings, "target": sha256_of(target)}, sort_keys=True, ensure_ascii=False)
     return f"sha256:{hashlib.sha256(told.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
 
 def result_names(targets: Sequence[Path]) -> list[str]:
-    """A name for each target's result, no two alike (also where case does not count).
+    """A name for each target's result; no two are equal, even if case does not count.
 
-    ``a.jpg`` becomes ``a.png``; targets that differ in their ending alone keep it: ``a.jpg.png`` and ``a.png.png``;
-    what is still alike, from several folders, is numbered: ``a.jpg~2.png``.
+    ``a.jpg`` becomes ``a.png``; targets that differ only in extension keep it: ``a.jpg.png`` and ``a.png.png``; names
+    from several folders that are still equal are numbered: ``a.jpg~2.png``.
     """
     stems = Counter(path.stem.lower() for path in targets)
     taken: set[str] = set()
@@ -50,9 +50,10 @@ def result_names(targets: Sequence[Path]) -> list[str]:
 
 
 def still_to_do(results: Mapping[Path, Path], settings: Mapping[str, Any]) -> dict[Path, Path]:
-    """Those of the targets (→ their results' paths) whose result is not there yet.
+    """The targets (→ paths of their results) without a result.
 
-    Raises InputError where something else has a result's name, or one could not be written.
+    Raises:
+        InputError: another file has a result's name, or a result could not be written.
     """
     left = {}
     for target, result in results.items():
@@ -68,7 +69,7 @@ def still_to_do(results: Mapping[Path, Path], settings: Mapping[str, Any]) -> di
 
 
 def _job_of(result: Path) -> str | None:
-    """The digest that a complete PNG of ours carries; None for any other file."""
+    """The digest in a complete PNG of ours; None for any other file."""
     try:
         with result.open("rb") as stream:
             stream.seek(-len(_PNG_END), os.SEEK_END)

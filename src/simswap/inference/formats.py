@@ -1,7 +1,7 @@
-"""A checkpoint's generator in forms that other programs read, and back: ONNX and safetensors.
+"""A checkpoint's generator as ONNX and safetensors, for other programs, and back.
 
-Both carry the checkpoint's description as JSON metadata. An ONNX file gets its name only after onnxruntime has given
-what torch gives.
+Both contain the checkpoint's description as JSON metadata. An ONNX file gets its name only after onnxruntime has
+reproduced torch's output.
 """
 
 import json
@@ -27,10 +27,13 @@ PURPOSE = "synthetic face swap generator (SimSwap Lab)"
 
 
 def write_onnx(out: Path, checkpoint: SwapCheckpoint) -> float:
-    """``target`` [B, 3, S, S] in the generator's range, ``identity`` [B, E] → ``result`` [B, 3, S, S]; any B.
+    """Write ``target`` [B, 3, S, S] in the generator's range, ``identity`` [B, E] → ``result`` [B, 3, S, S]; any B.
 
-    Returns the largest difference from torch as a share of the output's largest value, on batches of 1 and of 3.
-    Raises InputError where it is over `TOLERANCE`; then there is no file.
+    Returns:
+        The largest difference from torch, as a share of the output's largest value, on batches of 1 and 3.
+
+    Raises:
+        InputError: it exceeds `TOLERANCE`; then there is no file.
     """
     generator, size = checkpoint.generator.cpu(), checkpoint.image_size
     identity_size = checkpoint.description["generator"]["identity_size"]
@@ -71,14 +74,18 @@ def _largest_difference(path: Path, generator: Generator, size: int, identity_si
 
 
 def write_safetensors(out: Path, checkpoint: SwapCheckpoint) -> None:
-    """The generator's weights under our own names."""
+    """Write the generator's weights under our own names."""
     weights = {name: value.contiguous() for name, value in checkpoint.generator.cpu().state_dict().items()}
     with atomic_write(out) as part:
         save_file(weights, part, metadata={"purpose": PURPOSE, KEY: json.dumps(checkpoint.description)})
 
 
 def read_safetensors(path: Path) -> tuple[Generator, dict[str, Any]]:
-    """What `write_safetensors` wrote: generator and description. Raises InputError for any other file."""
+    """Generator and description from a file of `write_safetensors`.
+
+    Raises:
+        InputError: any other file.
+    """
     refuse_stand_in(path, "a generator exported by this project", "safetensors")
     try:
         with safe_open(path, framework="pt") as stream:

@@ -1,6 +1,6 @@
-"""IPTC's older form of captions and credits (IIM, "Information Interchange Model"), in and out of image files.
+"""IPTC's older form of captions and credits (IIM, "Information Interchange Model"), read and written.
 
-JPEG keeps it in a Photoshop block of segment APP13, TIFF in a tag, PNG as a text chunk of ImageMagick's form.
+JPEG has it in a Photoshop block of segment APP13, TIFF in a tag, PNG as a text chunk in ImageMagick's form.
 """
 
 import re
@@ -26,7 +26,7 @@ PROPERTIES = {
 
 
 def read_iptc(image: Image.Image) -> bytes:
-    """A picture's IIM as it is in the file; empty where there is none."""
+    """An image's IIM as in the file; empty if there is none."""
     tags: Any = getattr(image, "tag_v2", {})
     blocks: Any = image.info.get("photoshop")
     if isinstance(blocks, dict) and isinstance(blocks.get(RESOURCE), bytes):
@@ -50,7 +50,7 @@ def read_iptc(image: Image.Image) -> bytes:
 
 
 def properties(content: bytes) -> dict[str, tuple[str, list[str]]]:
-    """What IIM says, as XMP has it: property → form ("Alt", "Seq", "Bag" or "") and values."""
+    """The content of IIM as XMP properties: property → form ("Alt", "Seq", "Bag" or "") and values."""
     found = list(_datasets(content))
     utf8 = any((record, number, value) == (1, 90, b"\x1b%G") for record, number, value in found)
     said: dict[str, tuple[str, list[str]]] = {}
@@ -62,7 +62,7 @@ def properties(content: bytes) -> dict[str, tuple[str, list[str]]]:
 
 
 def jpeg_segment(content: bytes) -> bytes:
-    """JPEG's APP13 with this IIM; empty where it is longer than a segment may be."""
+    """JPEG's APP13 with this IIM; empty if it is too long for a segment."""
     block = b"Photoshop 3.0\0" + _block(content)
     return b"" if len(block) > _LONGEST_SEGMENT else b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
 
@@ -94,7 +94,7 @@ def _resource(blocks: bytes) -> bytes:
 
 
 def _datasets(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Record, number and value of each dataset; ends at the first that is broken."""
+    """Record, number and value of each dataset; ends at the first damaged one."""
     at = 0
     while at + 5 <= len(content) and content[at] == 0x1C:
         record, number, length = struct.unpack_from(">BBH", content, at + 1)

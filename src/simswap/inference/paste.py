@@ -1,4 +1,4 @@
-"""A swapped crop back into its photo: a soft elliptic mask, and only what the network changed."""
+"""A swapped crop back into its photo, with a soft elliptic mask."""
 
 import math
 
@@ -15,10 +15,15 @@ COLORS = ("none", "match")
 
 
 def face_mask(landmarks: FloatArray, size: int, extent: float, feather: float) -> npt.NDArray[np.float32]:
-    """Soft ellipse about a face, float32 [size, size], 1 inside, falling smoothly to 0.
+    """Soft ellipse around a face, float32 [size, size], 1 inside, falling smoothly to 0.
 
-    landmarks: [5, 2] in px of the crop. extent: 1 reaches from above the brows to below the chin. feather: share of
-    the radius over which it falls (0..1). Near the crop's border it falls to 0 too, so that no straight edge shows.
+    Near the crop's border it falls to 0 too, so that no straight edge shows.
+
+    Args:
+        landmarks: [5, 2] in px of the crop.
+        size: side of the crop, px.
+        extent: 1 reaches from above the brows to below the chin.
+        feather: share of the radius over which it falls, 0 to 1.
     """
     eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
     down = mouth - eyes
@@ -47,9 +52,16 @@ def transfer_color(
 ) -> Pixels:
     """The result with the target's mean and deviation of each Lab channel inside the mask (Reinhard et al. 2001).
 
-    result, target: uint8 [S, S, 3] RGB. how: ``match``, or ``none`` for the result as it is. scale: pixels of the crop
-    for one of the photo; where that is more than one, both are measured as the photo shows them, since fine detail that
-    is averaged away would count as spread.
+    Args:
+        result: uint8 [S, S, 3] RGB.
+        target: likewise.
+        mask: float32 [S, S].
+        how: ``match``, or ``none`` for the unchanged result.
+        scale: pixels of the crop per pixel of the photo; above one, both are measured at the photo's resolution, since
+            fine detail that the photo averages away would count as deviation.
+
+    Raises:
+        InputError: unknown ``how``.
     """
     if how not in COLORS:
         raise InputError(f"paste.color={how}: choose one of {', '.join(COLORS)}")
@@ -88,10 +100,10 @@ def region(matrix: FloatArray, size: int, shape: tuple[int, ...]) -> tuple[slice
 def unwarp(
     crop: npt.NDArray[np.float32], matrix: FloatArray, shape: tuple[int, int], how: int, border: int
 ) -> npt.NDArray[np.float32]:
-    """A crop, float32 [S, S] or [S, S, C], as the photo's pixels [h, w, …] see it (``matrix``: photo → crop).
+    """A crop, float32 [S, S] or [S, S, C], in the photo's pixels [h, w, …] (``matrix``: photo → crop).
 
-    Where the crop is enlarged, ``how`` (OpenCV's) interpolates. Where it shrinks, each pixel of the photo gets the mean
-    of what it covers, and not of the few nearest pixels of the crop: fine patterns would glitter.
+    Where the crop is enlarged, ``how`` (OpenCV's) interpolates. Where it shrinks, each pixel of the photo is the mean
+    of the area that it covers, not of the few nearest pixels: fine patterns would flicker.
     """
     scale = scale_of(matrix)
     # Along each side, two points or more for every pixel of the crop; a 20th of shrinking is let pass.
@@ -109,12 +121,17 @@ def unwarp(
 def paste(
     photo: Pixels, result: Pixels, target: Pixels, mask: npt.NDArray[np.float32], matrix: FloatArray, detail: float
 ) -> Pixels:
-    """Paste a swap into the part of the photo that `region` gives; the part as it becomes, uint8 [h, w, 3].
+    """Paste a swap into the part of the photo that `region` gives; returns that part, uint8 [h, w, 3].
 
-    photo: the whole photo [H, W, 3]. result, target: the swapped crop and the crop as it was, uint8 [S, S, 3]. matrix:
-    [2, 3], photo → crop. detail: share of the photo's own fine detail that stays where the photo is sharper than the
-    crop (0..1). At 1 the photo plus what the network changed is shown, so that a network that changes nothing gives
-    the photo back; at 0 the network's picture alone.
+    Args:
+        photo: the complete photo [H, W, 3].
+        result: the swapped crop, uint8 [S, S, 3].
+        target: the original crop, likewise.
+        mask: float32 [S, S].
+        matrix: [2, 3], photo → crop.
+        detail: share of the photo's own fine detail that stays where the photo is sharper than the crop, 0 to 1. At 1
+            the result is the photo plus the network's change, so that a network without changes returns the photo; at 0
+            it is the network's image alone.
     """
     size = len(result)
     rows, columns = region(matrix, size, photo.shape)

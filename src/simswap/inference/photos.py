@@ -1,7 +1,7 @@
-"""Photographs in for swapping: upright, in their own color space, with what they say of themselves kept.
+"""Photographs to swap: upright, in their own color space, with their metadata.
 
-Unlike `data.reading`, which gives a network any picture as RGB, a photo here is written back (`inference.writing`): its
-ICC profile, metadata and transparency go through, and the pixels that no swap touches stay what they were.
+Unlike `data.reading`, which gives a network any image as RGB, a photo here is written back (`inference.writing`): its
+ICC profile, metadata and transparency are kept, and pixels outside the swap stay unchanged.
 """
 
 import io
@@ -27,10 +27,19 @@ _NO_TEXTS = ("XML:com.adobe.xmp", "Raw profile type", "Thumb::", "Software")
 
 @dataclass(frozen=True)
 class Photo:
-    """`pixels`: uint8 [H, W, 3], upright, in the photo's own color space; `alpha`: uint8 [H, W] or None; `profile`:
-    its ICC profile's bytes or None (sRGB); `exif`, `xmp`, `iptc`: what it says of itself, as bytes that may be empty,
-    EXIF without orientation and thumbnail; `texts`: PNG's text chunks by keyword, and the comment of other formats;
-    `left_out`: what of all this could not be kept, in words."""
+    """A photograph with its metadata.
+
+    Attributes:
+        path: of the file.
+        pixels: uint8 [H, W, 3], upright, in the photo's own color space.
+        alpha: uint8 [H, W], or None.
+        profile: bytes of its ICC profile, or None for sRGB.
+        exif: bytes, without orientation and thumbnail; may be empty.
+        xmp: bytes; may be empty.
+        iptc: bytes; may be empty.
+        texts: PNG's text chunks by keyword, and the comment of other formats.
+        left_out: metadata that could not be kept, as text.
+    """
 
     path: Path
     pixels: Pixels
@@ -43,23 +52,23 @@ class Photo:
     left_out: tuple[str, ...] = ()
 
     def seen(self) -> Pixels:
-        """The photo as people and networks see it: [H, W, 3] in sRGB, laid on white where it is transparent."""
+        """The photo as people and networks see it: [H, W, 3] in sRGB, transparency on white."""
         shown = self.pixels if self.alpha is None else on_white(self.pixels, self.alpha)
         return self.to_srgb(shown)
 
     def to_srgb(self, pixels: Pixels) -> Pixels:
-        """Pixels [h, w, 3] of this photo's color space, as networks know them."""
+        """Pixels [h, w, 3] of this photo's color space in sRGB."""
         return _converted(pixels, self.profile, None)
 
     def from_srgb(self, pixels: Pixels) -> Pixels:
-        """The way back, for colors that sRGB has."""
+        """The inverse, for colors that sRGB has."""
         return _converted(pixels, None, self.profile)
 
     def changed(self, own: Pixels, before: Pixels, after: Pixels) -> Pixels:
         """Own pixels [h, w, 3], changed as sRGB changes from `before` to `after` (both [h, w, 3]).
 
-        The difference is added, in the photo's own space: colors that sRGB lacks keep their distance from the nearest
-        that it has, and where nothing changes each pixel stays exactly what it was.
+        The difference is added in the photo's own space: colors outside sRGB keep their distance from the nearest one
+        inside, and without a difference each pixel stays exactly the same.
         """
         if self.profile is None:
             return after
@@ -68,7 +77,11 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Read a still picture. Raises InputError for one that is missing, broken, animated or of an unknown kind."""
+    """Read a still image.
+
+    Raises:
+        InputError: the file is missing, damaged, animated or of an unknown kind.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LIMIT_PIXELS is the limit; damaged EXIF is left out and said
@@ -119,7 +132,7 @@ def _photo(path: Path, image: Image.Image) -> Photo:
 
 
 def _in_rgb(image: Image.Image) -> tuple[Pixels, Pixels | None, bytes | None]:
-    """Upright RGB, alpha where there is any, and the profile where it goes on describing that RGB."""
+    """Upright RGB, alpha if there is any, and the profile if it still describes that RGB."""
     profile = image.info.get("icc_profile")
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "F":

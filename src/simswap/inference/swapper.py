@@ -24,9 +24,16 @@ Finder = Callable[[Photo, Pixels], list[Face]]
 
 @dataclass(frozen=True)
 class PasteSettings:
-    """`extent`, `feather`: of the mask (`paste.face_mask`); `color`: `paste.transfer_color`; `detail`: `paste.paste`.
+    """Settings of the paste.
 
-    Raises InputError for values out of range.
+    Attributes:
+        extent: of the mask, see `paste.face_mask`.
+        feather: likewise.
+        color: see `paste.transfer_color`.
+        detail: see `paste.paste`.
+
+    Raises:
+        InputError: a value out of its range.
     """
 
     extent: float = 1.0
@@ -46,7 +53,7 @@ class PasteSettings:
 
 @dataclass(frozen=True)
 class Aligned:
-    """A face of a photo: `face` as found, its `crop` uint8 [S, S, 3] in sRGB, and how that was aligned."""
+    """A face of a photo: `face` as found, its `crop` uint8 [S, S, 3] in sRGB, and its alignment."""
 
     face: Face
     crop: Pixels
@@ -77,7 +84,11 @@ class PhotoSwapper:
         self.batch_size, self.device = batch_size, device
 
     def find(self, photo: Photo) -> list[Aligned]:
-        """All faces of a photo that are large enough, the main one first; InputError where there is none."""
+        """All faces of a photo that are large enough, the main one first.
+
+        Raises:
+            InputError: there is none.
+        """
         seen = photo.seen()
         found = self.find_faces(photo, seen)
         if not found:
@@ -94,7 +105,11 @@ class PhotoSwapper:
         return [self._align(seen, face) for face in ordered]
 
     def only_face(self, photo: Photo) -> Aligned:
-        """The face of a photo that must show one person; InputError where it shows more."""
+        """The face of a photo that must show one person.
+
+        Raises:
+            InputError: it shows more.
+        """
         faces = self.find(photo)
         if len(faces) > 1:
             raise InputError(
@@ -104,7 +119,7 @@ class PhotoSwapper:
         return faces[0]
 
     def identities(self, faces: Sequence[Aligned]) -> Tensor:
-        """[N, E] of length one."""
+        """Identity embeddings [N, E] of length one."""
         batch = self._batch(faces)
         return self.embedder.identity(batch.images, batch.view)
 
@@ -126,7 +141,7 @@ class PhotoSwapper:
         return made
 
     def paste(self, photo: Photo, targets: Sequence[Aligned], results: Sequence[Pixels]) -> Pixels:
-        """The photo [H, W, 3] with its faces replaced; other pixels are bit for bit what they were."""
+        """The photo [H, W, 3] with its faces replaced; all other pixels are unchanged, bit for bit."""
         done, chosen = photo.pixels.copy(), self.settings
         for target, result in zip(targets, results, strict=True):
             matrix = target.alignment.matrix
@@ -151,15 +166,19 @@ class PhotoSwapper:
 
 
 def _moved(matrix: npt.NDArray[np.float64], left: int, top: int) -> npt.NDArray[np.float64]:
-    """The same map from a part of the photo that begins at (left, top)."""
+    """The same map from a part of the photo that starts at (left, top)."""
     return np.column_stack([matrix[:, :2], apply(matrix, [left, top])])
 
 
 def most_alike(faces: Tensor, references: Tensor, threshold: float) -> tuple[list[int | None], float]:
-    """For each face [N, E] the reference [M, E] that it resembles most, or None below the cosine threshold; and the
-    greatest cosine of all. A reference is given to one face only: a person is in a photo once.
+    """For each face [N, E] the most similar reference [M, E], or None below the cosine threshold.
+
+    A reference is assigned to one face only: a person is in a photo once.
+
+    Returns:
+        The indices, and the largest cosine of all.
     """
-    cosine = (faces @ references.T).cpu().nan_to_num(-2.0)  # who cannot be embedded is like nobody
+    cosine = (faces @ references.T).cpu().nan_to_num(-2.0)  # a face without an embedding resembles nobody
     chosen: list[int | None] = [None] * len(faces)
     best = float(cosine.max())
     for _ in range(min(cosine.shape)):

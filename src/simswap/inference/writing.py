@@ -1,4 +1,4 @@
-"""Swapped photographs out: what a format cannot hold is known before the work, and the metadata goes along."""
+"""Swapped photographs to disk: what a format cannot hold is refused before the work, and metadata is kept."""
 
 import os
 from collections.abc import Mapping
@@ -31,7 +31,11 @@ _TEXT_PROPERTIES = {
 
 
 def check_output(path: Path) -> None:
-    """Raise InputError for a path whose kind or name cannot be written, or that is taken."""
+    """Check the output path.
+
+    Raises:
+        InputError: its format or name cannot be written, or it exists.
+    """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"out={path}: pictures are written as {', '.join(FORMATS)}")
     if os.path.lexists(path):
@@ -44,7 +48,11 @@ def check_output(path: Path) -> None:
 
 
 def check_size(path: Path, size: tuple[int, int]) -> None:
-    """Raise InputError where the format of `path` holds no picture of this width and height (in any order)."""
+    """Check that the format of `path` supports this width and height, in any order.
+
+    Raises:
+        InputError: it does not.
+    """
     kind = FORMATS[path.suffix.lower()]
     if max(size) > LONGEST_SIDE.get(kind, max(size)):
         others = [suffix for suffix, other in FORMATS.items() if max(size) <= LONGEST_SIDE.get(other, max(size))]
@@ -55,7 +63,11 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
 
 
 def check_fits(path: Path, photo: Photo) -> None:
-    """Raise InputError where the format of `path` cannot hold the photo."""
+    """Check that the format of `path` can hold the photo.
+
+    Raises:
+        InputError: it cannot.
+    """
     check_size(path, (photo.pixels.shape[1], photo.pixels.shape[0]))
     profile = len(photo.profile or b"")
     if FORMATS[path.suffix.lower()] == "JPEG" and profile > _ICC_BYTES:
@@ -63,10 +75,21 @@ def check_fits(path: Path, photo: Photo) -> None:
 
 
 def write_photo(path: Path, pixels: Pixels, like: Photo, words: Mapping[str, str], mark: bool = False) -> list[str]:
-    """Write a changed photo with what `like` says of itself and the word on where it comes from (`provenance`).
+    """Write a changed photo with the metadata of `like` and its provenance (`provenance`).
 
-    mark: with the visible mark (`pictures.mark_synthetic`). JPEG, which has no transparency, shows the photo on white.
-    Returns what of the photo's metadata could not be kept, in words. Raises InputError as `atomic_write` does.
+    Args:
+        path: of the result.
+        pixels: uint8 [H, W, 3].
+        like: the original photo.
+        words: provenance.
+        mark: with the visible mark (`pictures.mark_synthetic`). JPEG, which has no transparency, shows the photo on
+            white.
+
+    Returns:
+        The metadata that could not be kept, as text.
+
+    Raises:
+        InputError: as for `atomic_write`.
     """
     kind = FORMATS[path.suffix.lower()]
     alpha = like.alpha
@@ -82,7 +105,7 @@ def write_photo(path: Path, pixels: Pixels, like: Photo, words: Mapping[str, str
 
 
 def _metadata(kind: str, like: Photo, words: Mapping[str, str]) -> tuple[dict[str, object], list[str]]:
-    """Pillow's settings for a format, and what is left out."""
+    """Pillow's settings for a format, and the omitted metadata."""
     facts = {name: value for name, value in iptc.properties(like.iptc).items() if value[1]}
     for key, (name, form) in _TEXT_PROPERTIES.items():
         if like.texts.get(key):

@@ -1,8 +1,8 @@
-"""A photo's XMP and our word on where the swapped picture comes from, as one packet.
+"""A photo's XMP and the provenance of the swapped image, as one packet.
 
-What the photo says of itself (caption, credit, rights, keywords, …) stays as it is. Ours comes beside it; only what is
-no longer true is replaced (IPTC's digital source type) or left out (orientation, sizes, previews, which show the
-original face).
+The photo's own properties (caption, credit, rights, keywords, …) stay as they are. Ours are added; only what is no
+longer true is replaced (IPTC's digital source type) or removed (orientation, sizes, previews, which show the original
+face).
 """
 
 from collections.abc import Mapping
@@ -41,10 +41,13 @@ Facts = Mapping[str, tuple[str, list[str]]]
 
 
 def merged(own: bytes, words: Mapping[str, str], facts: Facts, limit: int | None = None) -> tuple[bytes, list[str]]:
-    """The photo's packet with our words in it, and what had to be left out, in words.
+    """The photo's packet with our properties, and the removed parts as text.
 
-    own: the photo's XMP, empty or broken too. words: `pictures.provenance`'s. facts: what the photo says in other
-    places (`iptc.properties`), for properties that its XMP lacks. limit: bytes that the packet may have.
+    Args:
+        own: the photo's XMP, may be empty or damaged.
+        words: from `pictures.provenance`.
+        facts: metadata from elsewhere in the photo (`iptc.properties`), for properties that its XMP lacks.
+        limit: largest size of the packet in bytes.
     """
     ours = minidom.parseString(xmp_packet(words))
     word = _descriptions(ours)[0]
@@ -73,7 +76,7 @@ def merged(own: bytes, words: Mapping[str, str], facts: Facts, limit: int | None
 
 
 def _parsed(own: bytes) -> tuple[Document | None, list[str]]:
-    """The photo's packet, or None and a word about it where it cannot be used."""
+    """The photo's packet, or None and the reason why it cannot be used."""
     own = own.strip(b"\0 \r\n\t")
     if not own:
         return None, []
@@ -164,7 +167,7 @@ def _fill(document: Document, element: Element, form: str, values: list[str]) ->
 
 
 def _shorten(document: Document, limit: int) -> list[str]:
-    """Take out the longest properties, but those that say whose the photo is, until the packet fits."""
+    """Remove the longest properties, except those on ownership, until the packet fits."""
     left_out = []
     while len(_packet(document)) > limit:
         places = [(d, item) for d in _descriptions(document) for item in _properties(d)]
