@@ -37,5 +37,5 @@ def test_every_range_is_combined_with_what_else_is_swept(crops):
 
 
 def test_a_range_given_beside_the_sweep_is_refused(crops):
-    with pytest.raises(InputError, match="first_layer is what sweep=layer_ranges goes through"):
+    with pytest.raises(InputError, match="first_layer is set by sweep=layer_ranges"):
         jobs(crops, "objective.feature_matching.first_layer=1")

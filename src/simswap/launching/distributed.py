@@ -1,8 +1,8 @@
-"""One run on many devices: DDP whose processes start from the run's composed config (`simswap.launching.processes`).
+"""One run on several devices: DDP in processes started from the composed configuration (`simswap.launching.processes`).
 
-Lightning's own start of ranks runs the command line again, which under Hydra runs the whole sweep again in each rank.
-Here the job's process starts all ranks, trains nothing itself and only watches them. torchrun, srun and mpirun starts
-are taken as they are: their environment says which rank this is, and nothing is started.
+Lightning starts ranks by running the command line again, which under Hydra repeats the complete sweep in each rank.
+Here, the job's process starts all ranks, does not train, and watches them. If torchrun, srun or mpirun started this
+process, the environment tells its rank and nothing is started.
 """
 
 import atexit
@@ -28,13 +28,19 @@ from simswap.launching.system import usable_cores
 
 
 class Processes:
-    """How a run is spread over processes; see conf/strategy.
+    """The processes of a run; see conf/strategy.
 
-    ddp: DDP also with one device. find_unused_parameters: of DDP; the two phases each leave the other's networks out,
-    so it must be true unless every parameter is reached in both. sync_batchnorm: batch statistics over all ranks.
-    timeout_minutes: so long a rank waits for another. subprocess: a single-device run too gets its own process.
-    gpu_pool: None, or ids of GPUs, of which the run borrows as many as it has devices.
-    Raises InputError for values out of range.
+    Args:
+        ddp: Use DDP also with one device.
+        find_unused_parameters: DDP's setting. Each phase leaves the other's networks out, so it must be true unless
+            every parameter is reached in both.
+        sync_batchnorm: Batch statistics over all ranks.
+        timeout_minutes: How long a rank waits for another.
+        subprocess: Run in a separate process also with one device.
+        gpu_pool: Ids of GPUs, of which the run borrows as many as it has devices; None for no pool.
+
+    Raises:
+        InputError: A value is out of range.
     """
 
     def __init__(
@@ -56,7 +62,7 @@ class Processes:
     def must_start(self, trainer: DictConfig) -> bool:
         """Whether this process has to start the run's processes, rather than be one of them."""
         if ranks.HANDOFF in os.environ:
-            return False  # the guard against ranks that start ranks
+            return False  # a rank must not start ranks
         nodes, started = trainer.get("num_nodes", 1), ranks.from_environment()
         local = _devices_of_started(trainer, started) if started else local_devices(trainer)
         if started is not None:
@@ -74,17 +80,17 @@ class Processes:
         return local > 1 or self.subprocess or self.gpu_pool is not None
 
     def run(self, module: str, cfg: DictConfig) -> Any:
-        """Start the run's processes on this machine and give rank 0's value; see `run_in_processes`."""
+        """Start the run's processes on this machine and return rank 0's value; see `run_in_processes`."""
         count = local_devices(cfg.trainer)
         with ExitStack() as held:
             gpus = held.enter_context(lent(self.gpu_pool, count)) if self.gpu_pool is not None else []
-            # held here until the end, so that no other program gets the port before the ranks come
+            # held until the end, so that no other program takes the port before the ranks connect
             store = own_store() if count > 1 else None
             given = environments(count, gpus, store.port if store else 0, share_of_cores(count))
             return run_in_processes(module, cfg, given)
 
     def check(self, trainer: DictConfig, second_derivatives: Sequence[str]) -> None:
-        """Raise InputError where batch norm over ranks does not go together with the rest.
+        """Raise InputError if ``sync_batchnorm`` conflicts with another setting.
 
         Args:
             trainer: The trainer's settings.
@@ -102,8 +108,15 @@ class Processes:
             raise InputError("strategy.sync_batchnorm=true needs GPUs: set trainer.accelerator=gpu, or it to false")
 
     def trainer_settings(self, trainer: DictConfig, plugins: Sequence[Any] = ()) -> dict[str, Any]:
-        """``plugins`` (those given, and ours), ``strategy`` and ``sync_batchnorm`` of a process's Trainer; its devices
-        and nodes where each process was given one GPU."""
+        """Settings of Lightning's Trainer in one process.
+
+        Args:
+            trainer: The configuration's node ``trainer``.
+            plugins: Further plugins.
+
+        Returns:
+            ``plugins``, ``strategy`` and ``sync_batchnorm``; devices and nodes if each process was given one GPU.
+        """
         started = ranks.from_environment()
         alone = started is not None and sees_one_gpu(trainer, started)
         settings: dict[str, Any] = {"plugins": [*plugins, cluster_environment(alone)]}
@@ -121,10 +134,10 @@ class Processes:
 
 
 class RankDDP(StartedDDP):
-    """DDP (gloo on the CPU, NCCL on GPUs) in processes that are there already."""
+    """DDP (gloo on the CPU, NCCL on GPUs) in processes that already run."""
 
     def make_group(self, backend: str, timeout: timedelta | None) -> None:
-        """Make the process group of the ranks where they meet; Lightning then finds it there."""
+        """Create the process group of the ranks, which Lightning then uses."""
         options = {"device_id": self.root_device} if self.root_device.type == "cuda" else {}
         join(backend, timeout, **options)
         if backend == "nccl":
@@ -132,7 +145,7 @@ class RankDDP(StartedDDP):
 
 
 class StartedEnvironment(ClusterEnvironment):
-    """Lightning's view of `Ranks`. one_gpu: each process sees its own GPU alone, and counts as a node."""
+    """Lightning's view of `Ranks`. With ``one_gpu``, each process sees one GPU and counts as a node."""
 
     def __init__(self, started: ranks.Ranks, one_gpu: bool = False) -> None:
         super().__init__()
@@ -140,36 +153,44 @@ class StartedEnvironment(ClusterEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
+        """True: Lightning starts no processes."""
         return True
 
     @property
     def main_address(self) -> str:
+        """The address of rank 0's machine."""
         return ranks.main_address(self.started)
 
     @property
     def main_port(self) -> int:
+        """The port of rank 0."""
         return ranks.main_ports(self.started)[0]
 
     @staticmethod
     def detect() -> bool:
+        """Whether this process is one of several."""
         return ranks.from_environment() is not None
 
     def world_size(self) -> int:
+        """The number of processes."""
         return self.started.world_size
 
     def set_world_size(self, size: int) -> None:
-        """It is the starter's."""
+        """Do nothing: the starter decides it."""
 
     def global_rank(self) -> int:
+        """The rank among all processes."""
         return self.started.rank
 
     def set_global_rank(self, rank: int) -> None:
-        """It is the starter's."""
+        """Do nothing: the starter decides it."""
 
     def local_rank(self) -> int:
+        """The rank on this machine."""
         return 0 if self.one_gpu else self.started.local_rank
 
     def node_rank(self) -> int:
+        """The number of this machine."""
         return (
             self.started.rank
             if self.one_gpu
@@ -178,19 +199,19 @@ class StartedEnvironment(ClusterEnvironment):
 
 
 def cluster_environment(one_gpu: bool = False) -> ClusterEnvironment:
-    """Where the ranks come from. Requeuing is never Lightning's: the launcher's (submitit) or the user's script."""
+    """Lightning's cluster environment. Lightning never requeues: the launcher (submitit) or the user's script does."""
     started = ranks.from_environment()
     return LightningEnvironment() if started is None else StartedEnvironment(started, one_gpu)
 
 
 def sees_one_gpu(trainer: DictConfig, started: ranks.Ranks) -> bool:
-    """Whether each of several processes of a machine was given a GPU of its own (srun --gpus-per-task=1)."""
+    """Whether each of several processes on a machine was given one GPU (srun --gpus-per-task=1)."""
     several = started.starter != "simswap" and started.world_size > trainer.get("num_nodes", 1)
     return several and on_gpu(trainer) and torch.cuda.device_count() == 1
 
 
 def _devices_of_started(trainer: DictConfig, started: ranks.Ranks) -> int:
-    """As `local_devices`; ``auto`` is as many as the starter made, for a process may see but one of them."""
+    """Like `local_devices`, but ``auto`` is the number of started processes, since a process may see one GPU only."""
     return started.world_size // trainer.get("num_nodes", 1) if _is_auto(trainer) else local_devices(trainer)
 
 
@@ -204,8 +225,14 @@ def _leave() -> None:
 
 
 def environments(count: int, gpus: Sequence[str], port: int = 0, share: int | None = None) -> list[dict[str, str]]:
-    """What each of ``count`` processes of one machine gets in its environment, rank 0 first. port: of their store.
-    share: the cores of each, where the job does not have the machine to itself."""
+    """The environment variables of each process on one machine, rank 0 first.
+
+    Args:
+        count: The number of processes.
+        gpus: Ids of the GPUs for the job; empty for all.
+        port: The port of the ranks' store.
+        share: Cores of each process; None if the job has the machine to itself.
+    """
     shared = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     if share is not None:
         shared[SHARE] = str(share)
@@ -223,13 +250,13 @@ def environments(count: int, gpus: Sequence[str], port: int = 0, share: int | No
 
 
 def on_gpu(trainer: DictConfig) -> bool:
-    """Whether this trainer would train on CUDA."""
+    """Whether this trainer would use CUDA."""
     accelerator = str(trainer.get("accelerator", "auto"))
     return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
 
 
 def local_devices(trainer: DictConfig) -> int:
-    """Devices (processes) of a node that ``trainer.devices`` asks for; raises InputError where it makes no number."""
+    """The number of devices per node in ``trainer.devices``. Raises InputError if it is not a number."""
     devices = trainer.get("devices", 1)
     wrong = InputError(f"trainer.devices={devices}: give a number, a list of GPUs such as [0,1], or auto")
     if isinstance(devices, bool | float):

@@ -1,4 +1,4 @@
-"""Where runs, sweeps and evaluations go, and on which GPUs: what the YAML files ask by ``${run_folder:…}`` etc."""
+"""The folders of runs, sweeps and evaluations, and the resolvers (``${run_folder:…}`` …) that YAML files use."""
 
 import os
 import time
@@ -18,7 +18,7 @@ TRAINING = "training"
 
 
 def register_resolvers() -> None:
-    """Make the folders known to OmegaConf; in each process that composes a config."""
+    """Register the resolvers with OmegaConf; needed in each process that composes a configuration."""
     OmegaConf.register_new_resolver("run_folder", _made_once("run_folder", run_folder), replace=True)
     OmegaConf.register_new_resolver("run_record", run_record, replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
@@ -29,10 +29,10 @@ def register_resolvers() -> None:
 
 
 def _made_once(name: str, make: Callable[..., str]) -> Callable[..., str]:
-    """``make`` as a resolver that makes a config's folder once, when Hydra has composed it.
+    """Turn ``make`` into a resolver that creates a configuration's folder once, after Hydra has composed it.
 
-    Merging a YAML file or an override that sets ``hydra.run.dir`` asks for the value that it replaces: for that there
-    must be no folder, and nobody keeps the answer.
+    Merging a YAML file or an override that sets ``hydra.run.dir`` also resolves the value that it replaces. No folder
+    may be created for that, and the result is not used.
     """
 
     def resolve(*given: Any, _root_: Any) -> str:
@@ -47,14 +47,15 @@ def _made_once(name: str, make: Callable[..., str]) -> Callable[..., str]:
 
 
 def _is_composed(root: Any) -> bool:
-    """Whether Hydra has put a config together: the last thing that it fills in is its own version."""
+    """Whether Hydra has finished composing: it fills in its own version last."""
     return OmegaConf.select(root, "hydra.runtime.version", throw_on_missing=False) is not None
 
 
 def run_folder(resume: str | None, name: str) -> str:
-    """The folder of a run: the resumed one, or a new one ``outputs/<name>/<time>``; the same on all ranks.
+    """The folder of a run: the resumed one, or a new ``outputs/<name>/<time>``. It is the same on all ranks.
 
-    Raises InputError where there is no run to resume.
+    Raises:
+        InputError: There is no run to resume.
     """
     if resume:
         return str(run_of(resume))
@@ -63,9 +64,10 @@ def run_folder(resume: str | None, name: str) -> str:
 
 
 def run_of(resume: str) -> Path:
-    """The run folder that ``resume`` means: the folder itself, its checkpoints folder, or one of its checkpoints.
+    """The run folder for ``resume``, given as the folder itself, its checkpoints folder, or one of its checkpoints.
 
-    Raises InputError for a path that is not there, and for a file that is no checkpoint in a run's folder.
+    Raises:
+        InputError: The path does not exist, or is a file other than a checkpoint in a run's folder.
     """
     given = Path(resume).expanduser()
     if not given.exists():
@@ -85,14 +87,14 @@ def run_of(resume: str) -> Path:
 
 
 def sweep_folder(resume: str | None, name: str, now: str, *, _root_: Any) -> str:
-    """The folder of a sweep: the resumed one, or a new one ``outputs/<name>/<now>``.
+    """The folder of a sweep: the resumed one, or a new ``outputs/<name>/<now>``.
 
-    ``now`` is the sweep's start in each of its jobs' processes: Hydra hands the cache of resolved values on.
+    ``now`` is the sweep's start in the processes of all of its jobs, because Hydra passes on the resolved values.
     """
     if resume:
         return str(Path(resume).expanduser())
     folder = Path("outputs") / name / now
-    known = OmegaConf.get_cache(_root_)["sweep_folder"]  # without the name, which may be one of the things swept
+    known = OmegaConf.get_cache(_root_)["sweep_folder"]  # without the name, which the sweep may change
     if now not in known:
         if not _is_composed(_root_):  # as `_made_once` says
             return str(folder)
@@ -101,10 +103,11 @@ def sweep_folder(resume: str | None, name: str, now: str, *, _root_: Any) -> str
 
 
 def run_record(resume: str | None, *, _root_: Any) -> str | None:
-    """The folder of Hydra's record in the run's folder: written once, when a run begins, by its first process.
+    """The folder of Hydra's record in the run folder, written once by the first process of a new run.
 
-    Claims the run's folder for this process until `run_claimed` or `let_go`: Hydra is about to write into it. Without
-    the claim, or where the folder holds a run's work, nothing is written; whoever trains says why.
+    Claims the run folder for this process until `run_claimed` or `let_go`, because Hydra is about to write into it.
+    Returns None, so that nothing is written, if another process has the claim or the folder already contains a run;
+    training then reports the reason.
     """
     run = OmegaConf.select(_root_, "hydra.runtime.output_dir", throw_on_missing=False)
     if resume or not ranks.is_first() or run is None:
@@ -117,7 +120,7 @@ def run_record(resume: str | None, *, _root_: Any) -> str | None:
 
 
 def has_begun(run: Path) -> bool:
-    """Whether the folder holds a run's checkpoints."""
+    """Whether the folder contains a run's checkpoints."""
     return any((run / "checkpoints").glob("*.ckpt"))
 
 
@@ -125,7 +128,7 @@ _held: dict[tuple[Path, str], ExitStack] = {}
 
 
 def hold(folder: Path, work: str) -> None:
-    """Claim a folder until `let_go`, before whoever works in it is there. Raises InputError as `claimed` does."""
+    """Claim a folder until `let_go`, ahead of the code that works in it. Raises InputError as `claimed` does."""
     if (folder, work) not in _held:
         with ExitStack() as taken:
             taken.enter_context(claimed(folder, work))
@@ -133,22 +136,23 @@ def hold(folder: Path, work: str) -> None:
 
 
 def let_go(work: str | None = None) -> None:
-    """Give back the folders that are held for this work, or for any."""
+    """Release the folders that are held for this kind of work, or for any."""
     for key in [key for key in _held if work in (None, key[1])]:
         _held.pop(key).close()
 
 
 @contextmanager
 def run_claimed(run: Path) -> Iterator[None]:
-    """Hold a run's folder for training until the block ends. Raises InputError where another process has it."""
+    """Hold a run folder for training until the block ends. Raises InputError if another process holds it."""
     with _held.pop((run, TRAINING), None) or claimed(run, TRAINING):
         yield
 
 
 def new_folder(folder: Path) -> Path:
-    """Make a folder that was not there; with ``_2``, ``_3``, … behind its name where others were quicker.
+    """Create a new folder, with ``_2``, ``_3``, … appended to its name if it exists.
 
-    Raises InputError where it cannot be made.
+    Raises:
+        InputError: The folder cannot be created.
     """
     number, started = 1, folder
     while True:
@@ -156,7 +160,7 @@ def new_folder(folder: Path) -> Path:
             folder.mkdir(parents=True)
             return folder
         except OSError as error:
-            if not os.path.lexists(folder):  # else somebody has this name
+            if not os.path.lexists(folder):  # otherwise another process has this name
                 raise InputError(
                     f"{folder} cannot be made ({error.strerror or error}): choose another output folder"
                 ) from error
@@ -165,18 +169,21 @@ def new_folder(folder: Path) -> Path:
 
 
 def evaluation_folder(checkpoint: str | None, out: str | None) -> str:
-    """Where an evaluation goes: ``out``, else the run folder of the checkpoint, else the checkpoint's own folder;
-    without a checkpoint a new folder ``outputs/evaluation/<time>``."""
+    """The folder of an evaluation.
+
+    It is ``out`` if given, else the checkpoint's run folder, else the checkpoint's own folder; without a checkpoint, a
+    new folder ``outputs/evaluation/<time>``.
+    """
     out = os.path.expanduser(out) if out else out
     if checkpoint is None:
         return out or run_folder(None, "evaluation")
     folder = Path(checkpoint).expanduser().parent
     folder = folder.parent if folder.name == "checkpoints" else folder
-    return out or str(folder if folder.is_dir() else Path.cwd())  # Hydra would make the folder of a mistyped path
+    return out or str(folder if folder.is_dir() else Path.cwd())  # Hydra would create a mistyped path
 
 
 def visible_gpus() -> ListConfig:
-    """Ids of the GPUs that this process may use, as text: CUDA_VISIBLE_DEVICES where it is set, else all."""
+    """Ids of the GPUs that this process may use, as text: those in CUDA_VISIBLE_DEVICES if set, else all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return ListConfig([name.strip() for name in named.split(",") if name.strip()])
@@ -186,5 +193,5 @@ def visible_gpus() -> ListConfig:
 
 
 def jobs_on_gpus(pool: Sequence[Any] | None, devices: Any) -> int:
-    """How many jobs of ``devices`` GPUs each a pool can hold at a time; at least 1, which then says what is wrong."""
+    """How many jobs with ``devices`` GPUs each fit into a pool; at least 1, and that job then reports the error."""
     return max(1, len(pool or ()) // devices) if isinstance(devices, int) and devices > 0 else 1

@@ -1,4 +1,4 @@
-"""The front door of a command: its configuration is composed, checked and handed to its job; then the exit code."""
+"""The entry of every command: composes and checks the configuration, runs the job, and sets the exit code."""
 
 import functools
 import logging
@@ -37,7 +37,7 @@ from simswap.settings.trusted import split_trusted, trust, trusted_packages
 from simswap.settings.words import CONF_DIR, explain_hydra
 
 SHARED_BY_RANKS = ("train", "evaluate")
-"""Front doors that several processes may share."""
+"""Commands that several processes may run together."""
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 
@@ -49,10 +49,14 @@ def front_door(
 ) -> None:
     """Compose ``conf/<config_name>.yaml`` with the command line, check it, run ``job(cfg)`` and exit.
 
-    further_check: raises InputError for what this job alone can know of its settings.
-    Exit codes: 0 done, 2 bad input or interrupted (one line on standard error, no stack trace), 1 a process of the job
-    failed (one line), or jobs of a sweep did: they are listed at its end and do not stop the others. Other errors of a
-    single run are faults of the program and keep their stack trace.
+    Exit codes: 0 for success; 2 for bad input or an interruption (one line on standard error, no stack trace); 1 if a
+    process of the job failed (one line), or jobs of a sweep did, which are listed at its end and do not stop the
+    others. Any other error of a single run is a bug and keeps its stack trace.
+
+    Args:
+        job: The work of the command.
+        config_name: Name of the command's file in conf/.
+        further_check: Raises InputError for settings that only this command can judge.
     """
     complaints: list[str] = []
     noted.clear()
@@ -64,7 +68,7 @@ def front_door(
         if further_check is not None:
             further_check(cfg)
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to the lines below instead of Hydra's own print and exit
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach the lines below; otherwise Hydra prints them and exits
     try:
         _prepare_process(config_name)
         checked_job = _checked(job, config_name, check_all, trusted_packages(), complaints)
@@ -108,7 +112,7 @@ def _checked(
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 return survive(checked, cfg, Path(HydraConfig.get().runtime.output_dir))
             return checked(cfg)
-        except InputError as error:  # the exit code is set outside of Hydra's own handling of errors
+        except InputError as error:  # the exit code is set outside of Hydra's error handling
             complaints.append(str(error))
             print(f"error: {error}", file=sys.stderr)
             return None
@@ -119,8 +123,8 @@ def _checked(
 
 
 def _prepare_process(config_name: str) -> None:
-    """Read the command line's own forms into Hydra's, and refuse what no process of this command can be."""
-    arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write it so
+    """Translate the command line for Hydra, import trusted packages, and refuse several processes if one must run."""
+    arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write null as None
     trusted, arguments = split_trusted(arguments)
     sys.argv[1:] = read_arguments([current_override(argument) for argument in arguments])
     trust(trusted)
@@ -136,7 +140,7 @@ def _prepare_process(config_name: str) -> None:
 
 
 def _explain(error: BaseException) -> int:
-    """Print an error as one line and give the exit code. Faults of the program are raised again."""
+    """Print an error as one line and return the exit code. Any other error is raised again."""
     code, line = EXIT_BAD_INPUT, None
     if isinstance(error, KeyboardInterrupt):
         line = f"interrupted; what was finished is kept, {str(error) or 'run the same command again to go on'}"
@@ -148,8 +152,8 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, HydraException | OmegaConfBaseException):
         line = explain_hydra(error)
     elif isinstance(error, ValueError) and str(error).startswith("Only one of --"):
-        line = str(error)  # Hydra's words on flags that do not go together
-    elif isinstance(error, BrokenPipeError):  # the reader of our output has seen enough (… | head)
+        line = str(error)  # Hydra's message for flags that exclude each other
+    elif isinstance(error, BrokenPipeError):  # the reader of the output has closed it (… | head)
         os._exit(EXIT_BAD_INPUT)
     elif not isinstance(error, ValueError):
         line = explain_system(error)
@@ -162,7 +166,7 @@ def _explain(error: BaseException) -> int:
 
 
 def _refuse_sweeps_of_ranks(arguments: list[str]) -> None:
-    """Each rank would run a sweep of its own."""
+    """Refuse a sweep in several processes: each would run the complete sweep."""
     started = ranks.from_environment()
     if started is not None and {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
         raise InputError(
@@ -183,10 +187,10 @@ def _check_before_start(
     check_all: Callable[[DictConfig, DictConfig], None],
     further_check: Callable[[DictConfig], None] | None,
 ) -> None:
-    """Check all that can be known before Hydra makes a folder, a log, or anything that a YAML file names.
+    """Check everything that can be known before Hydra creates a folder, a log, or an object that a YAML file names.
 
-    A person's own YAML files are read as data first. Then the config of a single run is composed and checked; a
-    sweep's jobs are checked each when it starts, here only what Hydra itself would run for them.
+    The user's own YAML files are read as data first. Then the configuration of a single run is composed and checked.
+    Each job of a sweep is checked when it starts; here, only what Hydra itself would run is checked.
     """
     arguments = parsed_command_line()
     searched, overrides = search_folders(arguments.overrides)
@@ -202,7 +206,7 @@ def _check_before_start(
         or arguments.info
         or arguments.shell_completion
     ):
-        return  # it shows something, or each job is checked when it starts
+        return  # these only print something, or the jobs check themselves
     search, swept = search_override([*own, *searched]), []
     if arguments.multirun:
         parsed = OverridesParser.create().parse_overrides(overrides)
@@ -212,7 +216,7 @@ def _check_before_start(
         try:
             cfg = hydra.compose(config_name, overrides + search, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException):
-            return  # Hydra will say what is wrong
+            return  # Hydra reports the error
         check_targets({"hydra": OmegaConf.to_container(cfg.hydra, resolve=False)})
         given = [one.key_or_group for one in OverridesParser.create().parse_overrides(overrides)]
         for line in move_earlier_keys(cfg, given):
@@ -228,7 +232,7 @@ def _check_before_start(
             reference = reference_for(config_name, search)
             OmegaConf.set_struct(cfg, False)
             del cfg["hydra"]
-            if "${hydra:" not in OmegaConf.to_yaml(cfg):  # that is known in the job only
+            if "${hydra:" not in OmegaConf.to_yaml(cfg):  # known only inside the job
                 check_all(cfg, reference)
         finally:
             HydraConfig.instance().cfg = None

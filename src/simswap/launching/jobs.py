@@ -1,4 +1,4 @@
-"""Jobs of a sweep: one that fails leaves a note in its folder and does not stop the others."""
+"""Jobs of a sweep: a job that fails leaves a note in its folder and does not stop the others."""
 
 import json
 import sys
@@ -21,14 +21,14 @@ ERROR_FILE = "error.txt"
 VALUES_FILE = "objectives.json"
 
 failed_jobs: list[tuple[Path, str]] = []
-"""Folder and line of each job that failed in the sweep of this process, as `FailedJobs` found them."""
+"""Folder and error line of each failed job in this process's sweep, as `FailedJobs` found them."""
 
 noted: list[Path] = []
-"""Folders of the jobs that failed in this very process."""
+"""Folders of the jobs that failed in this process."""
 
 
 def note_failure(folder: Path, error: Exception) -> None:
-    """Write ``<folder>/error.txt``: one line, and for a fault of the program its stack trace; say the line."""
+    """Write ``<folder>/error.txt``: one line, and for a bug the stack trace. Also prints the line."""
     ours = isinstance(error, InputError | JobFailed)
     refused = explain_system(error)
     line = str(error) if ours else refused or one_line(error)
@@ -41,7 +41,7 @@ def note_failure(folder: Path, error: Exception) -> None:
 
 
 def failure_of(folder: Path, since: float = 0.0) -> str | None:
-    """The line of a job's ``error.txt``, or None where it has none that is newer than ``since`` (seconds)."""
+    """The first line of a job's ``error.txt``; None if there is none newer than ``since`` (seconds since the epoch)."""
     file = folder / ERROR_FILE
     if not file.is_file() or file.stat().st_mtime < since:
         return None
@@ -49,7 +49,7 @@ def failure_of(folder: Path, since: float = 0.0) -> str | None:
 
 
 def write_values(folder: Path, value: Any) -> None:
-    """Keep a finished job's objectives in ``<folder>/objectives.json``: its sweep may be killed before it hears."""
+    """Write a finished job's objectives to ``<folder>/objectives.json``, in case its sweep is killed before it ends."""
     if value is not None and ranks.is_first():
         with atomic_write(folder / VALUES_FILE) as part:
             part.write_text(json.dumps(list(value) if isinstance(value, tuple) else [value]), encoding="utf-8")
@@ -62,9 +62,9 @@ def values_of(folder: Path) -> list[float] | None:
 
 
 def survive(job: Any, cfg: DictConfig, folder: Path) -> Any:
-    """``job(cfg)``'s value, or None with a note where it fails; only Ctrl-C and the like get through.
+    """Run ``job(cfg)`` and return its value, or None with a note if it fails; only interruptions are raised.
 
-    Where torchrun or srun started this process, the error is raised after the note: the other ranks wait for this one.
+    In a process that torchrun or srun started, the error is raised after the note, because the other ranks wait.
     """
     try:
         value = job(cfg)
@@ -78,23 +78,26 @@ def survive(job: Any, cfg: DictConfig, folder: Path) -> Any:
 
 
 class FailedJobs(Callback):
-    """Hydra callback: claims the sweep's folder, and says at the end which of its jobs failed."""
+    """Hydra callback that claims the sweep's folder, and lists the failed jobs at the end."""
 
     def __init__(self) -> None:
+        """Note the time of the start."""
         self.start = time.time()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Claim the sweep's folder. Raises SystemExit if another process holds it."""
         folder = Path(config.hydra.sweep.dir)
-        if folder.is_dir() or not config.sweep.resume:  # what is mistyped, the sweeper says
+        if folder.is_dir() or not config.sweep.resume:  # the sweeper reports a mistyped folder
             try:
                 hold(folder, "sweep")
             except InputError as error:
                 print(f"error: {error}", file=sys.stderr)
-                raise SystemExit(2) from error  # Hydra would make a warning of any other error
+                raise SystemExit(2) from error  # Hydra turns any other error into a warning
         failed_jobs.clear()
-        self.start = time.time() - 1  # file systems round
+        self.start = time.time() - 1  # file systems round time stamps
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """List the failed jobs."""
         sweep = Path(config.hydra.sweep.dir)
         notes = {folder: failure_of(folder, self.start) for folder in sorted(sweep.glob("*"), key=_by_number)}
         failed_jobs.extend((folder, line) for folder, line in notes.items() if line is not None)
@@ -102,7 +105,7 @@ class FailedJobs(Callback):
 
 
 def report(failures: list[tuple[Path, str]]) -> None:
-    """Say on standard error which jobs failed."""
+    """Print the failed jobs on standard error."""
     if failures:
         print(f"error: {len(failures)} job(s) of the sweep failed:", file=sys.stderr)
         for folder, line in failures:

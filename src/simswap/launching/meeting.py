@@ -1,8 +1,8 @@
-"""Where the processes of a run meet: rank 0 holds a store (torch's TCPStore), and the others find it.
+"""How the processes of a run connect: rank 0 has a store (torch's TCPStore), and the others find it.
 
-Under torchrun the store is torchrun's. Ranks of this package's own start find one in the process that started them.
-Otherwise rank 0 lets the system choose the store's port, and says it at an address and port that all ranks know:
-MASTER_ADDR and MASTER_PORT, or those that the Slurm or MPI job gives. So a port that is taken is only passed over.
+Under torchrun the store is torchrun's. For ranks that this package starts, it is in the process that starts them.
+Otherwise the system chooses the store's port, and rank 0 announces it at an address and port that all ranks know:
+MASTER_ADDR and MASTER_PORT, or those of the Slurm or MPI job. A port that is taken is skipped.
 """
 
 import errno
@@ -23,29 +23,30 @@ if TYPE_CHECKING:
     from torch.distributed import Store, TCPStore
 
 START_SECONDS = 600.0
-"""So long a rank waits for rank 0 to come up: nodes load the program at very different speeds."""
+"""How long a rank waits for rank 0 to start: nodes load the program at very different speeds."""
 ANSWER_SECONDS = 5.0
 PATIENCE = timedelta(hours=24)
 
 
 def own_store() -> "TCPStore":
-    """The store of ranks that this process starts on this machine: at MASTER_PORT where it is set, else any free port.
+    """The store for ranks that this process starts on this machine, at MASTER_PORT if set, else at any free port.
 
-    Raises InputError for a MASTER_PORT that is taken.
+    Raises:
+        InputError: MASTER_PORT is taken.
     """
     port = ranks.main_ports(Ranks("simswap", 0, 2))[0] if os.environ.get("MASTER_PORT") else 0
     if port:
-        _listen(port).close()  # torch would say it in many lines
+        _listen(port).close()  # torch reports it in many lines
     return _store("127.0.0.1", port, first=True)
 
 
 def join(backend: str, timeout: timedelta | None, **options: Any) -> None:
-    """Make torch's process group of all ranks of this run; nothing where it is there already."""
+    """Create torch's process group of all ranks of this run, unless it exists."""
     import torch.distributed
 
     if torch.distributed.is_initialized():
         return
-    store: torch.distributed.Store | None = None  # torch finds torchrun's own, which tells its restarts apart
+    store: torch.distributed.Store | None = None  # torch finds torchrun's own, which handles its restarts
     place = ranks.from_environment()
     if place is None:
         place, store = Ranks("alone", 0, 1), torch.distributed.HashStore()
@@ -57,11 +58,11 @@ def join(backend: str, timeout: timedelta | None, **options: Any) -> None:
 
 
 def word_of_rank_0(place: Ranks, propose: Callable[[], str]) -> str:
-    """What rank 0 proposes, on all ranks. Raises InputError where the store does not answer."""
+    """Return what rank 0 proposes, on all ranks. Raises InputError if the store does not answer."""
     key = f"simswap/{os.environ.get('TORCHELASTIC_RUN_ID', 'run')}/folder"
     try:
         store = meet(place)
-        if place.rank == 0 and not store.check([key]):  # after a restart by torchrun the name still stands
+        if place.rank == 0 and not store.check([key]):  # after a restart by torchrun the name is still there
             store.set(key, propose())
         return store.get(key).decode()  # waits for rank 0
     except (KeyError, ValueError, RuntimeError) as error:
@@ -72,9 +73,10 @@ def word_of_rank_0(place: Ranks, propose: Callable[[], str]) -> str:
 
 
 def meet(place: Ranks) -> "Store":
-    """This process's connection to the store of its run. Must be called on all ranks; they need not come together.
+    """Connect this process to the store of its run. Every rank must call this, at any time.
 
-    Raises InputError where the port is taken by another program, or rank 0 does not come.
+    Raises:
+        InputError: Another program has the port, or rank 0 does not start.
     """
     ports = tuple(ranks.main_ports(place))
     return _meet(place, ranks.main_address(place), ports, ranks.job_of(place) or "run")
@@ -105,7 +107,7 @@ def _store(address: str, port: int, first: bool) -> "TCPStore":
 
 
 def _listen(*ports: int) -> socket.socket:
-    """A socket that listens at the first of these ports that is free."""
+    """A socket that listens at the first free one of these ports."""
     for port in ports:
         try:
             return _server(port)
@@ -125,7 +127,7 @@ def _server(port: int) -> socket.socket:
             return socket.create_server(("", port), family=socket.AF_INET6, backlog=128, dualstack_ipv6=True)
         except OSError as error:
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                raise  # else the machine has no IPv6 after all
+                raise  # otherwise the machine has no IPv6 after all
     return socket.create_server(("", port), backlog=128)
 
 
@@ -137,7 +139,7 @@ def _announce(server: socket.socket, line: bytes) -> None:
                 with connection:
                     connection.sendall(line)
             except OSError:
-                time.sleep(0.1)  # who asked is gone, or there are too many open files for a moment
+                time.sleep(0.1)  # the client is gone, or there are too many open files at the moment
 
     threading.Thread(target=answer, name="simswap-meeting", daemon=True).start()
 

@@ -1,7 +1,7 @@
-"""A run's job in processes of its own: started from the composed config, watched, and their outcome handed back.
+"""Running a job in its own processes: starting them from the composed configuration, watching them, their outcome.
 
-The parent trains nothing. So a rank that crashes takes neither the parent nor a sweep with it, and what a job leaves
-in its process (environment, process group, CUDA, W&B) is gone with it.
+The parent does not train. A rank that crashes ends neither the parent nor a sweep, and what a job leaves in its process
+(environment, process group, CUDA, W&B) ends with it.
 """
 
 import json
@@ -38,28 +38,33 @@ from simswap.settings.trusted import ENVIRONMENT, trust, trusted_packages
 
 PARENT = "SIMSWAP_PARENT"
 GRACE_SECONDS = 20.0
-"""So long the other ranks may take to end by themselves (and close their logs) when one has failed."""
+"""How long the other ranks may take to end, and to close their logs, after one has failed."""
 
 STOP_SECONDS = 3.0
-"""The same after a signal that asks for a stop."""
+"""The same after a signal that requests a stop."""
 
 log = logging.getLogger(__name__)
 
 
 def run_in_processes(module: str, cfg: DictConfig, environments: Sequence[Mapping[str, str]]) -> Any:
-    """Run the front door ``module`` once for each of ``environments`` (rank 0 first) and give rank 0's value.
+    """Run a command's module in several processes and return rank 0's value.
 
-    cfg: the job's composed and checked config. environments: what each process gets beside this one's environment.
-    Must be called inside a Hydra job. What asks to stop (`simswap.launching.stops`) is passed on.
+    It must be called inside a Hydra job. Signals that request a stop (`simswap.launching.stops`) are passed on.
+
+    Args:
+        module: The module, as for ``python -m``.
+        cfg: The job's composed and checked configuration.
+        environments: For each process, rank 0 first, the variables that it gets in addition to this environment.
 
     Raises:
-        InputError, KeyboardInterrupt: as the job raised them.
-        JobFailed: a process failed or was killed; the others are stopped then.
+        InputError: The job raised it.
+        KeyboardInterrupt: The job raised it.
+        JobFailed: A process failed or was killed; the others are stopped.
     """
     with tempfile.TemporaryDirectory(prefix="simswap-") as name:
         folder = Path(name)
         hydra = OmegaConf.create({"hydra": HydraConfig.get()})
-        # Resolved here: ${now:} and ${hydra:job.num} would give other values in another process.
+        # Resolved here, because ${now:} and ${hydra:job.num} have other values in another process.
         handed = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(handed, dict)
         handed["hydra"] = _plain_hydra(hydra)
@@ -78,7 +83,7 @@ def run_in_processes(module: str, cfg: DictConfig, environments: Sequence[Mappin
 
 
 def _plain_hydra(cfg: DictConfig) -> Any:
-    """Hydra's own node with what a job asks of it; the rest asks for keys outside of it."""
+    """The parts of Hydra's node that a job reads; the other parts refer to keys outside of it."""
     hydra = cfg.hydra
     kept = ("overrides", "job", "runtime", "mode", "job_logging", "verbose")
     plain: dict[str, Any] = {}
@@ -92,12 +97,12 @@ def _plain_hydra(cfg: DictConfig) -> Any:
 def _start(module: str, folder: Path, rank: int, more: Mapping[str, str]) -> subprocess.Popen:
     own = {HANDOFF: str(folder), PARENT: str(os.getpid()), "RANK": str(rank), ENVIRONMENT: ",".join(trusted_packages())}
     environment = os.environ | dict(more) | own
-    # A session of its own: Ctrl-C on the terminal reaches the parent alone, which passes it on once.
+    # In its own session, so that Ctrl-C on the terminal reaches only the parent, which passes it on once.
     return subprocess.Popen([sys.executable, "-m", module], env=environment, start_new_session=True)
 
 
 def _watch(processes: Sequence[subprocess.Popen]) -> int | None:
-    """Wait for all; when one fails the others get `GRACE_SECONDS`. Gives the rank that failed first."""
+    """Wait for all processes; after a failure the others get `GRACE_SECONDS`. Returns the rank that failed first."""
     failed, deadline = None, float("inf")
     while any(process.poll() is None for process in processes):
         if failed is None:
@@ -107,16 +112,16 @@ def _watch(processes: Sequence[subprocess.Popen]) -> int | None:
         if stops.asked():
             for process in processes:
                 if _is_halted(process.pid):
-                    process.kill()  # it cannot obey
+                    process.kill()  # it cannot handle the signal
         if time.monotonic() > deadline:
             for process in processes:
-                process.kill()  # a rank that waits for a dead one would wait for the time limit of its collectives
+                process.kill()  # a rank would wait for a dead one until its collectives time out
         time.sleep(0.05)
     return failed if failed is not None else next((r for r, p in enumerate(processes) if p.returncode), None)
 
 
 def _is_halted(pid: int) -> bool:
-    """Whether a process was halted (SIGSTOP, Ctrl-Z); False where the system does not say."""
+    """Whether a process was halted (SIGSTOP, Ctrl-Z); False if the system does not tell."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
     except (OSError, IndexError):
@@ -160,7 +165,7 @@ def _outcome(folder: Path, processes: Sequence[subprocess.Popen], first_failed: 
         how = processes[first_failed].returncode
         words = f"was killed by signal {-how} ({signal.Signals(-how).name})" if how < 0 else f"left with code {how}"
         raise JobFailed(f"{_who(first_failed, len(processes))} {words}{_rest(len(processes))}")
-    # The others fail after it, because it no longer answers: what came first is the cause.
+    # The others fail because this one no longer answers: the first failure is the cause.
     rank, first = min(failures.items(), key=lambda item: item[1]["time"])
     if first["kind"] == "input":
         raise InputError(first["text"])
@@ -182,8 +187,8 @@ def _value(value: Any) -> Any:
 
 
 def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
-    """Be one of the processes that `run_in_processes` started; gives the exit code."""
-    end_with(int(os.environ[PARENT]))  # nobody would watch this process any more, or end it
+    """Run the job as one of the processes of `run_in_processes`; returns the exit code."""
+    end_with(int(os.environ[PARENT]))  # without its parent, nobody would watch or end this process
     folder, rank = Path(os.environ[HANDOFF]), int(os.environ["RANK"])
     trust(name for name in os.environ.get(ENVIRONMENT, "").split(",") if name)
     cfg = OmegaConf.load(folder / "config.yaml")
@@ -218,6 +223,6 @@ def run_handed_over(job: Callable[[DictConfig], Any]) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's class and the first line of its text."""
+    """An error's class and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

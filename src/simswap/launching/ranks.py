@@ -1,5 +1,7 @@
-"""Which process of how many this one is: the one place that reads what torchrun, srun, mpirun, a person or this
-package's own start put into the environment."""
+"""The rank of this process: the only module that reads the rank variables of the environment.
+
+They come from torchrun, srun, mpirun, the user, or this package's own start of processes.
+"""
 
 import os
 import re
@@ -10,10 +12,8 @@ from dataclasses import dataclass, field
 from simswap.errors import InputError
 
 HANDOFF = "SIMSWAP_HANDOFF"
-"""Set in processes that `simswap.launching.processes` started: their folder of config and outcome.
-
-They start no others.
-"""
+"""Environment variable of the processes that `simswap.launching.processes` started: their folder of configuration and
+outcome. They do not start others."""
 
 INTERACTIVE_JOBS = ("bash", "interactive")  # Slurm jobs by these names are shells, in which nothing was started by srun
 SLURM_LAST_STEP = 0xFFFFFFF0  # above it Slurm numbers no srun steps: batch scripts, interactive shells, pending steps
@@ -30,10 +30,14 @@ MPI_JOBS = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID", "SLURM_JOB
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where this process stands in its run.
+    """The place of this process in its run.
 
-    starter: ``torchrun``, ``srun``, ``mpirun``, ``environment`` (RANK and WORLD_SIZE set by hand or by a cluster) or
-    ``simswap``. rank, world_size: of this process among all of the run. local_rank: among those of its machine.
+    Attributes:
+        starter: ``torchrun``, ``srun``, ``mpirun``, ``environment`` (RANK and WORLD_SIZE set by the user or a cluster)
+            or ``simswap``.
+        rank: The rank among all processes of the run.
+        world_size: The number of processes of the run.
+        local_rank: The rank among the processes of this machine.
     """
 
     starter: str
@@ -43,9 +47,10 @@ class Ranks:
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Ranks | None:
-    """The ranks that the environment gives; None where this process was started alone.
+    """Read the ranks from the environment; None if this process was started alone.
 
-    Raises InputError where a number is missing or is none, or numbers contradict each other.
+    Raises:
+        InputError: A variable is missing or not a number, or the numbers contradict each other.
     """
     found = _started(environ)
     if found is None:
@@ -69,7 +74,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Ranks | None:
 
 
 def _started(environ: Mapping[str, str]) -> tuple[str, tuple[str, str, str]] | None:
-    """Who started this process, and the names of its rank, the number of processes and its number on this machine."""
+    """The starter, and the names of the variables with the rank, the number of processes and the local rank."""
     torch = "RANK", "WORLD_SIZE", "LOCAL_RANK"
     if HANDOFF in environ:
         return "simswap", torch
@@ -129,13 +134,13 @@ def _number(environ: Mapping[str, str], name: str, default: int | None = None) -
 
 
 def is_first() -> bool:
-    """Whether this process is the run's first one, which alone writes records."""
+    """Whether this is the run's first process, the only one that writes records."""
     ranks = from_environment()
     return ranks is None or ranks.rank == 0
 
 
 def refuse_several(command: str) -> None:
-    """Raise InputError where this process is one of several: of a command that each would do as a whole."""
+    """Raise InputError if this process is one of several and each would run the complete command."""
     ranks = from_environment()
     if ranks is not None:
         raise InputError(
@@ -145,9 +150,10 @@ def refuse_several(command: str) -> None:
 
 
 def main_address(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> str:
-    """The machine of rank 0: MASTER_ADDR, or under Slurm the first node of the step.
+    """The address of rank 0's machine: MASTER_ADDR, or under Slurm the first node of the step.
 
-    Raises InputError where nothing tells it.
+    Raises:
+        InputError: No variable tells it.
     """
     if environ.get("MASTER_ADDR"):
         return environ["MASTER_ADDR"]
@@ -168,9 +174,10 @@ def main_address(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def main_ports(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> list[int]:
-    """Ports at which rank 0 may be met, in the order in which they are tried: MASTER_PORT, or some of the job's own.
+    """The ports of rank 0 in the order in which they are tried: MASTER_PORT, or ports derived from the job.
 
-    Raises InputError for a MASTER_PORT that cannot be, and where nothing tells one.
+    Raises:
+        InputError: MASTER_PORT is not a port, or no variable tells one.
     """
     text = environ.get("MASTER_PORT")
     if text:
@@ -188,7 +195,7 @@ def main_ports(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> list[in
 
 
 def job_of(ranks: Ranks, environ: Mapping[str, str] = os.environ) -> str | None:
-    """What all processes of this start, and no others, know of it; None where nothing does."""
+    """An id that exactly the processes of this start share; None if there is none."""
     if ranks.starter == "srun":
         return ".".join(environ.get(name) or "0" for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"))
     if ranks.starter == "mpirun":
@@ -208,10 +215,13 @@ def first_node(nodelist: str, name: str = "SLURM_NODELIST") -> str:
 
 
 def agree_on_name(propose: Callable[[], str]) -> str:
-    """The same name on all ranks of a run that was started as several; ``propose()`` where there is one process.
+    """Agree on one name on all ranks of a run; with one process, ``propose()``.
 
-    srun: from the job's number, so that a requeued job finds its folder again. Others: what rank 0 proposes, handed
-    over by the store at which they meet. Raises InputError where that store does not answer.
+    Under srun, the name comes from the job's number, so that a requeued job finds its folder again. Otherwise it is
+    what rank 0 proposes, passed on by the ranks' store.
+
+    Raises:
+        InputError: The store does not answer.
     """
     ranks = from_environment()
     if ranks is None or ranks.starter == "simswap":

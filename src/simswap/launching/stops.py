@@ -1,7 +1,8 @@
-"""A stop that is asked for is obeyed: in training after the iteration at hand, elsewhere at once, also in a wait.
+"""Stopping on a signal: training finishes the current iteration, everything else stops immediately, even while waiting.
 
-Python runs a signal's handler between two steps of the interpreter, so a process that waits inside of a library (for
-another rank, a disk, a server) does not see it. A thread here hears of each signal at once, and ends what only waits.
+Python runs a signal handler between two steps of the interpreter, so a process that waits inside a library (for another
+rank, a disk, a server) does not run it. A thread in this module receives each signal immediately, and ends a process
+that only waits.
 """
 
 import multiprocessing
@@ -18,34 +19,34 @@ from types import FrameType
 from typing import Any
 
 ASK_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Ctrl-C; kill, and Slurm before it kills; a closed terminal; Slurm ahead of the time limit (--signal); submitit's."""
+"""Ctrl-C; kill, and Slurm's first signal; a closed terminal; Slurm before the time limit (--signal); submitit's."""
 
 LEAVING_SECONDS = 7.0
-"""So long a process that does not train may take to leave."""
+"""How long a process that does not train may take to end."""
 IDLE_SECONDS = 5.0
-"""A process in training that was asked to stop, and used no CPU for so long, only waits."""
+"""After a stop request, training that used no CPU for this long is only waiting."""
 SAVING_SECONDS = 120.0
-"""The same while a checkpoint is being written: a disk may be slow."""
+"""The same while a checkpoint is written: a disk may be slow."""
 AGAIN_SECONDS = 0.5
-"""A second signal after so long means: at once. (One Ctrl-C may come twice, from the terminal and from a launcher.)"""
+"""A second signal after this long means an immediate stop. (One Ctrl-C may arrive twice, also through a launcher.)"""
 EXIT_STOPPED = 2
 
 LEAVING, TRAINING, SUPERVISING = "leaving", "training", "supervising"
 
 
 class WaitOver(BaseException):
-    """Ends a wait that was entered by `interruptible`."""
+    """Ends a wait inside `interruptible`."""
 
 
 class _State:
-    """What the watching thread knows; the main thread writes it."""
+    """The state that the main thread shares with the watching thread."""
 
     def __init__(self) -> None:
         self.last_words: list[Callable[[str | None], str | None]] = []
         self.begin()
 
     def begin(self, watched_by: int = 0) -> None:
-        """Forget what was asked before; last words stay, which may have been given before the watch begins."""
+        """Reset everything but the last words, which may be registered before the watch begins."""
         self.mode, self.since = LEAVING, 0.0
         self.saving = 0
         self.interruptible = False
@@ -64,18 +65,18 @@ def asked() -> bool:
 
 
 def taken(numbers: tuple[signal.Signals, ...] = ASK_TO_STOP) -> list[signal.Signals]:
-    """Those of the signals that this process takes: nohup's ignored SIGHUP stays ignored."""
+    """The signals that this process handles: a SIGHUP that nohup ignores stays ignored."""
     return [n for n in numbers if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
 
 
 def enter(mode: str) -> None:
-    """Say what this process is about: `LEAVING` (may end at once), `TRAINING` or `SUPERVISING` others that train."""
+    """Set what this process does: `LEAVING` (it may end immediately), `TRAINING`, or `SUPERVISING` others."""
     _state.mode, _state.since = mode, time.monotonic()
 
 
 @contextmanager
 def saving() -> Iterator[None]:
-    """Around the writing of a checkpoint, which may take longer than a mere wait."""
+    """Surround the writing of a checkpoint, which may take longer than other waits."""
     _state.saving += 1
     try:
         yield
@@ -85,8 +86,11 @@ def saving() -> Iterator[None]:
 
 @contextmanager
 def last_words(say: Callable[[str | None], str | None]) -> Iterator[None]:
-    """``say`` is called where the process is ended from outside of its main thread: it takes how to go on, where
-    that is known, and may give it."""
+    """Register ``say``, which is called if the watching thread ends the process.
+
+    Args:
+        say: Takes the hint on how to resume, or None, and returns a hint or None.
+    """
     _state.last_words.append(say)
     try:
         yield
@@ -96,7 +100,7 @@ def last_words(say: Callable[[str | None], str | None]) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """A wait that a stop ends with `WaitOver`, in training too."""
+    """Surround a wait that a stop ends with `WaitOver`, also in training."""
     if _state.asked:
         raise WaitOver
     _state.interruptible = True
@@ -107,27 +111,27 @@ def interruptible() -> Iterator[None]:
 
 
 def heard() -> None:
-    """Called first by each handler: the thread may hear of its signal only later."""
+    """Note a signal; every handler calls this first, because the thread may receive the signal later."""
     if _state.watched_by == os.getpid() and not _state.asked:
         _state.asked = [time.monotonic()]
 
 
 def end_wait() -> None:
-    """Called by a signal's handler: ends a wait that may be ended."""
+    """End the current wait if it is `interruptible`; signal handlers call this."""
     if _state.interruptible:
         _state.interruptible = False
         raise WaitOver
 
 
 def stop_now(number: int, frame: FrameType | None) -> None:
-    """A handler: ends what the process is about, as Ctrl-C does."""
+    """A signal handler that ends the work as Ctrl-C does."""
     heard()
     raise KeyboardInterrupt
 
 
 @contextmanager
 def obeyed() -> Iterator[None]:
-    """Inside the block each of `ASK_TO_STOP` ends the work as Ctrl-C does; afterwards all is as before."""
+    """Inside the block, each signal of `ASK_TO_STOP` ends the work as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -142,7 +146,7 @@ def obeyed() -> Iterator[None]:
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Inside the block a thread sees that a stop is obeyed. Once a process, in its main thread; else nothing."""
+    """Inside the block, a thread enforces stops. Only in the main thread, once per process."""
     if _state.watched_by == os.getpid() or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -158,7 +162,7 @@ def watched() -> Iterator[None]:
         global _stopped
         _stopped = asked()
         if _stopped:
-            _kill_children()  # or the end of the interpreter would wait for those that do not answer
+            _kill_children()  # otherwise the interpreter waits at its end for children that do not answer
         _state.watched_by = 0
         signal.set_wakeup_fd(before)
         with suppress(OSError):
@@ -181,7 +185,7 @@ def _watch(signals: socket.socket) -> None:
         if not _state.asked:
             continue
         now, used = time.monotonic(), time.process_time()
-        # A step counts for no more than half a second: the process itself may have been stopped meanwhile.
+        # A step counts for at most half a second: the process itself may have been halted meanwhile.
         step = min(now - then, 0.5)
         idle = idle + step if used - cpu < 0.02 * step else 0.0
         cpu, then = used, now
@@ -191,7 +195,7 @@ def _watch(signals: socket.socket) -> None:
 
 
 def _note(now: float) -> None:
-    """The thread has heard a signal; the handler of the first one may have run before, or run much later."""
+    """Note a signal in the thread; its handler may have run before, or may run much later."""
     if _state.first_heard is None:
         _state.first_heard = now
         _state.asked = _state.asked or [now]
@@ -200,7 +204,7 @@ def _note(now: float) -> None:
 
 
 def _overdue(now: float, idle: float) -> str | None:
-    """Why the process is to be ended from here; None: it may go on."""
+    """Why the thread must end the process; None if it must not."""
     if len(_state.asked) > 1 and now - _state.asked[1] > 2:
         return "it was asked twice"
     if _state.mode == TRAINING and idle > (SAVING_SECONDS if _state.saving else IDLE_SECONDS):
@@ -226,7 +230,7 @@ def _end(why: str) -> None:
 
 
 def cut_the_end_short() -> None:
-    """The end of the interpreter waits for threads of pools, some of which may never answer: not for long."""
+    """Limit how long the interpreter waits at its end for threads of pools, some of which may never answer."""
     if not _stopped:
         return
     ending = threading.Event()
@@ -248,7 +252,7 @@ def _kill_children() -> None:
 
 
 def _leave_to_the_parent() -> None:
-    """In a forked worker: its signals are no word to the parent's thread."""
+    """In a forked worker, keep its signals from the parent's thread."""
     if _state.watched_by:
         with suppress(ValueError):
             signal.set_wakeup_fd(-1)
