@@ -70,6 +70,20 @@ def test_a_registered_figure_is_computed_from_predictions(own):
     assert registered_digests()[0].startswith("light ")
 
 
+CONTRAST = "def contrast(pairs):\n    return pairs.result['image'].flatten(1).std(dim=1)\n"
+
+
+def test_a_figure_of_the_project_is_an_entry_and_a_function(own, tmp_path, monkeypatch):
+    (tmp_path / "contrast.py").write_text(CONTRAST)
+    monkeypatch.syspath_prepend(tmp_path)
+    FIGURES["contrast"] = Figure("contrast", "contrast", compute="contrast.contrast")  # what the registry would say
+    found = compute_registered(PairPredictions(*(image_of(0.5) for _ in range(3))))
+    assert found["figure_contrast"].tolist() == [0.0, 0.0]
+    before = registered_digests()
+    (tmp_path / "contrast.py").write_text(CONTRAST.replace("std", "mean"))
+    assert registered_digests() != before
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

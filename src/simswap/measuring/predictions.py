@@ -1,9 +1,11 @@
-"""What the instruments predict of faces, and the figures that users add on top of them."""
+"""The instruments' predictions for faces, and the figures that are computed from them by a function of their own."""
 
 import hashlib
+import importlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,7 +35,7 @@ class PairPredictions(NamedTuple):
 
 
 def compute_registered(pairs: PairPredictions) -> Predictions:
-    """Compute the figures that `register` added, float32 [B] each, under their prefixed names.
+    """Compute the figures with a function of their own, float32 [B] each, under their prefixed names.
 
     Raises:
         InputError: If a figure's function returns anything but one real number per pair.
@@ -42,20 +44,27 @@ def compute_registered(pairs: PairPredictions) -> Predictions:
 
 
 def _values(figure: Figure, pairs: PairPredictions) -> Tensor:
-    assert figure.compute is not None
     count = len(pairs.result["image"])
-    values = figure.compute(pairs)
+    values = _function(figure)(pairs)
     if not isinstance(values, Tensor) or values.shape != (count,) or values.is_complex():
         found = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise InputError(f"the figure {figure.name!r} returned {found}: one number per pair is needed, [{count}]")
     return values.detach().to(pairs.result["image"].device, torch.float32)
 
 
+def _function(figure: Figure) -> Callable[[PairPredictions], Any]:
+    if isinstance(figure.compute, str):
+        module, _, name = figure.compute.rpartition(".")
+        return getattr(importlib.import_module(module), name)
+    assert figure.compute is not None
+    return figure.compute
+
+
 def registered_digests() -> list[str]:
-    """Each registered figure with a hash of the file that computes it, so that cached chunks notice a change."""
+    """Each such figure with a hash of the file that computes it, so that cached chunks are not used after a change."""
     found = []
     for figure in registered():
-        file = inspect.getsourcefile(inspect.unwrap(figure.compute))  # type: ignore[arg-type]
+        file = inspect.getsourcefile(inspect.unwrap(_function(figure)))
         content = Path(file).read_bytes() if file and Path(file).is_file() else b""
         found.append(f"{figure.name} {hashlib.sha256(content).hexdigest()[:24]}")
     return found

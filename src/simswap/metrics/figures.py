@@ -49,7 +49,8 @@ class Figure:
         per_target: Whether it belongs to a target swapped with itself and so counts once per distinct target.
         interval: Whether it has an interval at all.
         instrument: The instrument that decides it, by its key in evaluation.json's protocol; empty if none does.
-        compute: What `register` was given; None for the figures of `simswap.measuring.measured`.
+        compute: The function that computes it from `simswap.measuring.predictions.PairPredictions`, or its dotted
+            name, so that the registry imports no torch; None for the figures of `simswap.measuring.measured`.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Figure:
     per_target: bool = False
     interval: bool = True
     instrument: str = ""
-    compute: Callable[[Any], Any] | None = None
+    compute: Callable[[Any], Any] | str | None = None
 
     @property
     def heading(self) -> str:
@@ -176,7 +177,7 @@ def register(figure: Figure, compute: Callable[[Any], Any]) -> None:
 
 
 def registered() -> list[Figure]:
-    """The figures that `register` added."""
+    """The figures with a function of their own (`Figure.compute`), such as those that `register` added."""
     return [figure for figure in FIGURES.values() if figure.compute is not None]
 
 
