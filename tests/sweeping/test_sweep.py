@@ -128,7 +128,7 @@ def test_a_sweep_goes_on_as_it_began(tmp_path, door):
     before = (tmp_path / "0" / "point.json").stat().st_mtime_ns
     code, output, _ = door(main, "-m", *arguments, f"sweep.resume={tmp_path}")
     assert code == 0
-    assert "2 trials stand, 0 are missing" in output
+    assert "2 trials are done, 0 are missing" in output
     assert (tmp_path / "0" / "point.json").stat().st_mtime_ns == before
     code, _, errors = door(main, "-m", "sweep=grid", "seed=1,2", "generator.blocks=5", f"sweep.resume={tmp_path}")
     assert code == 2
@@ -162,7 +162,7 @@ def test_a_sweep_goes_on_whatever_the_order_and_form_of_its_settings(tmp_path, d
     ]
     code, output, errors = door(main, "-m", *same, f"sweep.resume={tmp_path}")
     assert code == 0, errors
-    assert "2 trials stand, 0 are missing" in output
+    assert "2 trials are done, 0 are missing" in output
     code, _, errors = door(main, "-m", *began[:-1], "name='a  b'", f"sweep.resume={tmp_path}")
     assert code == 2
     assert 'name: "a b" → "a  b"' in errors
