@@ -80,7 +80,7 @@ def test_bad_input_is_one_line(door, file, tmp_path):
     (tmp_path / "junk.ckpt").write_text("junk")  # its first byte makes torch's reader ask for four more than there are
     cases = [
         (file, "a.pt", "write .onnx or .safetensors"),
-        (file, "small.ckpt", "nothing is written over"),
+        (file, "small.ckpt", "nothing is overwritten"),
         (tmp_path / "text.safetensors", "a.ckpt", "is a text file (no tensors), not a generator exported by"),
         (tmp_path / "none.safetensors", "a.ckpt", "there is no such file"),
         (tmp_path / "none.ckpt", "a.onnx", "no such checkpoint"),

@@ -36,7 +36,7 @@ def test_the_checkpoint_describes_itself_and_swaps(door, weights, tmp_path, gene
     torch.testing.assert_close(content.generator.decoder[2][1].weight, wanted)
     code, _, errors = door(main, *arguments)
     assert code == 2
-    assert "nothing is written over" in errors
+    assert "nothing is overwritten" in errors
 
     faces = tmp_path / "faces"
     write_dataset(str(faces), persons=2, images=1, size=128, seed=4)

@@ -137,7 +137,7 @@ def test_a_sweep_in_every_rank_is_refused(door, monkeypatch):
         monkeypatch.setenv(name, value)
     code, _, errors = door(main, "-m", "seed=1,2")
     assert code == 2
-    assert "srun started 2 processes, and each would run the whole sweep" in errors
+    assert "srun started 2 processes, and each would run the complete sweep" in errors
 
 
 def composed(*overrides):

@@ -190,7 +190,7 @@ def test_ctrl_c_gives_one_line_and_exit_code_2(raw, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         complaint = process.communicate(timeout=DEADLINE)[1]
     assert process.returncode == 2
-    assert complaint == "error: interrupted; what was finished is kept, run the same command again to go on\n"
+    assert complaint == "error: interrupted; what was finished is kept, run the same command again to resume\n"
     assert list(crops.rglob("*.png"))
     assert not (tmp_path / "out" / "manifest.csv").exists()
 

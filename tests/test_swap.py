@@ -155,7 +155,7 @@ def test_results_of_another_swap_are_refused_before_the_work(swap, faces, tmp_pa
         result.mkdir()
     code, _, errors = swap(*(f"{key}={value}" for key, value in arguments.items()))
     assert code == 2
-    assert "0000_01.png is there already and was not made by this command" in errors
+    assert "0000_01.png already exists and was not made by this command" in errors
     assert errors.count("\n") == 1
     assert not (out / "0001_01.png").exists()
 

@@ -18,7 +18,7 @@ def export(cfg: DictConfig) -> None:
     """
     source, out = Path(cfg.checkpoint), Path(cfg.out)
     if out.exists():
-        raise InputError(f"out={out} is there already; nothing is written over: choose another name")
+        raise InputError(f"out={out} already exists, and nothing is overwritten: choose another name")
     kinds = source.suffix.lower(), out.suffix.lower()
     if kinds == (".safetensors", ".ckpt"):
         generator, description = read_safetensors(source)

@@ -19,7 +19,7 @@ def import_weights(cfg: DictConfig) -> None:
     """
     out = Path(cfg.out)
     if out.exists():
-        raise InputError(f"out={out} is there already; nothing is written over: choose another name")
+        raise InputError(f"out={out} already exists, and nothing is overwritten: choose another name")
     state = checkpoint.read_state_dict(Path(cfg.weights))
     checkpoint.check_finite(state, str(cfg.weights))
     generator = read_generator(state, cfg.generation, cfg.size, str(cfg.weights))

@@ -67,7 +67,7 @@ def start(cfg: DictConfig, run: Path) -> float | tuple[float, ...] | None:
             with StatusReport(run):
                 return processes.run("simswap.train", cfg)
         except KeyboardInterrupt as interrupt:
-            raise KeyboardInterrupt(str(interrupt) or f"go on with simswap-train resume={run}") from None
+            raise KeyboardInterrupt(str(interrupt) or f"resume with simswap-train resume={run}") from None
     with GracefulStop(run) as stop, StatusReport(run) as report:
         return fit(cfg, run, newest, processes, stop, report)
 
@@ -183,7 +183,7 @@ def run_trainer(trainer: L.Trainer, module: SimSwapModule, data: Any, newest: Pa
     finally:
         finish(trainer.loggers, failed=not finished)
     if stop.signal:
-        raise KeyboardInterrupt(stop.how_to_go_on)
+        raise KeyboardInterrupt(stop.how_to_resume)
 
 
 def objectives(metrics: Mapping[str, Any], names: Sequence[str]) -> float | tuple[float, ...] | None:

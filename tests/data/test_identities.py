@@ -105,7 +105,7 @@ def test_where_the_table_goes(tmp_path, monkeypatch):
     folder, line = choose_folder(blocked, None, "t.npy")
     assert folder == Path("outputs", "identities")
     assert "data.embeddings=" in line
-    # a table that is there already is used from a disk that cannot be written to
+    # a table that already exists is used from a disk that cannot be written to
     (tmp_path / "identities" / "t.npy").write_bytes(b"")
     monkeypatch.setattr("simswap.data.identities._is_writable", lambda folder: False)
     assert choose_folder(tmp_path, None, "t.npy") == (tmp_path / "identities", "")

@@ -180,5 +180,5 @@ def test_outputs_are_checked(tmp_path):
     with pytest.raises(InputError, match="pictures are written as"):
         check_output(tmp_path / "a.gif")
     (tmp_path / "a.png").touch()
-    with pytest.raises(InputError, match="nothing is written over"):
+    with pytest.raises(InputError, match="nothing is overwritten"):
         check_output(tmp_path / "a.png")

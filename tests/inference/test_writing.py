@@ -87,6 +87,6 @@ def test_places_that_cannot_be_written_to_are_known_beforehand(tmp_path):
     with pytest.raises(InputError, match="is a file and not a folder"):
         check_output(tmp_path / "file" / "a.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="nothing is written over"):
+    with pytest.raises(InputError, match="nothing is overwritten"):
         check_output(tmp_path / "link.png")
     check_output(tmp_path / "new" / "folders" / "a.png")

@@ -212,5 +212,5 @@ def test_one_process_does_the_rest(door, monkeypatch):
         code, _, errors = door(main, "out=x")
         assert code == 2
         assert errors == (
-            f"error: torchrun started 4 processes, and each would do the whole of {command}: start it as one process\n"
+            f"error: torchrun started 4 processes, and each would do all of {command}: start it as one process\n"
         )

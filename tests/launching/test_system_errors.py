@@ -49,7 +49,7 @@ def test_paths_are_named(tmp_path):
     )
     assert explain_system(refused(folder.read_bytes)) == f"it is a folder and no file ({folder}): check the path"
     assert explain_system(refused((file / "x").read_bytes)).startswith("part of the path is a file and no folder (")
-    assert explain_system(refused(lambda: folder.mkdir())).startswith(f"it is there already ({folder})")
+    assert explain_system(refused(lambda: folder.mkdir())).startswith(f"it already exists ({folder})")
     assert explain_system(refused(lambda: (tmp_path / ("x" * 300)).mkdir())).startswith("the name is too long")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert explain_system(refused(lambda: (tmp_path / "loop").read_bytes())).startswith("links lead in a circle (")

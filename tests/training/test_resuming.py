@@ -42,7 +42,7 @@ def test_a_signal_ends_it_in_order(whole, crops, tmp_path):
     status = read_status(run)
     assert status is not None
     assert (status.state, status.iteration) == ("interrupted", 4)
-    assert status.message == f"go on with simswap-train resume={run}"
+    assert status.message == f"resume with simswap-train resume={run}"
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
     assert finish([f"resume={run}"], output, "SIGUSR1 2") == 2
     assert finish([f"resume={run}"], output) == 0
@@ -75,7 +75,7 @@ def test_a_stop_while_it_waits_for_its_workers(whole, crops, tmp_path):
     run, output = tmp_path / "run", tmp_path / "out.txt"
     assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}"], output, "starving 3") == 2, output.read_text()
     said = output.read_text()
-    assert f"go on with simswap-train resume={run}" in said
+    assert f"resume with simswap-train resume={run}" in said
     assert "Traceback" not in said
     status = read_status(run)
     assert status is not None

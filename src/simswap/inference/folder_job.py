@@ -62,8 +62,8 @@ def still_to_do(results: Mapping[Path, Path], settings: Mapping[str, Any]) -> di
             left[target] = result
         elif not target.is_file() or _job_of(result) != job_digest(settings, target):
             raise InputError(
-                f"out={result} is there already and was not made by this command (another checkpoint, "
-                "source, target or setting); nothing is written over: choose another folder"
+                f"out={result} already exists and was not made by this command (another checkpoint, "
+                "source, target or setting); nothing is overwritten: choose another folder"
             )
     return left
 

@@ -39,7 +39,7 @@ def check_output(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"out={path}: pictures are written as {', '.join(FORMATS)}")
     if os.path.lexists(path):
-        raise InputError(f"out={path} is there already; nothing is written over: choose another name")
+        raise InputError(f"out={path} already exists, and nothing is overwritten: choose another name")
     there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not there.is_dir():
         raise InputError(f"out={path}: {there} is a file and not a folder; choose another place")

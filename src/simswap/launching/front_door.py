@@ -143,7 +143,7 @@ def _explain(error: BaseException) -> int:
     """Print an error as one line and return the exit code. Any other error is raised again."""
     code, line = EXIT_BAD_INPUT, None
     if isinstance(error, KeyboardInterrupt):
-        line = f"interrupted; what was finished is kept, {str(error) or 'run the same command again to go on'}"
+        line = f"interrupted; what was finished is kept, {str(error) or 'run the same command again to resume'}"
     elif isinstance(error, JobFailed):
         sys.stderr.write(error.trace)
         code, line = EXIT_FAILED, str(error)
@@ -170,7 +170,7 @@ def _refuse_sweeps_of_ranks(arguments: list[str]) -> None:
     started = ranks.from_environment()
     if started is not None and {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
         raise InputError(
-            f"{started.starter} started {started.world_size} processes, and each would run the whole sweep: start "
+            f"{started.starter} started {started.world_size} processes, and each would run the complete sweep: start "
             "simswap-train -m alone, with trainer.devices=… for the processes of each job"
         )
 

@@ -144,7 +144,7 @@ def refuse_several(command: str) -> None:
     ranks = from_environment()
     if ranks is not None:
         raise InputError(
-            f"{ranks.starter} started {ranks.world_size} processes, and each would do the whole of "
+            f"{ranks.starter} started {ranks.world_size} processes, and each would do all of "
             f"{command}: start it as one process"
         )
 

@@ -219,7 +219,7 @@ def _end(why: str) -> None:
     for say in reversed(list(_state.last_words)):
         with suppress(Exception):
             how = say(how) or how
-    how = how or "run the same command again to go on"
+    how = how or "run the same command again to resume"
     with suppress(OSError):
         os.write(
             sys.__stderr__.fileno() if sys.__stderr__ else 2,

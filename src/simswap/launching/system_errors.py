@@ -43,7 +43,7 @@ BY_NUMBER = {
     errno.ENOENT: "no such file or folder{at}: check the path",
     errno.ENOTDIR: "part of the path is a file and no folder{at}: check the path",
     errno.EISDIR: "it is a folder and no file{at}: check the path",
-    errno.EEXIST: "it is there already{at}: choose another path",
+    errno.EEXIST: "it already exists{at}: choose another path",
     errno.ENOTEMPTY: "the folder is not empty{at}: choose another path",
     errno.ENAMETOOLONG: "the name is too long for this disk{at}: choose a shorter one",
     errno.ELOOP: "links lead in a circle{at}: check the path",

@@ -31,7 +31,7 @@ HARMLESS = (
     "strategy.gpu_pool", "logger", "profiler", "progress_every", "trainer.log_every_n_steps", "checkpoints.every",
     "samples.every", "sweep.metrics",
 )  # fmt: skip
-"""Keys, and groups of keys, that may be changed when a run goes on: the networks become what they would have been."""
+"""Keys, and groups of keys, that may change on resume: the networks become what they would have been."""
 
 ASIDE = ("resume", "resume_overrides", "on_existing_run", "sweep", "launcher", "experiment", "ablation", "hydra")
 ABSENT = "(none)"
@@ -88,7 +88,7 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
     refused = [words[key] for key in changed if not _below(key, HARMLESS)]
     if refused and cfg.resume_overrides != "allow":
         raise InputError(
-            f"resume={run}: the run was started with other settings ({'; '.join(refused)}); leave them out to go on "
+            f"resume={run}: the run was started with other settings ({'; '.join(refused)}); leave them out to resume "
             "with its own, or say resume_overrides=allow"
         )
     for key, (_, new) in changed.items():
@@ -129,7 +129,7 @@ def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
     if not resuming:
         if found:
             raise InputError(
-                f"{run} holds another run's work; choose another hydra.run.dir, or go on with resume={run}"
+                f"{run} holds another run's work; choose another hydra.run.dir, or resume it with resume={run}"
             )
         return None
     remove_leftovers(folder)
@@ -140,7 +140,9 @@ def newest_checkpoint(run: Path, resuming: bool) -> Path | None:
         except InputError as error:
             log.warning("passed over: %s", error)
     if found:
-        raise InputError(f"resume={run}: no checkpoint of it is whole; start it again without resume, in a new folder")
+        raise InputError(
+            f"resume={run}: none of its checkpoints is intact; start it again without resume, in a new folder"
+        )
     log.info("the run has no checkpoint yet: it starts at iteration 0")
     return None
 
@@ -159,7 +161,7 @@ def _record(run: Path) -> DictConfig:
     folder = run / ".hydra"
     if not (folder / "overrides.yaml").is_file():  # written last: the record is complete
         raise InputError(
-            f"resume={run}: there is no whole {folder / 'config.yaml'}; give a run's folder, as in "
+            f"resume={run}: there is no complete {folder / 'config.yaml'}; give a run's folder, as in "
             "outputs/demo/<time>, or start the run again without resume"
         )
     return read_record(folder / "config.yaml")

@@ -47,7 +47,7 @@ class StatusReport(L.Callback):
         else:
             state = DIVERGED if isinstance(error, Diverged) else FAILED
         with suppress(InputError):  # the disk is full, which the error that ended the run reports
-            why = f"go on with simswap-train resume={self.run}" if cut_off else str(error) or type(error).__name__
+            why = f"resume with simswap-train resume={self.run}" if cut_off else str(error) or type(error).__name__
             write_status(self.run, state, self.iteration, why)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -16,7 +16,7 @@ from simswap.training.callbacks.stopping import StopInValidation
 
 NEXT, NEWEST, BEFORE, BEST = "next.ckpt", "last.ckpt", "previous.ckpt", "best.ckpt"
 NEWEST_FIRST = (NEXT, NEWEST, BEFORE)
-"""Where to look for a checkpoint to go on from; ``next.ckpt`` is there for the moment in which it takes its place."""
+"""Where to look for a checkpoint to resume from; ``next.ckpt`` is there for the moment in which it takes its place."""
 
 
 class WholeFiles(TorchCheckpointIO):

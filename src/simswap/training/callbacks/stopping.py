@@ -36,7 +36,7 @@ class GracefulStop(L.Callback):
     def __init__(self, run: Path) -> None:
         #: the signal that stopped training, on any rank; 0: none
         self.signal = 0
-        self.how_to_go_on = f"go on with simswap-train resume={run}"
+        self.how_to_resume = f"resume with simswap-train resume={run}"
         self._asked, self._asked_at = 0, 0.0  # received by this rank; the handler may write it at any moment
         self._training = self._validation_due = False
         self._earlier: dict[int, Any] = {}
@@ -45,7 +45,7 @@ class GracefulStop(L.Callback):
     def __enter__(self) -> "GracefulStop":
         self._process = os.getpid()
         self._watch.enter_context(stops.watched())
-        self._watch.enter_context(stops.last_words(lambda _: self.how_to_go_on))
+        self._watch.enter_context(stops.last_words(lambda _: self.how_to_resume))
         self._take_signals()
         return self
 
@@ -60,7 +60,7 @@ class GracefulStop(L.Callback):
         if callable(waiting) and waiting is not stops.stop_now and self._asked != signal.SIGINT:
             waiting(self._asked, None)
         if kind is not None and issubclass(kind, StopNow):
-            raise KeyboardInterrupt(self.how_to_go_on) from None
+            raise KeyboardInterrupt(self.how_to_resume) from None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Install the signal handlers."""
@@ -70,7 +70,7 @@ class GracefulStop(L.Callback):
         """Install the handlers again, stop after an earlier signal, and run a validation that is due."""
         self._take_signals()  # again: Lightning has installed its own handler
         if self._asked or trainer.received_sigterm:
-            raise StopNow(self.how_to_go_on)
+            raise StopNow(self.how_to_resume)
         self._training = True
         stops.enter(stops.TRAINING)
         if self._validation_due:
@@ -97,7 +97,7 @@ class GracefulStop(L.Callback):
             self.signal = self._agreed(trainer, pl_module)
             if self.signal:
                 self._validation_due = True
-                raise StopInValidation(self.how_to_go_on)
+                raise StopInValidation(self.how_to_resume)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leave later signals to the end of the run."""
@@ -131,7 +131,7 @@ class GracefulStop(L.Callback):
         if not self._asked:
             self._asked, self._asked_at = number, time.monotonic()
         if again or not self._training:
-            raise StopNow(self.how_to_go_on)
+            raise StopNow(self.how_to_resume)
         how = " (Ctrl-C again: at once)" if number == signal.SIGINT else f" ({signal.Signals(number).name})"
         print(f"\nstopping after this iteration, the newest checkpoint is saved{how}", flush=True)
         stops.end_wait()
