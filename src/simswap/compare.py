@@ -8,9 +8,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from simswap.comparison.collected import SOURCES, Run, load_local
+from simswap.comparison.collected import SOURCES, load_local
 from simswap.comparison.comparison import compare_runs
 from simswap.comparison.output import WORK, check_folder, write_all
+from simswap.comparison.run import Run
 from simswap.comparison.run_settings import keep_where
 from simswap.comparison.sections import sections_of
 from simswap.comparison.wandb_report import check_report, publish

@@ -144,9 +144,9 @@ def test_one_changed_byte_is_damage(copy, caplog):
         middle = len(content) // 2
         content[middle] ^= 1
         path.write_bytes(content)
-    with pytest.raises(InputError, match="no checkpoint of it is whole"):
+    with pytest.raises(InputError, match="none of its checkpoints is intact"):
         newest_checkpoint(copy, resuming=True)
-    assert caplog.text.count("the check sum of its part") == 2
+    assert caplog.text.count("the checksum of its part") == 2
 
 
 def test_other_settings_stop_it_and_are_named(whole, crops, door, monkeypatch, tmp_path):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from simswap.comparison.collected import Run, SwapperRow
 from simswap.comparison.one_ruler import check_one_ruler, mixed_figures, ruler_notes
 from simswap.comparison.pairs import PairTable, read_pairs
+from simswap.comparison.run import Run, SwapperRow
 from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front
 from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
 from simswap.metrics.figures import Figure, Interval, choose

@@ -9,7 +9,7 @@ from simswap.tracking.runs import EVALUATION
 from simswap.tracking.status import CRASHED, FINISHED, INTERRUPTED, RUNNING, Status, current_state, read_status
 
 if TYPE_CHECKING:
-    from simswap.comparison.collected import SwapperRow
+    from simswap.comparison.run import SwapperRow
 
 
 def check_state(folder: Path) -> Status | None:

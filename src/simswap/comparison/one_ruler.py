@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from simswap.comparison.collected import Run
+from simswap.comparison.run import Run
 from simswap.errors import InputError
 from simswap.metrics.figures import FIGURES
 

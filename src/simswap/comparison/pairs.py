@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from simswap.comparison.collected import Run
+from simswap.comparison.run import Run
 from simswap.errors import InputError
 from simswap.metrics.figures import figure as figure_of
 from simswap.settings.recorded_names import with_current_figures

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simswap.comparison.collected import Run
+from simswap.comparison.run import Run
 from simswap.comparison.run_settings import comparable
 from simswap.comparison.statistics import Spread, spread
 from simswap.errors import InputError

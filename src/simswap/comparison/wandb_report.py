@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simswap.comparison.collected import Run
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.page import Section
+from simswap.comparison.run import Run
 from simswap.comparison.summary import at_a_glance, protocol_words
 from simswap.comparison.tables import markdown, results_table
 from simswap.errors import InputError

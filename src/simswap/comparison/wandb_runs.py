@@ -6,14 +6,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from simswap.comparison.collected import (
-    Curve,
-    Run,
     check_evaluation,
     control_columns,
     last_validation,
     swapper_of,
     validation_protocol,
 )
+from simswap.comparison.run import Curve, Run
 from simswap.comparison.run_settings import flat
 from simswap.errors import InputError
 from simswap.metrics.figures import validated

@@ -29,6 +29,7 @@ class StartedDDP(DDPStrategy):
         raise NotImplementedError
 
     def setup_distributed(self) -> None:
+        """Create the process group before Lightning looks for one."""
         self.set_world_ranks()
         self.make_group(self._get_process_group_backend(), self._timeout)
         super().setup_distributed()

@@ -24,8 +24,10 @@ def history_rows(file: Path) -> Iterator[dict[str, str]]:
 
 
 def records(content: bytes) -> Iterator[bytes]:
-    """Records of W&B's file, behind its head of 7 bytes; each part of one: check sum, length, kind (1 whole, 2 first,
-    3 middle, 4 last)."""
+    """Records of W&B's file, which follow a header of 7 bytes.
+
+    A record has parts, each with a checksum, its length and its kind (1 complete, 2 first, 3 middle, 4 last).
+    """
     position, record = 7, b""
     while position + 7 <= len(content):
         rest = BLOCK - position % BLOCK

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 @runtime_checkable
 class Instrument(Protocol):
-    """A network (or a table) that decides figures.
-
-    name: what tables call it. sha256: of the files that its weights came from. settings: plain values, all else that
-    decides its answers; ``kind`` among them says what it is. Two instruments with one hash and the same settings give
-    the same answers.
-    """
+    """A network or a table that decides figures. The same hash and the same settings give the same answers."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name in tables."""
+
     @property
-    def sha256(self) -> str: ...
+    def sha256(self) -> str:
+        """Of the files that hold the weights."""
+
     @property
-    def settings(self) -> Mapping[str, Any]: ...
+    def settings(self) -> Mapping[str, Any]:
+        """Everything else that decides the answers, as plain values; ``kind`` says what the instrument is."""
 
 
 class Source(NamedTuple):

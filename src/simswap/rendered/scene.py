@@ -189,6 +189,23 @@ def glasses(
         color: Of the frame, RGB [3].
     """
     size = canvas.shape[1]
+    lines = _glasses_lines(shape, values, form)
+    mask = np.zeros((size, size), np.uint8)
+    thick = max(1, round(scale * (0.015 + 0.014 * form)))
+    for line in lines:
+        seen = line @ turn.T
+        pixel = seen[:, :2] * scale + center
+        shown = seen[:, 2] > _depth_at(view, pixel) - 0.05
+        fixed = np.round(pixel * 16).astype(np.int32)
+        for i in np.flatnonzero(shown[1:] & shown[:-1]):
+            cv2.line(mask, fixed[i].tolist(), fixed[i + 1].tolist(), 255, thick, cv2.LINE_AA, 4)
+    x, y, across, down = cv2.boundingRect(mask)
+    part = (slice(y, y + down), slice(x, x + across))
+    blend(canvas[:, part[0], part[1]], color, mask[part] * np.float32(0.92 / 255))
+
+
+def _glasses_lines(shape: Shape, values: dict[str, float], form: float) -> list[np.ndarray]:
+    """Rims, temples and bridge as lines of points [n, 3] in head units."""
     eye_x, eye_y = values["eye_distance"], values["eye_height"]
     power = 2.0 + 4.0 * form
     middle = directions(np.array(eye_x), np.array(eye_y)) * radius(shape.rest[0], eye_x, eye_y)
@@ -214,18 +231,7 @@ def glasses(
         lines.append(np.stack([np.interp(k, [0, 1, 2], ends[:, c]) for c in range(3)], axis=1))
     k = np.linspace(-1, 1, 7)
     lines.append(np.stack([k * (x0 - wide), y0 - 0.05 - 0.04 * (1 - k * k), z0 + 0.02 + 0 * k], axis=1))
-    mask = np.zeros((size, size), np.uint8)
-    thick = max(1, round(scale * (0.015 + 0.014 * form)))
-    for line in lines:
-        seen = line @ turn.T
-        pixel = seen[:, :2] * scale + center
-        shown = seen[:, 2] > _depth_at(view, pixel) - 0.05
-        fixed = np.round(pixel * 16).astype(np.int32)
-        for i in np.flatnonzero(shown[1:] & shown[:-1]):
-            cv2.line(mask, fixed[i].tolist(), fixed[i + 1].tolist(), 255, thick, cv2.LINE_AA, 4)
-    x, y, across, down = cv2.boundingRect(mask)
-    part = (slice(y, y + down), slice(x, x + across))
-    blend(canvas[:, part[0], part[1]], color, mask[part] * np.float32(0.92 / 255))
+    return lines
 
 
 def _depth_at(view: View, pixels: np.ndarray) -> np.ndarray:

@@ -60,6 +60,28 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
             NEWEST,
             Path(cfg.resume).name,
         )
+    stored, default = _recorded_settings(run)
+    changed = _changes(stored, cfg, default)
+    _check_changes(run, changed, cfg.resume_overrides)
+    for key, (_, new) in changed.items():
+        if new == ABSENT:
+            parent, _, name = key.rpartition(".")
+            node = OmegaConf.select(stored, parent)
+            if node is not None and name in node:  # a mapping may have become null
+                del node[name]
+        else:
+            OmegaConf.update(stored, key, escape_tree(new), force_add=True)
+    if changed:
+        log.info("the run resumes with changed settings: %s", _in_words(changed))
+        if ranks.is_first():
+            with atomic_write(run / ".hydra" / "config.yaml") as part:
+                OmegaConf.save(stored, part)
+    stored.resume, stored.resume_overrides = cfg.resume, cfg.resume_overrides
+    return stored
+
+
+def _recorded_settings(run: Path) -> tuple[DictConfig, DictConfig]:
+    """The recorded settings, complete and checked, and the default ones."""
     stored = _record(run)
     default = hydra.compose(HydraConfig.get().job.config_name)
     _fill_weights(stored, default)
@@ -70,6 +92,11 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
     except InputError as error:
         raise InputError(f"{run / '.hydra' / 'config.yaml'}: {error}") from error
     with_home(stored)
+    return stored, default
+
+
+def _changes(stored: DictConfig, cfg: DictConfig, default: DictConfig) -> dict[str, tuple[Any, Any]]:
+    """Keys that the command line changes, with the recorded and the new value."""
     named = _named(HydraConfig.get().overrides.task)
     before, after, usual = _leaves(stored), _leaves(cfg), _leaves(default)
     changed = {}
@@ -79,33 +106,26 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
         asked = _below(key, named) or new != usual.get(key, ABSENT)
         if asked and old != new and not _below(key, ASIDE):
             changed[key] = old, new
-    words = {key: f"{key}: {old} → {new}" for key, (old, new) in changed.items()}
+    return changed
+
+
+def _check_changes(run: Path, changed: dict[str, tuple[Any, Any]], overrides: str) -> None:
+    """Raise InputError for changes that make another experiment, unless ``overrides`` is ``allow``."""
     if ALGORITHM in changed:
         raise InputError(
-            f"resume={run}: {words[ALGORITHM]}: a resumed run needs the optimizer whose state its checkpoint has; for "
-            "another one, start a new run from the weights with start_from="
+            f"resume={run}: {_in_words({ALGORITHM: changed[ALGORITHM]})}: a resumed run needs the optimizer whose "
+            "state its checkpoint has; for another one, start a new run from the weights with start_from="
         )
-    refused = [words[key] for key in changed if not _below(key, HARMLESS)]
-    if refused and cfg.resume_overrides != "allow":
+    refused = {key: values for key, values in changed.items() if not _below(key, HARMLESS)}
+    if refused and overrides != "allow":
         raise InputError(
-            f"resume={run}: the run was started with other settings ({'; '.join(refused)}); leave them out to resume "
+            f"resume={run}: the run was started with other settings ({_in_words(refused)}); leave them out to resume "
             "with its own, or say resume_overrides=allow"
         )
-    for key, (_, new) in changed.items():
-        if new == ABSENT:
-            parent, _, name = key.rpartition(".")
-            node = OmegaConf.select(stored, parent)
-            if node is not None and name in node:  # a mapping may have become null
-                del node[name]
-        else:
-            OmegaConf.update(stored, key, escape_tree(new), force_add=True)
-    if changed:
-        log.info("the run resumes with changed settings: %s", "; ".join(words.values()))
-        if ranks.is_first():
-            with atomic_write(run / ".hydra" / "config.yaml") as part:
-                OmegaConf.save(stored, part)
-    stored.resume, stored.resume_overrides = cfg.resume, cfg.resume_overrides
-    return stored
+
+
+def _in_words(changed: dict[str, tuple[Any, Any]]) -> str:
+    return "; ".join(f"{key}: {old} → {new}" for key, (old, new) in changed.items())
 
 
 def _fill_weights(stored: DictConfig, default: DictConfig) -> None:
@@ -153,7 +173,7 @@ def _check_whole(path: Path) -> None:
     with zipfile.ZipFile(path) as file:  # torch writes checksums, but does not check them
         damaged = file.testzip()
     if damaged is not None:
-        raise InputError(f"{path} is damaged: the check sum of its part {damaged} does not fit")
+        raise InputError(f"{path} is damaged: the checksum of its part {damaged} does not match")
 
 
 def _record(run: Path) -> DictConfig:
