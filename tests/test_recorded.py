@@ -2,7 +2,7 @@
 
 ``tests/recorded`` was made there by ``simswap-prepare`` (10 rendered persons, 3 photos each, 32 px), ``simswap-train``
 (2 iterations; a sweep of two seeds) and ``simswap-evaluate``; ``resumed.json`` holds the losses of its iterations 2
-and 3, as that commit resumed it.
+and 3, as that commit resumed it, and ``swap.png`` a swap of two enlarged crops with its checkpoint.
 """
 
 import csv
@@ -10,9 +10,12 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from simswap import compare, evaluate, train
+from simswap import compare, evaluate, swap, train
+from simswap.faces.alignment import template_points
 from simswap.tracking.runs import read_metrics
 from simswap.tracking.wandb_summary import training_summary
 
@@ -100,3 +103,29 @@ def test_they_are_compared(recorded, door):
     assert code == 0, errors
     page = (recorded / "page" / "comparison.html").read_text(encoding="utf-8")
     assert "3 runs" in page
+
+
+def test_its_checkpoint_swaps_as_it_did(recorded, door):
+    (recorded / "photos").mkdir()
+    for name, person in (("source", "n000000"), ("target", "n000001")):
+        crop = cv2.imread(str(recorded / "crops" / "crops" / person / "0000_01.png"))
+        photo = cv2.resize(crop, (96, 96), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(recorded / "photos" / f"{name}.png"), photo)
+    points = ",".join(f"{value:.3f}" for value in template_points("arcface", 96).reshape(-1))
+    header = "NAME_ID,P1X,P1Y,P2X,P2Y,P3X,P3Y,P4X,P4Y,P5X,P5Y"
+    rows = [f"photos/{name},{points}" for name in ("source", "target")]
+    (recorded / "points.csv").write_text("\n".join([header, *rows, ""]))
+    code, _, errors = door(
+        swap.main,
+        "checkpoint=run/checkpoints/last.ckpt",
+        "source=photos/source.png",
+        "target=photos/target.png",
+        "out=out.png",
+        "landmarks=points.csv",
+        "mark=false",
+    )
+    assert code == 0, errors
+    found, before = (cv2.imread(str(path)).astype(int) for path in (recorded / "out.png", RECORDED / "swap.png"))
+    target = cv2.imread(str(recorded / "photos" / "target.png")).astype(int)
+    assert np.abs(before - target).mean() > 5  # swap.png is a swap
+    assert np.abs(found - before).max() <= 1

@@ -168,6 +168,21 @@ def test_another_study_or_another_process_in_the_folder(tmp_path):
         SweepStudy(tmp_path, SMALL, settings())
 
 
+def test_a_study_that_began_with_a_keys_earlier_name_is_the_same(tmp_path):
+    before = Space({"average_decay": CategoricalDistribution([0.5, 0.9])}, {"average_decay": {0.5: "0.5", 0.9: ".9"}})
+    study = SweepStudy(tmp_path, before, settings(sampler="grid"))
+    ((number, point),) = study.ask(1)
+    study.finish(number, 0, [0.5])
+    study.close()
+    now = Space({"ema_decay": CategoricalDistribution([0.5, 0.9])}, {"ema_decay": {0.5: "0.5", 0.9: ".9"}})
+    study = SweepStudy(tmp_path, now, settings(sampler="grid"))
+    assert study.missing() == 1
+    ((_, other),) = study.ask(1)
+    assert [*point.values(), *other.values()] == [0.5, 0.9]
+    assert study.space.overrides(other) == ["ema_decay=.9"]  # jobs get the current name
+    study.close()
+
+
 def test_a_study_that_began_with_a_figures_earlier_name_is_the_same(tmp_path):
     SweepStudy(tmp_path, LINE, settings(metrics=["val/self_reconstruction"])).close()
     study = SweepStudy(tmp_path, LINE, settings(metrics=["val/self_reconstruction_l1"]))
