@@ -59,7 +59,7 @@ def test_front_doors_refuse_it(trained, crops, tmp_path, door, monkeypatch):
         (evaluate, ["checkpoint=a.ckpt"], "a.ckpt is no checkpoint, or is cut off"),
         (export, ["checkpoint=b.ckpt", "out=o.onnx"], "b.ckpt is no checkpoint, or is cut off"),
         (train, begin, "b.ckpt is no checkpoint, or is cut off"),
-        (train, ["resume=run", "trainer.max_steps=2"], "no checkpoint of it is whole"),
+        (train, ["resume=run", "trainer.max_steps=2"], "none of its checkpoints is intact"),
     ):
         code, _, errors = door(main, *arguments)
         assert code == 2

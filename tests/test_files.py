@@ -157,7 +157,7 @@ def test_a_claim_left_by_another_machine_is_told(tmp_path, caplog):
     holder.write_text('{"pid": 7, "host": "elsewhere", "since": "2026-11-25 12:00:00"}')
     with claimed(tmp_path, "training"):
         pass
-    assert "by process 7 on elsewhere since 2026-11-25 12:00:00, which did not end in order" in caplog.text
+    assert "by process 7 on elsewhere since 2026-11-25 12:00:00, which did not end normally" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

@@ -120,11 +120,11 @@ def test_each_task_with_one_gpu_takes_it(monkeypatch):
 def test_batch_norm_over_ranks_is_refused_where_it_cannot_be():
     processes = Processes(sync_batchnorm=True)
     with pytest.raises(InputError, match="no second derivative"):
-        processes.check(trainer(accelerator="gpu"), penalty_weight=0.1)
+        processes.check(trainer(accelerator="gpu"), ["gradient_penalty"])
     with pytest.raises(InputError, match="needs GPUs"):
-        processes.check(trainer(), penalty_weight=0.0)
-    processes.check(trainer(accelerator="gpu"), penalty_weight=0.0)
-    Processes().check(trainer(), penalty_weight=0.1)
+        processes.check(trainer(), [])
+    processes.check(trainer(accelerator="gpu"), [])
+    Processes().check(trainer(), ["gradient_penalty"])
 
 
 def test_the_trainer_gets_our_strategy():
