@@ -1,6 +1,5 @@
 """Batches: the same on any number of ranks and workers, from any iteration on, with bad crops among them."""
 
-import json
 import pickle
 from itertools import islice
 
@@ -9,12 +8,12 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from tests.data.prepared_noise import SIZE, write_prepared
 
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.pairs import split_persons
 from simswap.errors import InputError
 
-SIZE = 16
 ALL_TRAIN = {"train": 1.0}
 AUGMENTATION = {"flip": 0.5, "color": 0.2}
 ROBUST = AUGMENTATION | {
@@ -25,24 +24,6 @@ ROBUST = AUGMENTATION | {
     ]
 }
 KEYS = {"target", "source", "same_identity", "target_index", "source_index", "target_view", "source_view"}
-
-
-def write_prepared(root, persons=12, images=5, size=SIZE, template="simswap"):
-    """A prepared root, as data/manifest.py describes it, of noise whose red channel is the manifest row."""
-    columns = ["path", "person", "source", "status", "detail", "view", "score"]
-    columns += [f"{axis}{point}" for point in range(1, 6) for axis in "xy"]
-    lines, noise = [",".join(columns)], np.random.default_rng(0)
-    for row in range(persons * images):
-        person, name = f"n{row // images:03d}", f"{row % images:04d}"
-        (root / "crops" / person).mkdir(parents=True, exist_ok=True)
-        image = noise.integers(0, 256, (size, size, 3)).astype(np.uint8)
-        image[..., 2] = row  # OpenCV writes BGR
-        cv2.imwrite(str(root / "crops" / person / f"{name}.png"), image)
-        landmarks = ",".join(["10.0"] * 10)
-        lines.append(f"crops/{person}/{name}.png,{person},{person}/{name}.jpg,ok,,{row % 5},0.9,{landmarks}")
-    (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (root / "prepare.json").write_text(json.dumps({"settings": {"template": template, "size": size}}), encoding="utf-8")
-    return root
 
 
 @pytest.fixture(scope="module")
