@@ -89,6 +89,7 @@ bench: install
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/against_published.py
 
 clean:
 	rm -rf $(VENV) .venv-lowest .venv-newest build dist src/*.egg-info

@@ -36,7 +36,7 @@ from simswap.models.embedder import Embedder
 from simswap.models.iresnet import IResNet
 from simswap.models.recognition import Recognizer, onnx_recognizer
 from simswap.settings.words import CONF_DIR
-from simswap.training.speed import set_speed
+from simswap.training.speed import layout, set_speed
 
 EXPERIMENTS = {"demo": 64, "lfw": 112, "vggface2_224": 224}
 LARGE = {"vggface2_224": ("data.batch_size=2",)}  # seconds an iteration: a small batch, and one iteration to warm up
@@ -78,7 +78,7 @@ def timed_module(experiment: str, size: int, face_recognizer: Recognizer, *overr
         seed=cfg.seed,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
     )
-    set_speed(module, cfg.channels_last, cfg.compile)
+    set_speed(module, layout(cfg.channels_last, "cpu", size), cfg.compile)
     return module, cfg.data.batch_size
 
 

@@ -15,9 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from simswap.config import build, build_optional
 from simswap.data.workers import fault_of
 from simswap.errors import InputError
+from simswap.files import atomic_write
 from simswap.launching import ranks
 from simswap.launching.cores import keep_to_share
-from simswap.launching.distributed import Processes
+from simswap.launching.distributed import Processes, on_gpu
 from simswap.launching.folders import has_begun, run_claimed
 from simswap.launching.front_door import front_door
 from simswap.launching.naming import group_name, run_name
@@ -38,7 +39,7 @@ from simswap.training.callbacks.speed_monitor import SpeedMonitor
 from simswap.training.callbacks.stopping import GracefulStop
 from simswap.training.module import SimSwapModule
 from simswap.training.resuming import newest_checkpoint, settings_of
-from simswap.training.speed import check_precision, set_speed
+from simswap.training.speed import check_precision, layout, set_speed
 from simswap.training.validation import Validation
 from simswap.training.values import check_training, trainer_values
 from simswap.training.warm_start import start_from
@@ -81,6 +82,7 @@ def fit(
     workers = keep_to_share(cfg.threads, cfg.data.workers)
     data = build(cfg.data, seed=cfg.seed, workers=workers, unreadable_list=run / "unreadable.csv")
     frozen = build_frozen(cfg)
+    keep_layout(cfg, run, data.size)
     settings = plain(cfg)
     module = build_module(cfg, data, *frozen, settings)
     if cfg.start_from and newest is None:
@@ -110,6 +112,19 @@ def fit(
     run_trainer(trainer, module, data, newest, stop)
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / NEWEST)
     return objectives(trainer.callback_metrics, cfg.sweep.metrics)
+
+
+def keep_layout(cfg: DictConfig, run: Path, crop_size: int) -> None:
+    """Replace ``channels_last=auto`` by its choice, here and in the run's record: a resume elsewhere keeps it."""
+    if isinstance(cfg.channels_last, bool):
+        return
+    cfg.channels_last = layout(cfg.channels_last, "cuda" if on_gpu(cfg.trainer) else "cpu", crop_size)
+    file = run / ".hydra" / "config.yaml"
+    if ranks.is_first() and file.is_file():
+        record = OmegaConf.load(file)
+        record.channels_last = cfg.channels_last
+        with atomic_write(file) as part:
+            OmegaConf.save(record, part)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

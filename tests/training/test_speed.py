@@ -4,11 +4,14 @@ import copy
 
 import pytest
 import torch
+import yaml
 
 from simswap.errors import InputError
 from simswap.losses.gradient_penalty import gradient_penalty
+from simswap.train import main
 from simswap.training import speed
-from simswap.training.speed import set_speed
+from simswap.training.speed import layout, set_speed
+from tests.training.runs import SMALL
 from tests.training.test_module import logged
 from tests.training.tiny import SIZE, batches, fit, tiny_module
 
@@ -32,6 +35,40 @@ def worst(seen, expected):
     pairs = [(a[name], b[name]) for a, b in zip(seen, expected, strict=True) for name in b]
     assert len(pairs) > 6
     return max(abs(a - b) / max(abs(b), 0.1) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "size", "found"),
+    [
+        ("auto", "cpu", 64, True),
+        ("auto", "cpu", 112, True),
+        ("auto", "cpu", 128, True),
+        ("auto", "cpu", 224, False),
+        ("auto", "cuda", 224, True),
+        (True, "cpu", 224, True),
+        (False, "cuda", 64, False),
+    ],
+)
+def test_the_layout_is_chosen_by_device_and_size(given, device, size, found):
+    assert layout(given, device, size) is found
+
+
+def test_a_run_keeps_the_layout_that_it_chose(crops, tmp_path, door, monkeypatch):
+    run = tmp_path / "run"
+    code, _, errors = door(main, *SMALL, f"data.root={crops}", f"hydra.run.dir={run}", "trainer.max_steps=1")
+    assert code == 0, errors
+    assert yaml.safe_load((run / ".hydra" / "config.yaml").read_text())["channels_last"] is True
+    monkeypatch.setattr("simswap.training.speed.CHANNELS_LAST_UP_TO", 16)  # as on a machine that would choose otherwise
+    code, _, errors = door(main, f"resume={run}", "trainer.max_steps=2", "channels_last=auto")
+    assert code == 0, errors
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["simswap"]["config"]["channels_last"] is True
+    code, _, errors = door(main, f"resume={run}", "channels_last=false")
+    assert code == 2
+    assert "channels_last: True → False" in errors
+    code, _, errors = door(main, *SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path / 'b'}", "channels_last=never")
+    assert code == 2
+    assert "channels_last is 'never': it takes true, false or auto" in errors
 
 
 def test_channels_last_is_the_same_within_rounding():

@@ -17,7 +17,17 @@ from simswap.settings.words import nearest
 NO_SETTING = "(none)"
 """Shown for a setting that did not exist in a run's version."""
 
-BOOKKEEPING = ("seed", "name", "resume", "threads", "progress_every", "logger", "samples", "checkpoints")
+BOOKKEEPING = (
+    "seed",
+    "name",
+    "resume",
+    "threads",
+    "channels_last",
+    "progress_every",
+    "logger",
+    "samples",
+    "checkpoints",
+)
 """Settings that do not change what is trained; runs that differ only in these are one variant."""
 
 PAPER_ORDER = ("SimSwap", "oFM", "nFM", "wFM-bar", "oFM-FM-", "oFM-id+", "wFM-id+")

@@ -31,6 +31,10 @@ SUPPLIED = {"optimizer.algorithm": ("params", "lr")}
 """Node → parameters of its target that the program gives, so that a configuration does not."""
 
 
+SWITCHES = {"channels_last"}
+"""Keys that take true, false or ``auto``."""
+
+
 def check(cfg: DictConfig, reference: DictConfig) -> None:
     """Check keys, types, ranges and targets.
 
@@ -135,6 +139,10 @@ def _signature_types(target: str, path: str) -> dict[str, Any]:
 
 def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
     """Compare a value with the type in the signature, or without one with the type of the default."""
+    if where in SWITCHES and not isinstance(value, bool) and value != "auto":
+        raise InputError(f"{where} is {value!r}: it takes true, false or auto")
+    if where in SWITCHES:
+        return
     accepted = _plain_types(hint) if hint is not None else _plain_types(type(known)) if known is not None else None
     if isinstance(known, str) and ("${" in known or known == "???") and hint is None:
         accepted = None  # the text of an interpolation does not show its type

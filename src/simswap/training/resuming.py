@@ -104,7 +104,8 @@ def _changes(stored: DictConfig, cfg: DictConfig, default: DictConfig) -> dict[s
         old, new = before.get(key, ABSENT), after.get(key, ABSENT)
         # A key given with its default value may still differ from the run's; an experiment names none of its keys.
         asked = _below(key, named) or new != usual.get(key, ABSENT)
-        if asked and old != new and not _below(key, ASIDE):
+        kept = key == "channels_last" and new == "auto"  # the run's record holds what it chose
+        if asked and old != new and not kept and not _below(key, ASIDE):
             changed[key] = old, new
     return changed
 
