@@ -30,7 +30,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from iteration import RandomBatches, random_resnet50, timed_module
-from timing import Operations, TimedModule
+from timing import Operations, TimedModule, bare_trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -161,18 +161,7 @@ class Ours:
         cached = "data.cache_embeddings=true" in overrides
         embeddings = F.normalize(torch.randn(pairs, recognizer.embedding_size), dim=1) if cached else None
         self.turns = Turns()
-        trainer = L.Trainer(
-            accelerator="cpu",
-            devices=1,
-            max_steps=-1,
-            limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            callbacks=[self.turns],
-        )
+        trainer = bare_trainer(self.turns)
 
         def fit() -> None:
             torch.set_num_threads(threads)  # OpenMP keeps the number for each thread

@@ -20,12 +20,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import lightning as L
 import torch
 from hydra import compose, initialize_config_dir
 from loader import write_crops
 from omegaconf import OmegaConf
-from timing import PARTS, WARM_UP, StopWatch, TimedModule
+from timing import PARTS, WARM_UP, StopWatch, TimedModule, bare_trainer
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -91,18 +90,7 @@ def report_iteration(experiment: str, size: int, face_recognizer: Recognizer, se
     module, batch_size = timed_module(experiment, size, face_recognizer, *LARGE.get(experiment, ()))
     module.watch()
     watch = StopWatch(seconds, 1 if experiment in LARGE else WARM_UP)
-    trainer = L.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_steps=-1,
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        callbacks=[watch],
-    )
+    trainer = bare_trainer(watch)
     with tempfile.TemporaryDirectory() as folder:
         write_crops(Path(folder), size, ".jpg")
         data = SwapDataModule(folder, batch_size, workers=workers, fractions={"train": 1.0})

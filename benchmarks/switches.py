@@ -17,7 +17,7 @@ from typing import Any
 import lightning as L
 import torch
 from iteration import EXPERIMENTS, RandomBatches, timed_module
-from timing import WARM_UP, TimedModule
+from timing import WARM_UP, TimedModule, bare_trainer
 from torch.utils.data import DataLoader
 
 from simswap.models.builtin import recognizer
@@ -55,18 +55,7 @@ class Iterations(L.Callback):
 def run(module: TimedModule, batch_size: int, size: int, precision: Any, seconds: float) -> Iterations:
     """Iterations of that module for so many seconds."""
     watch = Iterations(seconds)
-    trainer = L.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_steps=-1,
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        precision=precision,
-        callbacks=[watch],
-    )
+    trainer = bare_trainer(watch, precision=precision)
     trainer.fit(module, DataLoader(RandomBatches(batch_size, size), batch_size=None))
     return watch
 

@@ -23,6 +23,7 @@ from contextlib import ExitStack
 import lightning as L
 import torch
 from iteration import RandomBatches, timed_module
+from timing import bare_trainer
 from torch.utils.data import DataLoader
 
 from simswap import WAITING
@@ -59,17 +60,7 @@ def be_a_job(threads: int) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     module, batch_size = timed_module("demo", SIZE, recognizer())
-    trainer = L.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_steps=-1,
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Turns()],
-    )
+    trainer = bare_trainer(Turns())
     trainer.fit(module, DataLoader(RandomBatches(batch_size, SIZE), batch_size=None))
 
 
