@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 from simswap.config import build, build_optional
 from simswap.data.workers import fault_of
 from simswap.errors import InputError
-from simswap.files import atomic_write
 from simswap.launching import ranks
 from simswap.launching.cores import keep_to_share
 from simswap.launching.distributed import Processes, on_gpu
@@ -38,7 +37,7 @@ from simswap.training.callbacks.saving import NEWEST, BestCheckpoint, NewestChec
 from simswap.training.callbacks.speed_monitor import SpeedMonitor
 from simswap.training.callbacks.stopping import GracefulStop
 from simswap.training.module import SimSwapModule
-from simswap.training.resuming import newest_checkpoint, settings_of
+from simswap.training.resuming import newest_checkpoint, settings_of, write_record
 from simswap.training.speed import check_precision, layout, set_speed
 from simswap.training.validation import Validation
 from simswap.training.values import check_training, trainer_values
@@ -120,11 +119,10 @@ def keep_layout(cfg: DictConfig, run: Path, crop_size: int) -> None:
         return
     cfg.channels_last = layout(cfg.channels_last, "cuda" if on_gpu(cfg.trainer) else "cpu", crop_size)
     file = run / ".hydra" / "config.yaml"
-    if ranks.is_first() and file.is_file():
+    if file.is_file():
         record = OmegaConf.load(file)
         record.channels_last = cfg.channels_last
-        with atomic_write(file) as part:
-            OmegaConf.save(record, part)
+        write_record(run, record)  # type: ignore[arg-type]
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

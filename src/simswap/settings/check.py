@@ -139,9 +139,9 @@ def _signature_types(target: str, path: str) -> dict[str, Any]:
 
 def _check_type(value: Any, hint: Any, known: Any, where: str) -> None:
     """Compare a value with the type in the signature, or without one with the type of the default."""
-    if where in SWITCHES and not isinstance(value, bool) and value != "auto":
-        raise InputError(f"{where} is {value!r}: it takes true, false or auto")
     if where in SWITCHES:
+        if not isinstance(value, bool) and value != "auto":
+            raise InputError(f"{where} is {value!r}: it takes true, false or auto")
         return
     accepted = _plain_types(hint) if hint is not None else _plain_types(type(known)) if known is not None else None
     if isinstance(known, str) and ("${" in known or known == "???") and hint is None:

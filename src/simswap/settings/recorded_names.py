@@ -87,9 +87,8 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
     """
     tree = with_current_targets(tree)
     for old, new in KEYS.items():
-        parent, _, name = old.rpartition(".")
-        node = _below(tree, parent)
-        if not isinstance(node, dict) or name not in node:
+        node, name = _place(tree, old)
+        if name not in node:
             continue
         value = node.pop(name)
         new_parent, _, new_name = new.rpartition(".")
@@ -98,15 +97,12 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
             _below(tree, above)[last] = dict(ADDED.get(new_parent, {}))
         _below(tree, new_parent)[new_name] = value
     for key in FIGURE_LISTS:
-        parent, _, name = key.rpartition(".")
-        node = _below(tree, parent)
-        if isinstance(node, dict) and isinstance(node.get(name), list):
+        node, name = _place(tree, key)
+        if isinstance(node.get(name), list):
             node[name] = [current_figure(one) for one in node[name]]
     for key, value in LATER.items():
-        parent, _, name = key.rpartition(".")
-        node = _below(tree, parent)
-        if isinstance(node, dict):
-            node.setdefault(name, deepcopy(value))
+        node, name = _place(tree, key)
+        node.setdefault(name, deepcopy(value))
     for group in NULLABLE:
         if _is_empty(tree.get(group)):
             tree[group] = None
@@ -115,6 +111,13 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _is_empty(node: Any) -> bool:
     return isinstance(node, Mapping) and "_target_" in node and node["_target_"] is None
+
+
+def _place(tree: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """The node that holds a dotted key, and the key's own name there; an empty node apart from the tree without one."""
+    parent, _, name = key.rpartition(".")
+    node = _below(tree, parent)
+    return (node if isinstance(node, dict) else {}), name
 
 
 def _below(tree: dict[str, Any], path: str) -> Any:

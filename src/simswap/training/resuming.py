@@ -14,7 +14,7 @@ from simswap import checkpoint
 from simswap.errors import InputError
 from simswap.files import atomic_write, remove_leftovers
 from simswap.launching import ranks
-from simswap.settings.check import check, fill
+from simswap.settings.check import SWITCHES, check, fill
 from simswap.settings.paths import escape_tree, with_home
 from simswap.settings.records import read_record
 from simswap.settings.targets import TRANSFORMS
@@ -73,11 +73,16 @@ def settings_of(run: Path, cfg: DictConfig) -> DictConfig:
             OmegaConf.update(stored, key, escape_tree(new), force_add=True)
     if changed:
         log.info("the run resumes with changed settings: %s", _in_words(changed))
-        if ranks.is_first():
-            with atomic_write(run / ".hydra" / "config.yaml") as part:
-                OmegaConf.save(stored, part)
+        write_record(run, stored)
     stored.resume, stored.resume_overrides = cfg.resume, cfg.resume_overrides
     return stored
+
+
+def write_record(run: Path, settings: DictConfig) -> None:
+    """Replace the settings that Hydra recorded; the first rank alone writes."""
+    if ranks.is_first():
+        with atomic_write(run / ".hydra" / "config.yaml") as part:
+            OmegaConf.save(settings, part)
 
 
 def _recorded_settings(run: Path) -> tuple[DictConfig, DictConfig]:
@@ -104,7 +109,7 @@ def _changes(stored: DictConfig, cfg: DictConfig, default: DictConfig) -> dict[s
         old, new = before.get(key, ABSENT), after.get(key, ABSENT)
         # A key given with its default value may still differ from the run's; an experiment names none of its keys.
         asked = _below(key, named) or new != usual.get(key, ABSENT)
-        kept = key == "channels_last" and new == "auto"  # the run's record holds what it chose
+        kept = key in SWITCHES and new == "auto"  # the run's record holds what it chose
         if asked and old != new and not kept and not _below(key, ASIDE):
             changed[key] = old, new
     return changed
