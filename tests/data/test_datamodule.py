@@ -11,7 +11,7 @@ import torch
 from tests.data.prepared_noise import SIZE, write_prepared
 
 from simswap.data.datamodule import SwapDataModule
-from simswap.data.pairs import split_persons
+from simswap.data.pairs import MIXING_PURPOSE, random_words, split_persons, unit
 from simswap.errors import InputError
 
 ALL_TRAIN = {"train": 1.0}
@@ -23,7 +23,7 @@ ROBUST = AUGMENTATION | {
         {"_target_": "albumentations.HueSaturationValue", "p": 0.5},
     ]
 }
-KEYS = {"target", "source", "same_identity", "target_index", "source_index", "target_view", "source_view"}
+KEYS = {"target", "source", "same_identity", "target_index", "source_index", "target_view", "source_view", "mix"}
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +284,13 @@ def test_further_draws_of_an_iteration_are_batches_of_their_own(root):
     for key in KEYS:
         by_draw = [torch.cat([half[key].chunk(3)[draw] for half in halves]) for draw in range(3)]
         assert torch.equal(torch.cat(by_draw), whole[key]), key
+
+
+def test_mixing_weights_count_the_pairs_of_all_ranks_draw_after_draw(root):
+    expected = unit(random_words(9, MIXING_PURPOSE, 5, 0, 24)[:, 0]).reshape(3, 2, 4)  # draw, rank, pair
+    for rank in (0, 1):
+        data = module(root, seed=9)
+        data.prepare_training(draws=3)
+        mix = data.train_batches(rank, 2)[5]["mix"]
+        assert mix.dtype == torch.float64
+        assert mix.reshape(3, 4).tolist() == expected[:, rank].tolist()

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from simswap.checkpoint import KEY
-from simswap.data.pairs import random_words, unit
+from simswap.data.pairs import MIXING_PURPOSE, random_words, unit
 from simswap.errors import InputError
-from simswap.training.module import MIX_PURPOSE
 from tests.training.tiny import SIZE, batches, fit, tiny_module
 
 
@@ -41,7 +40,7 @@ def reference_run(module, steps, draws=1):
             T, S = (batch[key][draw * B : (draw + 1) * B].double() / 255 for key in ("target", "source"))
             z = F.normalize(R(S)).detach()
             fake = G(T, z)
-            words = random_words(5, MIX_PURPOSE, i, draw * B, (draw + 1) * B)
+            words = random_words(5, MIXING_PURPOSE, i, draw * B, (draw + 1) * B)
             a = torch.from_numpy(unit(words[:, 0])).view(-1, 1, 1, 1)
             d_loss, gp = 0.0, 0.0
             for k in (0, 1):
@@ -284,3 +283,13 @@ def test_every_pixel_range_trains(pixel_range):
     module = tiny_module(pixel_range=pixel_range)
     fit(module, batches(2), precision="32-true")
     assert all(torch.isfinite(p).all() for p in module.generator.parameters())
+
+
+def test_the_batch_brings_the_mixing_weights():
+    module, mix, seen = tiny_module(discriminator_steps=2, micro_batches=2), torch.linspace(0, 0.75, 8).double(), []
+    loss_of = module._discriminator_loss
+    module._discriminator_loss = lambda part: seen.append(part.mix) or loss_of(part)
+    fit(module, [batches(1, batch_size=8)[0] | {"mix": mix}])
+    # The generator's draw comes last; each draw is in two micro-batches.
+    assert torch.equal(torch.cat(seen), torch.cat([mix[4:], mix[:4]]))
+    assert [len(part) for part in seen] == [2, 2, 2, 2]

@@ -14,7 +14,7 @@ from simswap.data.augmentation import PairAugmentation
 from simswap.data.crops import CropCache, read_crop
 from simswap.data.identities import open_table
 from simswap.data.manifest import Manifest
-from simswap.data.pairs import AUGMENTATION_PURPOSE, PairSampler, random_words
+from simswap.data.pairs import AUGMENTATION_PURPOSE, PairSampler, mixing_weights, random_words
 from simswap.data.reading import UnreadableImage
 from simswap.data.unreadable import Unreadable
 from simswap.data.workers import into_shared_memory
@@ -83,7 +83,12 @@ class PairBatches(Dataset):
     def _batch(self, iteration: int) -> dict[str, Any]:
         reach = (MAX_REPLACEMENTS + 1) * self.sampler.batch_size  # of one draw and its replacements
         start, stop = self.positions
-        drawn = [self._draw(iteration, start + draw * reach, stop + draw * reach) for draw in range(self.draws)]
+        drawn = []
+        for draw in range(self.draws):
+            batch = self._draw(iteration, start + draw * reach, stop + draw * reach)
+            first = start + draw * self.sampler.batch_size
+            batch["mix"] = torch.from_numpy(mixing_weights(self.sampler.seed, iteration, first, first + stop - start))
+            drawn.append(batch)
         if len(drawn) == 1:
             return drawn[0]
         joined = {name: torch.cat([batch[name] for batch in drawn]) for name in drawn[0] if name != "unreadable"}

@@ -33,6 +33,7 @@ class SwapDataModule(lightning.LightningDataModule):
     - `same_identity`: bool [B]
     - `target_index`, `source_index`: int64 [B], rows of the manifest
     - `target_view`, `source_view`: int64 [B], view of the crop's template (after a flip)
+    - `mix`: float64 [B] in [0, 1), interpolation weights of the gradient penalty
 
     B is this rank's part of the effective batch: rank r of W takes positions r*B/W .. (r+1)*B/W of the iteration's
     global batch, which depends on (seed, iteration) alone. With n `draws`, an item is n such batches, one after

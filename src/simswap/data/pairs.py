@@ -18,6 +18,7 @@ from simswap.errors import InputError
 PAIRINGS = ("alternate", "mixed")
 # Purposes keep the streams of one seed apart.
 PAIR_PURPOSE, AUGMENTATION_PURPOSE, EVALUATION_PURPOSE = 1, 2, 3
+MIXING_PURPOSE = 0x6D6978  # "mix"
 WORDS = 4  # a Philox counter value gives four words
 _MASK = (1 << 64) - 1
 
@@ -49,6 +50,17 @@ def below(words: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
     The upper 32 bits times the bound, shifted: off from uniform by at most bound / 2**32.
     """
     return (((words >> np.uint64(32)) * np.asarray(bound, dtype=np.uint64)) >> np.uint64(32)).astype(np.int64)
+
+
+def mixing_weights(seed: int, iteration: int, start: int, stop: int) -> np.ndarray:
+    """Interpolation weights of the gradient penalty at positions start..stop-1 of an iteration.
+
+    Positions count the pairs of all ranks, draw after draw: the numbers are the same on any number of ranks.
+
+    Returns:
+        float64 [stop - start] in [0, 1).
+    """
+    return unit(random_words(seed, MIXING_PURPOSE, iteration, start, stop)[:, 0])
 
 
 def split_persons(names: Sequence[str], fractions: Mapping[str, float], salt: str = "simswap") -> np.ndarray:

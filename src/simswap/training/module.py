@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from simswap import pixels
 from simswap.checkpoint import KEY, describe
-from simswap.data.pairs import random_words, unit
+from simswap.data.pairs import mixing_weights
 from simswap.losses.objective import Objective
 from simswap.losses.terms import DiscriminatorInputs, GeneratorInputs
 from simswap.measuring.swappers import Faces, swap_faces
@@ -33,7 +33,6 @@ from simswap.training.phase import MicroBatch, Phase
 from simswap.training.stepping import SteppingModule
 from simswap.training.validation import Validation
 
-MIX_PURPOSE = 0x6D6978  # "mix": its own stream of random numbers, apart from that of the pairs
 PART_KEYS = ("target", "source", "source_identity", "same_identity", "target_view", "source_view")
 
 
@@ -218,7 +217,7 @@ class SimSwapModule(SteppingModule):
         draws = []
         for draw in range(settings.discriminator_steps):
             micro_batches = []
-            mix = self._mix(draw, size).to(self.device, dtype)
+            mix = self._mix(batch, draw, size).to(self.device, dtype)
             for start in range(0, size, step):
                 rows = slice(draw * size + start, draw * size + start + step)
                 share = {name: batch[name][rows] for name in PART_KEYS if name in batch}
@@ -282,11 +281,12 @@ class SimSwapModule(SteppingModule):
         if "started_from" in checkpoint[KEY]:  # of a resumed run: the origin of its first weights
             self.description["started_from"] = checkpoint[KEY]["started_from"]
 
-    def _mix(self, draw: int, size: int) -> Tensor:
-        """[size] in [0, 1), from (seed, iteration, position in all ranks' draws): the same on any number of ranks."""
+    def _mix(self, batch: dict[str, Tensor], draw: int, size: int) -> Tensor:
+        """[size] in [0, 1): the batch's, or the same numbers for a batch that `SwapDataModule` did not make."""
+        if "mix" in batch:
+            return batch["mix"][draw * size : (draw + 1) * size]
         start = (draw * self.trainer.world_size + self.trainer.global_rank) * size
-        words = random_words(self.seed, MIX_PURPOSE, self.global_step, start, start + size)
-        return torch.from_numpy(unit(words[:, 0]))
+        return torch.from_numpy(mixing_weights(self.seed, self.global_step, start, start + size))
 
 
 def outputs(real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput]) -> dict[str, Any]:
