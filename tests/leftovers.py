@@ -30,7 +30,7 @@ GRACE_SECONDS = 60.0
 SHARED_MEMORY = Path("/dev/shm")
 TOOLS_OWN = (
     "home/.cache/matplotlib", "home/.config/matplotlib",  # the list of fonts, made once
-    "home/.cache/pip", "home/.cache/fontconfig", "home/.cache/torchinductor", "home/.triton",
+    "home/.cache/pip", "home/.cache/fontconfig", "home/.cache/torchinductor", "home/.triton", "home/.nv",
     "home/.cache/wandb/logs", "home/.cache/Microsoft", "tmp/.ses",  # the latter two: onnxruntime
     "home/.ipython", "home/.jupyter", "home/.local/share/jupyter",
 )  # fmt: skip
