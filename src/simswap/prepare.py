@@ -18,6 +18,7 @@ from simswap.data.tables import read_table
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 from simswap.launching.front_door import front_door
+from simswap.launching.system import keep_freed_memory
 
 
 def main() -> None:
@@ -53,6 +54,7 @@ def run(cfg: DictConfig) -> None:
     table = LandmarkTable(tables) if tables else None
     detector = build_optional(cfg.detector)
 
+    keep_freed_memory()
     summary = prepare_folder(raw, out, crops, _record(cfg, tables), table, detector, cfg.workers)
     if attributes is not None:
         copy_table(out, attributes, ATTRIBUTES_FILE)

@@ -153,3 +153,21 @@ def test_crop_to_recognizer():
     assert matrices.dtype == torch.float32
     with pytest.raises(ValueError, match="nonesuch"):
         alignment.recognizer_matrices("nonesuch", 224, 112)
+
+
+def test_the_view_is_the_best_of_all_fits():
+    """Only likely views are fitted exactly: view, error and matrix are those of the best of all five, to the bit."""
+    random = np.random.default_rng(3)
+    for number in range(60):
+        points = TEMPLATES["simswap"][number % 5] * random.uniform(0.2, 8) + random.uniform(0, 400, 2)
+        points += random.normal(0, 6 * (number % 3), (5, 2))
+        fits, errors = [], []
+        for view in range(5):
+            target = template_points("simswap", 224, view)
+            fits.append(fit_similarity(points, target))
+            distance = np.linalg.norm(alignment.apply(fits[-1], points) - target, axis=1).mean()
+            errors.append(float(distance) * 112 / 224)
+        found = align(points, "simswap", 224)
+        assert (found.view, found.error) == (int(np.argmin(errors)), min(errors))
+        np.testing.assert_array_equal(found.matrix, fits[found.view])
+    assert alignment._likely_views(TEMPLATES["simswap"][2], "simswap", 224) == [2]

@@ -20,6 +20,7 @@ from simswap.data.reading import UnreadableImage
 from simswap.data.unreadable import UnreadableCrops
 from simswap.data.workers import leave_signals_to_the_run
 from simswap.errors import InputError
+from simswap.launching.system import keep_freed_memory
 
 FRACTIONS = {"train": 0.9, "val": 0.05, "test": 0.05}
 
@@ -235,4 +236,5 @@ def one_thread(worker: int) -> None:
 
 def _set_up_worker(worker: int) -> None:
     one_thread(worker)
+    keep_freed_memory()
     leave_signals_to_the_run()

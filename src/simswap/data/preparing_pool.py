@@ -18,6 +18,7 @@ from simswap.data.aligning import CropSettings, FolderResult, FolderTask, proces
 from simswap.data.workers import leave_signals_to_the_run
 from simswap.faces.detection import Detector
 from simswap.launching.stops import taken
+from simswap.launching.system import keep_freed_memory
 
 Setup = tuple[Path, Path, CropSettings, Detector | None]
 
@@ -84,6 +85,7 @@ def _start_worker(setup: Setup, stop: Any) -> None:
     _worker = (setup, stop.is_set)
     leave_signals_to_the_run()
     cv2.setNumThreads(1)
+    keep_freed_memory()
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

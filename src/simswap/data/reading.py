@@ -20,7 +20,10 @@ from simswap.stand_ins import HEAD, what_it_is
 LIMIT_PIXELS = 160_000_000
 
 _ORIENTATION_TAG = 0x0112
+# OpenCV's own flag for RGB (4.11 and later) goes without IMREAD_COLOR; a conversion afterwards reads every pixel again.
+_HAS_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")
 _AS_THEY_ARE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_JPEG = (cv2.IMREAD_COLOR_RGB if _HAS_RGB else cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
 _WHITE = (255, 255, 255, 255)
 
 
@@ -129,17 +132,17 @@ def _decode_plain(image: Image.Image, data: bytes) -> Pixels | None:
         if not plain or image.format == "MPO":
             check_whole(data)
             return None
-        pixels = decode_jpeg(data, _AS_THEY_ARE)
+        pixels, is_rgb = decode_jpeg(data, _JPEG), _HAS_RGB
     elif image.format == "PNG":
         if not plain:
             check_whole(data)
             return None
-        pixels = decode_png(data, _AS_THEY_ARE)
+        pixels, is_rgb = decode_png(data, _AS_THEY_ARE), False
     else:
         return None
     if pixels is None or pixels.shape[:2] != (image.height, image.width):
         return None
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)  # type: ignore[return-value]
+    return pixels if is_rgb else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)  # type: ignore[return-value]
 
 
 def _is_upright(image: Image.Image) -> bool:

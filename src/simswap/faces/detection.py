@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -97,7 +98,7 @@ class InsightFaceDetector:
         if min(height, width) * self.size < max(height, width):
             return []
         # insightface's networks were trained on OpenCV's channel order.
-        boxes, points = self._network.detect(np.ascontiguousarray(image[..., ::-1]))
+        boxes, points = self._network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         return [
             Face(box[:4].astype(np.float64), landmarks.astype(np.float64), float(box[4]))
             for box, landmarks in zip(boxes, points, strict=True)

@@ -26,6 +26,19 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
+def keep_freed_memory() -> None:
+    """Let this process reuse the memory of its last image for the next one, up to 64 MiB.
+
+    By default glibc returns blocks of that size to the system at once, and every page of the next image costs a fault:
+    up to a third of the time that decoding takes. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        m_trim_threshold, m_mmap_threshold = -1, -3
+        mallopt(m_mmap_threshold, 32 * 2**20)  # the largest that glibc accepts
+        mallopt(m_trim_threshold, 64 * 2**20)
+
+
 def wait_for_signal_of_parent(number: int) -> None:
     """Wait until the parent sends this signal, which must be blocked; signals from other processes are ignored.
 
