@@ -14,9 +14,14 @@ from simswap.measuring.instruments import Instruments
 from simswap.measuring.swappers import Faces, PreparedFaces, Swapper
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
-from simswap.precision import full_precision
+from simswap.precision import full_precision, products_of_training
 from simswap.training.embedding_table import fill
+from tests.skips import NO_GPU
 from tests.training.tiny import batches, fit, tiny_module, tiny_recognizer
+
+
+def every_switch():
+    return precision._newer_switches(*precision.GPU, precision.CPU)
 
 
 def switches():
@@ -33,12 +38,12 @@ def switches():
         read(torch.get_float32_matmul_precision),
         read(lambda: torch.backends.cuda.matmul.allow_tf32),
         torch.is_autocast_enabled("cpu"),
-        *(switch.fp32_precision for switch in precision._newer_switches()),
+        *(switch.fp32_precision for switch in every_switch()),
     ]
 
 
 def is_full():
-    newer = {switch.fp32_precision for switch in precision._newer_switches()}
+    newer = {switch.fp32_precision for switch in every_switch()}
     older = switches()[:3]
     return (
         (newer or {"ieee"}) == {"ieee"}
@@ -49,17 +54,17 @@ def is_full():
 
 @pytest.fixture(autouse=True)
 def _as_before():
-    newer = [switch.fp32_precision for switch in precision._newer_switches()]
+    newer = [switch.fp32_precision for switch in every_switch()]
     yield
     torch.backends.cudnn.allow_tf32 = True
     torch.set_float32_matmul_precision("highest")
-    for switch, before in zip(precision._newer_switches(), newer, strict=True):
+    for switch, before in zip(every_switch(), newer, strict=True):
         switch.fp32_precision = before
     assert switches()[:4] == [True, "highest", False, False]
 
 
 def tf32_by_the_newer_switch():
-    if not precision._newer_switches():
+    if not every_switch():
         pytest.skip("torch before 2.9 has none")
     torch.backends.cudnn.conv.fp32_precision = "ieee"
     torch.backends.cuda.matmul.fp32_precision = "tf32"
@@ -88,6 +93,50 @@ def test_it_holds_inside_and_restores_even_after_an_error(setting, autocast):
             raise KeyError
         assert switches() == before
         assert (torch.rand(4, 4) @ torch.rand(4, 4)).dtype == (torch.bfloat16 if autocast else torch.float32)
+
+
+@pytest.mark.parametrize("setting", [name for name in SETTINGS if name != "mixed"])
+@pytest.mark.parametrize("tf32", [True, False])
+def test_the_products_of_training_are_tf32_on_cuda_alone_but_in_full_precision(setting, tf32):
+    SETTINGS[setting]()
+    before = switches()
+    with products_of_training(tf32):
+        # torch's own code reads both sets: torch.compile, for one
+        assert switches()[:3] == [tf32, "high" if tf32 else "highest", tf32]
+        for owners, expected in ((precision.GPU, "tf32" if tf32 else "ieee"), ([precision.CPU], "ieee")):
+            assert {switch.fp32_precision for switch in precision._newer_switches(*owners)} <= {expected}
+        inside = switches()
+        with full_precision():
+            assert is_full()
+        assert switches() == inside
+    assert switches() == before
+    with pytest.raises(KeyError), products_of_training(tf32):
+        raise KeyError
+    assert switches() == before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: no TF32 without one")
+def test_tf32_is_where_it_belongs_on_a_gpu():
+    if torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip(f"{NO_GPU}: TF32 needs an Ampere GPU or newer")
+    torch.manual_seed(0)
+    image, kernel = torch.randn(4, 64, 32, 32).cuda(), torch.randn(64, 64, 3, 3).cuda()
+    matrix = torch.randn(512, 512).cuda()
+    exact = nn.functional.conv2d(image.double(), kernel.double()), matrix.double() @ matrix.double()
+
+    def errors():
+        found = nn.functional.conv2d(image, kernel), matrix @ matrix
+        return [float((a - b).abs().mean() / b.abs().mean()) for a, b in zip(found, exact, strict=True)]
+
+    with products_of_training(True):
+        rough = errors()  # 10 bits: about 3e-4
+        with full_precision():
+            precise = errors()
+    with products_of_training(False):
+        precise += errors()
+    assert min(rough) > 1e-4
+    assert max(precise) < 1e-5
 
 
 def test_the_gradient_penalty_runs_in_it():

@@ -3,7 +3,7 @@
 fp32 without reduced precision inside, and float64 also on devices without it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
+GPU, CPU = (torch.backends.cudnn, torch.backends.cuda), torch.backends.mkldnn
 
 
 @contextmanager
@@ -27,30 +28,43 @@ def full_precision() -> Iterator[None]:
         for kind in DEVICE_TYPES:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(_ieee_products())
+        stack.enter_context(_products("ieee"))
         yield
 
 
 @contextmanager
-def _ieee_products() -> Iterator[None]:
-    """The switches: torch has two sets, and the newer (2.9) refuses to read the older after it was used."""
-    backends = _newer_switches()
-    newer = [backend.fp32_precision for backend in backends]
+def products_of_training(tf32: bool) -> Iterator[None]:
+    """Compute fp32 products and convolutions on CUDA in TF32 (10 bits instead of 23), or in fp32; restored at the end.
+
+    `full_precision` inside of it disables TF32 for its block. The CPU computes in fp32.
+    """
+    with _products("tf32" if tf32 else "ieee"):
+        yield
+
+
+@contextmanager
+def _products(precision: str) -> Iterator[None]:
+    """Set CUDA's switches to ``tf32`` or ``ieee``, and the CPU's to ``ieee``.
+
+    Torch has two sets, and since 2.9 it refuses to read the older where the two disagree. Setting the older sets most
+    of the newer as well, so both are set here, and agree.
+    """
+    gpu, cpu = _newer_switches(*GPU), _newer_switches(CPU)
+    switches, wanted = [*gpu, *cpu], [precision] * len(gpu) + ["ieee"] * len(cpu)
+    newer = [switch.fp32_precision for switch in switches]
     try:
         older = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     except RuntimeError:
         older = None
     try:
         if older is not None:
-            _set_older(False, "highest")
-        for backend in backends:
-            backend.fp32_precision = "ieee"
+            _set_older(precision == "tf32", "high" if precision == "tf32" else "highest")
+        _set_newer(switches, wanted)
         yield
     finally:
         if older is not None:
             _set_older(*older)
-        for backend, before in zip(backends, newer, strict=True):
-            backend.fp32_precision = before
+        _set_newer(switches, newer)
 
 
 def _set_older(convolutions: bool, products: str) -> None:
@@ -58,9 +72,13 @@ def _set_older(convolutions: bool, products: str) -> None:
     torch.set_float32_matmul_precision(products)
 
 
-def _newer_switches() -> list[Any]:
-    """Of convolutions and products, on CUDA and on the CPU (oneDNN); none before torch 2.9."""
-    owners = (torch.backends.cudnn, torch.backends.mkldnn, torch.backends.cuda)
+def _set_newer(switches: Sequence[Any], values: Sequence[str]) -> None:
+    for switch, value in zip(switches, values, strict=True):
+        switch.fp32_precision = value
+
+
+def _newer_switches(*owners: Any) -> list[Any]:
+    """The switches of these backends' convolutions and products; none before torch 2.9."""
     found = [getattr(owner, name, None) for owner in owners for name in ("conv", "matmul")]
     return [switch for switch in found if hasattr(switch, "fp32_precision")]
 

@@ -38,7 +38,7 @@ from simswap.training.callbacks.speed_monitor import SpeedMonitor
 from simswap.training.callbacks.stopping import GracefulStop
 from simswap.training.module import SimSwapModule
 from simswap.training.resuming import newest_checkpoint, settings_of, write_record
-from simswap.training.speed import check_precision, layout, set_speed
+from simswap.training.speed import check_precision, cuda_settings, layout, set_speed
 from simswap.training.validation import Validation
 from simswap.training.values import check_training, trainer_values
 from simswap.training.warm_start import start_from
@@ -108,7 +108,9 @@ def fit(
         enable_checkpointing=False,  # our own callbacks save checkpoints
     )
     check_precision(trainer, cfg.trainer.precision)
-    run_trainer(trainer, module, data, newest, stop)
+    chosen = cfg.trainer.get("benchmark") is not None or cfg.trainer.get("deterministic")
+    with cuda_settings(trainer, cfg.tf32, benchmark=not chosen):
+        run_trainer(trainer, module, data, newest, stop)
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / NEWEST)
     return objectives(trainer.callback_metrics, cfg.sweep.metrics)
 

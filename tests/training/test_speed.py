@@ -1,6 +1,8 @@
 """Each switch for speed against the plain iteration: the same terms and weights within its rounding."""
 
 import copy
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from simswap.errors import InputError
 from simswap.losses.gradient_penalty import gradient_penalty
 from simswap.train import main
 from simswap.training import speed
-from simswap.training.speed import layout, set_speed
+from simswap.training.speed import check_precision, cuda_settings, layout, set_speed
 from tests.training.runs import SMALL
 from tests.training.test_module import logged
 from tests.training.tiny import SIZE, batches, fit, tiny_module
@@ -142,6 +144,74 @@ def test_what_is_compiled_and_what_is_not():
     assert module.embedder.recognizer._compiled_call_impl is not None
     assert module.discriminators._compiled_call_impl is None  # the gradient penalty differentiates twice
     assert module.ema._compiled_call_impl is None
+
+
+def trainer_on(device, precision="32-true"):
+    return SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)), precision=precision)
+
+
+@pytest.mark.parametrize("benchmark", [True, False])
+def test_the_settings_for_cuda_hold_while_a_run_trains(benchmark):
+    def found():
+        return torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+    before = found()
+    assert before == (False, True, "highest")  # torch's own
+    with cuda_settings(trainer_on("cpu"), tf32=True, benchmark=benchmark):
+        assert found() == before
+    with cuda_settings(trainer_on("cuda:1"), tf32=True, benchmark=benchmark):
+        assert found() == (benchmark, True, "high")
+    inside = []
+
+    def fail():
+        inside.append(found())
+        raise KeyError
+
+    with pytest.raises(KeyError), cuda_settings(trainer_on("cuda"), tf32=False, benchmark=benchmark):
+        fail()
+    assert inside == [(benchmark, False, "highest")]
+    assert found() == before
+
+
+@pytest.mark.parametrize(
+    ("trainer", "benchmark"),
+    [([], True), (["+trainer.benchmark=false"], False), (["+trainer.deterministic=true"], False)],
+)
+def test_a_run_trains_in_them(crops, tmp_path, door, monkeypatch, trainer, benchmark):
+    seen = []
+
+    @contextmanager
+    def watched(trainer, tf32, benchmark):
+        seen.append((tf32, benchmark))
+        yield
+        seen.append("left")
+
+    monkeypatch.setattr("simswap.train.cuda_settings", watched)
+    monkeypatch.setattr("simswap.train.run_trainer", lambda *_: seen.append("trained"))
+    given = [*SMALL, f"data.root={crops}", f"hydra.run.dir={tmp_path / 'run'}", "tf32=false", *trainer]
+    code, _, errors = door(main, *given)
+    torch.use_deterministic_algorithms(False)
+    assert code == 0, errors
+    assert seen == [(False, benchmark), "trained", "left"]
+
+
+def test_bf16_is_refused_on_a_gpu_without_it(monkeypatch):
+    asked = []
+
+    def supported(including_emulation):
+        asked.append(including_emulation)
+        return len(asked) > 1
+
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Old {device}")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    with pytest.raises(InputError, match=r"Old cuda:1 has no bfloat16; take trainer\.precision=16-mixed"):
+        check_precision(trainer_on("cuda:1", "bf16-mixed"), "bf16-mixed")
+    check_precision(trainer_on("cuda:1", "bf16-mixed"), "bf16-mixed")
+    assert asked == [False, False]
+    check_precision(trainer_on("cuda:1"), "32-true")
+    check_precision(trainer_on("cpu", "bf16-mixed"), "bf16-mixed")
+    assert len(asked) == 2
 
 
 def test_without_a_compiler_the_switch_says_so(monkeypatch):

@@ -23,6 +23,7 @@ BOOKKEEPING = (
     "resume",
     "threads",
     "channels_last",
+    "tf32",
     "progress_every",
     "logger",
     "samples",

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import lightning as L
 import torch
 
 from simswap.errors import InputError
+from simswap.precision import products_of_training
 from simswap.training.module import SimSwapModule
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -52,8 +55,33 @@ def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None
         module.embedder.recognizer.compile()
 
 
+@contextmanager
+def cuda_settings(trainer: L.Trainer, tf32: bool, benchmark: bool) -> Iterator[None]:
+    """The process's settings for CUDA while a run trains, as before at the end; nothing on other devices.
+
+    Args:
+        trainer: decides the device.
+        tf32: fp32 products and convolutions use TF32, except in `full_precision`.
+        benchmark: cuDNN times its algorithms at the first iteration and takes the fastest for each shape; batches have
+            one shape, so this is done once. False leaves it as it is, where Lightning's ``trainer.benchmark`` or
+            ``trainer.deterministic`` has decided.
+    """
+    if trainer.strategy.root_device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.benchmark
+    with products_of_training(tf32):
+        torch.backends.cudnn.benchmark = benchmark or before
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = before
+
+
 def check_precision(trainer: L.Trainer, asked: str | int | None) -> None:
-    """Check that Lightning uses the precision that was asked for: on a CPU it replaces fp16 by bf16.
+    """Check that the device computes in the precision that was asked for.
+
+    On a CPU, Lightning replaces fp16 by bf16. On a GPU older than NVIDIA's Ampere, torch emulates bf16, slowly.
 
     Raises:
         InputError: it does not.
@@ -61,6 +89,16 @@ def check_precision(trainer: L.Trainer, asked: str | int | None) -> None:
     if str(asked) in ("16", "16-mixed") and trainer.precision != "16-mixed":
         raise InputError(
             f"trainer.precision={asked} needs a GPU; on this device take trainer.precision=bf16-mixed or 32-true"
+        )
+    device = trainer.strategy.root_device
+    if device.type != "cuda" or trainer.precision != "bf16-mixed":
+        return
+    with torch.cuda.device(device):
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    if not supported:
+        raise InputError(
+            f"trainer.precision={asked}: {torch.cuda.get_device_name(device)} has no bfloat16; take "
+            "trainer.precision=16-mixed"
         )
 
 
