@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # albumentations must not ask the network for newer versions.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: install demo ablation test test-slow test-lowest test-newest coverage lint bench clean
+.PHONY: install demo ablation test test-slow test-lowest test-newest coverage lint bench gpu clean
 
 install: $(INSTALLED)
 
@@ -90,6 +90,11 @@ bench: install
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/against_published.py
+
+# The day there is a GPU: its tests, training beside the public trainer's iteration, launches, host waits and memory, in
+# under 8 minutes; outputs/gpu_report.md. OPTIONS: for the script (--minutes 5 --skip-tests).
+gpu: install
+	@$(BIN)/python benchmarks/gpu_report.py $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) .venv-lowest .venv-newest build dist src/*.egg-info

@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from simswap.models.discriminator import most_layers
 from simswap.models.recognition import Recognizer
+from simswap.training.module import SimSwapModule
 
 OURS = {
     "ours": (),
@@ -60,13 +61,11 @@ class Public:
     """The public trainers' iteration.
 
     Args:
-        size: Of the crops, in px.
-        recognizer: Shared by all sides.
+        module: Has the networks, on their device.
         batches: How many batches one iteration takes: 2 (the public trainer) or 1 (the re-implementations).
     """
 
-    def __init__(self, size: int, recognizer: Recognizer, batches: int) -> None:
-        module = networks(size, recognizer, "channels_last=false")
+    def __init__(self, module: SimSwapModule, batches: int) -> None:
         self.generator, self.discriminators, self.embedder = module.generator, module.discriminators, module.embedder
         self.generator.train()
         self.batches = batches
@@ -198,8 +197,8 @@ def report(size: int, threads: int, pairs: int, rounds: int) -> None:
     batches = [next(endless), next(endless)]
     ours = {name: Ours(size, recognizer, pairs, threads, overrides) for name, overrides in OURS.items()}
     sides: dict[str, Any] = {
-        "published": Public(size, recognizer, 2),
-        "one batch": Public(size, recognizer, 1),
+        "published": Public(networks(size, recognizer, "channels_last=false"), 2),
+        "one batch": Public(networks(size, recognizer, "channels_last=false"), 1),
         **ours,
     }
     operations = {name: side.count(batches) for name, side in sides.items()}

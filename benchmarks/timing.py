@@ -110,20 +110,19 @@ class Operations(TorchDispatchMode):
 
 
 def bare_trainer(*callbacks: L.Callback, **settings: Any) -> L.Trainer:
-    """A trainer on one CPU without end, validation, logs and files; ``settings`` are further ones of Lightning's."""
-    return L.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_steps=-1,
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        callbacks=list(callbacks),
-        **settings,
-    )
+    """A trainer on one CPU without end, validation, logs and files; ``settings`` are Lightning's, and go before."""
+    bare: dict[str, Any] = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_steps": -1,
+        "limit_val_batches": 0,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+    }
+    return L.Trainer(callbacks=list(callbacks), **(bare | settings))
 
 
 class StopWatch(L.Callback):

@@ -1,0 +1,163 @@
+"""One case of the GPU report: both sides at one size, batch and precision, by turns."""
+
+import gc
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from gpu_measures import HostWaits, PeakMemory, Trace, allocated
+from gpu_sides import Ours, Published, Side
+from iteration import random_resnet50, timed_module
+from timing import Operations, TimedModule
+
+from simswap.models.builtin import recognizer
+from simswap.models.discriminator import most_layers
+
+MODES = {
+    "bf16": ("bf16-mixed", True, False),
+    "TF32": ("32-true", True, False),
+    "fp32": ("32-true", False, False),
+    "bf16, compiled": ("bf16-mixed", True, True),
+}
+"""Name → Lightning's precision, whether fp32 convolutions and products use TF32, and whether ours is compiled."""
+NETS = {512: ("generator.width=32", "generator.stages=4")}
+"""Size → overrides: the widths of the published 512 px network."""
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured: ``size`` in px, ``pairs`` in a batch, and a name of `MODES`."""
+
+    size: int
+    pairs: int
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{self.size} px, {self.pairs} pairs, {self.mode}"
+
+
+@dataclass
+class Measured:
+    """Of one side: milliseconds of each iteration, launches and so on of one, and bytes."""
+
+    each: list[float]
+    operations: float
+    peak: int | None = None
+    trace: Trace | None = None
+    waits: HostWaits | None = None
+
+    @property
+    def ms(self) -> float:
+        return statistics.median(self.each)
+
+
+@dataclass
+class Result:
+    """Of a case: the sides, and published / ours by rounds."""
+
+    case: Case
+    sides: dict[str, Measured]
+    ratios: list[float] = field(default_factory=list)
+
+
+class Sides:
+    """Makes the sides when a case needs them, and keeps them for the next case of the same size."""
+
+    def __init__(self, device: torch.device, experiment: str) -> None:
+        self.device, self.experiment = device, experiment
+        self._made: dict[tuple[Any, ...], Side] = {}
+        self._operations: dict[tuple[str, int], float] = {}
+        self._size = 0
+
+    def module(self, size: int, *overrides: str) -> TimedModule:
+        """The experiment's networks; the paper's have a ResNet-50 with random weights as the recognizer."""
+        face = recognizer() if self.experiment == "debug" else random_resnet50()
+        layers = f"objective.feature_matching.last_layer={most_layers(size, 2) - 1}"
+        return timed_module(self.experiment, size, face, layers, *NETS.get(size, ()), *overrides)[0]
+
+    def of(self, case: Case) -> dict[str, Side]:
+        """Both sides of a case."""
+        if case.size != self._size:
+            self.end()
+            self._size = case.size
+        precision, tf32, compiled = MODES[case.mode]
+        found: dict[str, Side] = {}
+        for name in ("published", "ours"):
+            key = (name, precision, compiled and name == "ours")
+            if key not in self._made:
+                before = allocated(self.device)
+                side = self._published(case.size, precision) if name == "published" else self._ours(case)
+                self._made[key] = side
+                side.tf32 = tf32
+                side.warm_up(1, case.pairs, before)
+            self._made[key].tf32 = tf32
+            found[name] = self._made[key]
+        return found
+
+    def _published(self, size: int, precision: str) -> Side:
+        return Published(self.module(size, "channels_last=false"), size, self.device, precision, True)
+
+    def _ours(self, case: Case) -> Side:
+        precision, _, compiled = MODES[case.mode]
+        layout = "true" if self.device.type == "cuda" else "false"
+        module = self.module(case.size, f"channels_last={layout}", f"compile={str(compiled).lower()}")
+        return Ours(module, case.size, self.device, precision, True)
+
+    def operations(self, name: str, case: Case) -> float:
+        """Floating-point operations of an iteration of that side; counted once for each size, by a warm side."""
+        if (name, case.size) not in self._operations:
+            # What is compiled passes by unseen, so this takes a side that is not.
+            side = next((side for key, side in self._made.items() if key[0] == name and not key[2]), None)
+            if side is None:
+                return 0.0
+            counter = Operations()
+            side.burst(1, case.pairs, counter)
+            self._operations[name, case.size] = counter.total / case.pairs
+        return self._operations[name, case.size] * case.pairs
+
+    def end(self) -> None:
+        """End all sides and free their memory."""
+        for side in self._made.values():
+            side.end()
+        self._made.clear()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def measure(case: Case, sides: Sides, seconds: float, burst: int = 4, least: int = 3) -> Result:
+    """Bursts by turns for about so many seconds, then one observed iteration a side."""
+    both = sides.of(case)
+    for side in both.values():
+        side.warm_up(WARM_UP, case.pairs)
+    result = Result(case, {})
+    each: dict[str, list[float]] = {name: [] for name in both}
+    peaks: dict[str, int | None] = {}
+    until, rounds = time.monotonic() + seconds, 0
+    while rounds < least or time.monotonic() < until:
+        medians = {}
+        for name in list(both)[:: 1 if rounds % 2 else -1]:
+            with PeakMemory(sides.device) as memory:
+                took = both[name].burst(burst, case.pairs)
+            each[name] += took
+            medians[name] = statistics.median(took)
+            peaks[name] = None if memory.more is None else memory.more + both[name].resident
+        result.ratios.append(medians["published"] / medians["ours"])
+        rounds += 1
+    for name, side in both.items():
+        seen = observed(side, case.pairs)
+        result.sides[name] = Measured(each[name], sides.operations(name, case), peaks[name], *seen)
+    return result
+
+
+def observed(side: Side, pairs: int) -> tuple[Trace, HostWaits]:
+    """One iteration under torch's profiler, and one under its report of host waits."""
+    idle, trace, waits = Trace(side.device), Trace(side.device), HostWaits(side.device)
+    with idle:
+        pass
+    side.burst(1, pairs, trace)
+    side.burst(1, pairs, waits)
+    return trace.less(idle), waits
