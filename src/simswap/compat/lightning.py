@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.overrides.distributed import _sync_module_states
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
@@ -16,7 +17,16 @@ class NoLauncher(_SubprocessScriptLauncher):
             raise RuntimeError("a training process must not start others: the run's front door does")
 
 
-class StartedDDP(DDPStrategy):
+class UnwrappedDDP(DDPStrategy):
+    """DDP without torch's wrapper around the module, which averages its gradients over the ranks itself."""
+
+    def configure_ddp(self) -> None:
+        """Give all ranks the weights and buffers of rank 0, as the wrapper would."""
+        assert self.model is not None
+        _sync_module_states(self.model)
+
+
+class StartedDDP(UnwrappedDDP):
     """DDP in processes that already run. A subclass creates the process group, and Lightning uses it."""
 
     def make_group(self, backend: str, timeout: timedelta | None) -> None:

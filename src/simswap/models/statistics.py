@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.distributed
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -57,13 +58,43 @@ def eval_mode_batch_norm(network: nn.Module) -> Iterator[None]:
             m.train()
 
 
+@torch.no_grad()
 def copy_of_buffers(network: nn.Module) -> list[Tensor]:
-    """The current values of running statistics and counters, for `restore_buffers`."""
-    return [buffer.clone() for buffer in network.buffers()]
+    """The current values of running statistics and counters, one flat tensor a dtype, for `restore_buffers`."""
+    return [torch.cat([buffer.flatten() for buffer in buffers]) for buffers in _buffers_by_dtype(network)]
 
 
 @torch.no_grad()
-def restore_buffers(network: nn.Module, buffers: list[Tensor]) -> None:
-    """Undo what forward passes did to running statistics and counters since `copy_of_buffers`."""
-    for now, before in zip(network.buffers(), buffers, strict=True):
-        now.copy_(before)
+def restore_buffers(network: nn.Module, copies: list[Tensor], unless: Tensor | bool = False) -> None:
+    """Undo what happened to running statistics and counters since `copy_of_buffers`.
+
+    unless: do nothing where it is true; a scalar on the device causes no host wait.
+    """
+    if unless is True:
+        return
+    for buffers, copy in zip(_buffers_by_dtype(network), copies, strict=True):
+        values = copy
+        if isinstance(unless, Tensor):
+            values = torch.where(unless, torch.cat([buffer.flatten() for buffer in buffers]), copy)
+        write_flat(buffers, values)
+
+
+def broadcast_buffers(network: nn.Module) -> None:
+    """Overwrite the buffers with those of rank 0, in one operation a dtype. Called on all ranks."""
+    for buffers, values in zip(_buffers_by_dtype(network), copy_of_buffers(network), strict=True):
+        torch.distributed.broadcast(values, src=0)
+        write_flat(buffers, values)
+
+
+@torch.no_grad()
+def write_flat(tensors: list[Tensor], flat: Tensor) -> None:
+    """Overwrite tensors of one dtype with the parts of a flat one."""
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
+
+
+def _buffers_by_dtype(network: nn.Module) -> list[list[Tensor]]:
+    groups: dict[torch.dtype, list[Tensor]] = {}
+    for buffer in network.buffers():
+        groups.setdefault(buffer.dtype, []).append(buffer)
+    return list(groups.values())

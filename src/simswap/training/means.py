@@ -11,21 +11,34 @@ class RunningMeans:
     """Sums and counts by name, kept on the device, so that a GPU is not synchronized before the means are needed."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        # names → their sums [n] and the number of summed values
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._counts: dict[tuple[str, ...], Tensor | int] = {}
+        # name → sum and count of a checkpoint, until the name comes again
+        self._restored: dict[str, tuple[Tensor, int]] = {}
 
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Add one value per name, scalars without a graph."""
-        for name, value in values.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._counts[name] = self._counts.get(name, 0) + 1
+    def add(self, values: Mapping[str, Tensor], valid: Tensor | bool = True) -> None:
+        """Add one value per name, scalars without a graph; nothing where ``valid`` is false.
+
+        Names that come together always do.
+        """
+        if valid is False:
+            return
+        names, together = tuple(values), torch.stack(list(values.values()))
+        if isinstance(valid, Tensor):
+            together = torch.where(valid, together, 0)
+        if names not in self._sums:
+            self._resume(names)
+        self._sums[names] = self._sums[names] + together if names in self._sums else together
+        self._counts[names] = self._counts.get(names, 0) + valid
 
     def take(self, over_ranks: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         """The mean of each name, averaged over ranks by a single call of ``over_ranks``; then all sums restart at 0."""
-        names = list(self._sums)
+        counts = self._counted()
+        names = [name for group in counts for name in group]
         if not names:
             return {}
-        means = over_ranks(torch.stack([self._sums[name] / self._counts[name] for name in names]))
+        means = over_ranks(torch.cat([self._sums[group] / count for group, count in counts.items()]))
         self.clear()
         return dict(zip(names, means, strict=True))
 
@@ -33,14 +46,33 @@ class RunningMeans:
         """Restart all sums at 0."""
         self._sums.clear()
         self._counts.clear()
+        self._restored.clear()
 
     def state_dict(self, over_ranks: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         """Sums averaged over the ranks, for a checkpoint; they give the same means on all ranks."""
-        names = list(self._sums)
-        sums = over_ranks(torch.stack([self._sums[name] for name in names])).tolist() if names else []
-        return {"sums": dict(zip(names, sums, strict=True)), "counts": dict(self._counts)}
+        counts = self._counted()
+        names = [name for group in counts for name in group]
+        sums = over_ranks(torch.cat([self._sums[group] for group in counts])).tolist() if names else []
+        return {
+            "sums": dict(zip(names, sums, strict=True)),
+            "counts": {name: count for group, count in counts.items() for name in group},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any], like: Tensor) -> None:
         """Restore the sums; ``like`` has the device and dtype of the values to come."""
-        self._sums = {name: like.new_tensor(value) for name, value in state["sums"].items()}
-        self._counts = dict(state["counts"])
+        self.clear()
+        for name, value in state["sums"].items():
+            self._restored[name] = like.new_tensor(value), state["counts"][name]
+
+    def _resume(self, names: tuple[str, ...]) -> None:
+        """Go on with the sums of a checkpoint, if it has all of these names."""
+        if all(name in self._restored for name in names):
+            sums, counts = zip(*(self._restored.pop(name) for name in names), strict=True)
+            self._sums[names], self._counts[names] = torch.stack(sums), counts[0]
+
+    def _counted(self) -> dict[tuple[str, ...], int]:
+        """Names → number of values, read from the device; without those that have none."""
+        for name in list(self._restored):  # it has not come since
+            self._resume((name,))
+        counts = {names: int(count) for names, count in self._counts.items()}
+        return {names: count for names, count in counts.items() if count}

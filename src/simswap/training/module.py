@@ -29,7 +29,7 @@ from simswap.models.statistics import (
 from simswap.settings.recorded_names import CALLBACKS
 from simswap.training.embedding_table import embedding_table
 from simswap.training.optimization import OptimizerSettings, averaged_copy, update_ema
-from simswap.training.phase import MicroBatch, Phase
+from simswap.training.phase import Decision, MicroBatch, Phase
 from simswap.training.stepping import SteppingModule
 from simswap.training.validation import Validation
 
@@ -98,8 +98,9 @@ class SimSwapModule(SteppingModule):
     def configure_optimizers(self) -> Any:
         """Optimizers and schedules of generator and discriminators, in this order."""
         settings = self.optimizer_settings
-        generator = settings.of_generator(self.generator)
-        discriminators = settings.of_discriminators(self.phases["discriminator"].network)
+        fused = self.may_decide_on_device()
+        generator = settings.of_generator(self.generator, fused)
+        discriminators = settings.of_discriminators(self.phases["discriminator"].network, fused)
         schedules = [settings.generator_schedule.of(generator), settings.discriminator_schedule.of(discriminators)]
         return [generator, discriminators], schedules
 
@@ -125,7 +126,6 @@ class SimSwapModule(SteppingModule):
         It holds n draws of B pairs for n discriminator steps; the generator uses the first draw, which comes last.
         """
         optimizer_g, optimizer_d = self.optimizers_counted_once()
-        self.skips.now.clear()
         draws = self._draws(batch)
         statistics = copy_of_buffers(self.generator)
         if len(draws[0]) == 1:  # the batch is not split: both phases use one forward pass
@@ -133,14 +133,14 @@ class SimSwapModule(SteppingModule):
             micro_batch.result = self.generator(self._target(micro_batch), micro_batch.identity)
         for micro_batches in reversed(draws):
             self.discriminator_phase(optimizer_d, micro_batches)
-        if self.generator_phase(optimizer_g, draws[0], statistics):
-            update_ema(self.ema, self.generator, self.ema_decay, self.global_step)
-        self.skips.count()
+        made = self.generator_phase(optimizer_g, draws[0], statistics)
+        update_ema(self.ema, self.generator, self.ema_decay, self.global_step, made)
+        self.end_iteration(batch)
         self.log_means({"generator_lr": optimizer_g, "discriminator_lr": optimizer_d})
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]
             schedule.step()  # type: ignore[call-arg]
 
-    def discriminator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch]) -> bool:
+    def discriminator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch]) -> Decision:
         """D: distinguish real targets from swaps. Returns whether the step was made."""
         phase = self.phases["discriminator"]
         return self.step(phase, optimizer, micro_batches, self._discriminator_loss, copy_of_buffers(phase.network))
@@ -163,7 +163,7 @@ class SimSwapModule(SteppingModule):
                 )
             )
 
-    def generator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch], statistics: list[Tensor]) -> bool:
+    def generator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch], statistics: list[Tensor]) -> Decision:
         """G: transfer the source's identity, keep the target's attributes, look real; D is frozen.
 
         Args:

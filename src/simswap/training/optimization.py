@@ -2,19 +2,21 @@
 
 import copy
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from simswap.errors import InputError
 from simswap.settings.targets import import_target
 
+FUSED = (torch.optim.Adam, torch.optim.AdamW)
 SCHEDULES = ("constant", "linear", "cosine")
 
 
@@ -110,13 +112,13 @@ class OptimizerSettings:
         self.micro_batches = int(_positive("micro_batches", micro_batches))
         self.discriminator_steps = int(_positive("discriminator_steps", discriminator_steps))
 
-    def of_generator(self, network: nn.Module) -> Optimizer:
-        """The generator's optimizer over the network's parameters."""
-        return self._algorithm(network.parameters(), lr=self.generator_lr)
+    def of_generator(self, network: nn.Module, fused: bool = False) -> Optimizer:
+        """The generator's optimizer over the network's parameters; ``fused`` as in `optimizer_of`."""
+        return optimizer_of(self._algorithm, network, self.generator_lr, fused)
 
-    def of_discriminators(self, network: nn.Module) -> Optimizer:
-        """The discriminators' optimizer over the network's parameters."""
-        return self._discriminator_algorithm(network.parameters(), lr=self.discriminator_lr)
+    def of_discriminators(self, network: nn.Module, fused: bool = False) -> Optimizer:
+        """The discriminators' optimizer over the network's parameters; ``fused`` as in `optimizer_of`."""
+        return optimizer_of(self._discriminator_algorithm, network, self.discriminator_lr, fused)
 
     def check_batch(self, batch_size: int, ranks: int) -> None:
         """Check that the batch can be split.
@@ -138,7 +140,7 @@ def _positive(name: str, value: float) -> float:
     return value
 
 
-def _algorithm(name: str, settings: dict[str, Any]) -> Callable[..., Optimizer]:
+def _algorithm(name: str, settings: dict[str, Any]) -> functools.partial:
     """The optimizer class with its settings, which it has accepted for one parameter."""
     kind = import_target(settings.get("_target_"))
     given = {key: _as_torch_takes(key, value) for key, value in settings.items() if key != "_target_"}
@@ -168,20 +170,74 @@ def _check_schedule(prefix: str, schedule: Schedule) -> None:
         raise InputError(f"optimizer.{prefix}final_ratio={schedule.final_ratio}: a share from 0 to 1")
 
 
+def optimizer_of(make: functools.partial, network: nn.Module, lr: float, fused: bool) -> Optimizer:
+    """An optimizer over the network's parameters, in torch's fused form if ``fused`` asks for it.
+
+    The fused form is that of Adam and AdamW, unless their settings name another: one operation for all parameters, and
+    a step that the device itself can skip. Other optimizers are made as they are.
+    """
+    kind, given = make.func, make.keywords
+    plain = not {"fused", "foreach", "capturable", "differentiable"} & given.keys()
+    can = isinstance(kind, type) and issubclass(kind, FUSED) and "fused" in inspect.signature(kind).parameters
+    return make(network.parameters(), lr=lr, **({"fused": True} if fused and plain and can else {}))
+
+
+def skips_on_device(optimizer: Optimizer) -> bool:
+    """Whether the optimizer's step does nothing where its ``found_inf`` is 1, without a host wait.
+
+    Torch's fused SGD does so too, but a skipped first step leaves its momentum undefined.
+    """
+    return isinstance(optimizer, FUSED) and all(group.get("fused") for group in optimizer.param_groups)
+
+
+def keep_form(optimizer: Optimizer) -> None:
+    """Give an optimizer whose state was loaded the form, fused or not, in which it was made.
+
+    Torch takes the checkpoint's form, which may be that of another device. The fused form counts steps on the device.
+    """
+    fused = optimizer.defaults.get("fused")
+    if "fused" not in optimizer.defaults:
+        return
+    for group in optimizer.param_groups:
+        group["fused"], group["foreach"] = fused, optimizer.defaults.get("foreach")
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            if isinstance(state.get("step"), Tensor):
+                on_device = fused or group.get("capturable")
+                state["step"] = state["step"].to(parameter.device if on_device else "cpu", torch.float32)
+
+
 def averaged_copy(network: nn.Module) -> nn.Module:
     """A frozen copy in eval mode, which `update_ema` updates."""
     return copy.deepcopy(network).eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def update_ema(average: nn.Module, network: nn.Module, decay: float, iteration: int) -> None:
+def update_ema(
+    average: nn.Module, network: nn.Module, decay: float, iteration: int, made: Tensor | bool = True
+) -> None:
     """``average = d * average + (1 - d) * network`` with ``d = min(decay, (1 + iteration) / (10 + iteration))``.
 
     The ramp lets the EMA follow a young network. Buffers (running statistics) are averaged too, counters are copied.
+    Where ``made`` is false, nothing changes; a scalar on the device causes no host wait.
     """
+    if made is False:
+        return
     d = min(decay, (1 + iteration) / (10 + iteration))
-    state, own = network.state_dict(), average.state_dict()
-    floating = [name for name, value in own.items() if value.is_floating_point()]
-    torch._foreach_lerp_([own[name] for name in floating], [state[name] for name in floating], 1 - d)
-    for name in own.keys() - set(floating):
-        own[name].copy_(state[name])
+    pairs = list(zip(_state(average), _state(network), strict=True))
+    own, new = (list(side) for side in zip(*[pair for pair in pairs if pair[0].is_floating_point()], strict=True))
+    if isinstance(made, Tensor):
+        # The form in which torch computes this small weight's lerp, with a weight that is 0 for a skipped step.
+        difference = torch._foreach_sub(new, own)
+        torch._foreach_mul_(difference, (1 - d) * made)
+        torch._foreach_add_(own, difference)
+    else:
+        torch._foreach_lerp_(own, new, 1 - d)
+    # After a skipped step the network's counters have their earlier values again: those of the average.
+    counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+    if counters:
+        torch._foreach_copy_([pair[0] for pair in counters], [pair[1] for pair in counters])
+
+
+def _state(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

@@ -7,8 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
 
-MADE, OVERFLOWED, SKIPPED = "made", "overflowed", "skipped"
+from simswap.training.gradient_reduction import GradientReduction
+
+Decision = bool | Tensor
+"""A decision about a step: a bool scalar on the device, or a bool where the host has read it."""
+
 SMALLEST_SEARCHED_SCALE = 1.0
 """fp16 finds its loss scale by overflowing: down to here a gradient that is not finite says nothing of the network."""
 
@@ -30,29 +35,6 @@ class MicroBatch:
     result: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class SkippedStep:
-    """A skipped step: its phase, and its loss and gradient norm on this rank."""
-
-    phase: str
-    loss: float
-    norm: float
-
-
-@dataclass
-class Skips:
-    """Skipped steps: their total, those of the current iteration, and how many iterations in a row had one."""
-
-    total: int = 0
-    in_a_row: int = 0
-    now: list[SkippedStep] = field(default_factory=list)
-
-    def count(self) -> None:
-        """Count at the end of an iteration."""
-        self.total += len(self.now)
-        self.in_a_row = self.in_a_row + 1 if self.now else 0
-
-
 @dataclass
 class Phase:
     """The discriminators' or the generator's phase: its network, its loss scale, and the result of its last step.
@@ -60,10 +42,13 @@ class Phase:
     Attributes:
         clip: largest norm of the complete gradient, or None.
         scaler: of fp16, one per phase, since the two gradients differ by orders of magnitude.
-        loss: of the last step.
-        norm: of the last step's gradient, before clipping.
-        step: ``made``, ``skipped`` (the loss or gradient was not finite) or ``overflowed`` (fp16 searches its scale).
         precise: the backward pass runs in `full_precision`.
+        reduction: averages the gradients over the ranks; None with one rank, or where torch's wrapper does it.
+        loss: of the last step, on this rank.
+        norm: of the last step's gradient, before clipping.
+        bad_losses: number of ranks whose loss was not finite in the last step, a scalar.
+        made: whether the last step was made.
+        valid: whether what it showed counts: it was made, or fp16 is still searching its scale.
     """
 
     name: str
@@ -71,28 +56,39 @@ class Phase:
     clip: float | None
     scaler: Any = None
     precise: bool = False
+    reduction: GradientReduction | None = None
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
     norm: Tensor = field(default_factory=lambda: torch.zeros(()))
-    step: str = MADE
+    bad_losses: Tensor = field(default_factory=lambda: torch.zeros(()))
+    made: Decision = True
+    valid: Decision = True
 
-    def measure(self) -> bool:
-        """Compute the norm of the unscaled gradient; returns whether it and the loss are finite on this rank.
+    def judge(self) -> None:
+        """Compute the norm of the unscaled gradient and decide, on the device, whether to make the step.
 
-        A square that overflows makes the norm infinite, as it would make Adam's second moment.
+        A square that overflows makes the norm infinite, as it would make Adam's second moment. The gradient and
+        ``bad_losses`` are those of all ranks, so all ranks decide alike.
         """
         self.norm = get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
-        return bool(torch.isfinite(self.norm) & torch.isfinite(self.loss))
+        finite_loss, finite_norm = self.bad_losses == 0, torch.isfinite(self.norm)
+        self.made = self.valid = finite_loss & finite_norm
+        if self.scaler is not None and self.scaler.get_scale() > SMALLEST_SEARCHED_SCALE:
+            self.valid = finite_loss
 
-    def clip_gradient(self) -> None:
-        """Scale the gradient down to the norm ``clip``, if there is one."""
+    def read(self) -> None:
+        """Bring the decision to the host."""
+        self.made, self.valid = bool(self.made), bool(self.valid)
+
+    def prepare_step(self, optimizer: Optimizer) -> None:
+        """Clip the gradient, or make the optimizer's next step change nothing."""
+        if isinstance(self.made, Tensor):
+            optimizer.found_inf = (~self.made).float()  # type: ignore[attr-defined]
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+        elif not self.made:
+            optimizer.zero_grad()  # an optimizer ignores parameters without a gradient
+            return
         if self.clip is not None:
             clip_grads_with_norm_(self.network.parameters(), self.clip, self.norm)
-
-    def looking_for_scale(self) -> bool:
-        """fp16: whether the loss is finite and the scale, with which the gradient overflowed, can still decrease."""
-        if self.scaler is None or self.scaler.get_scale() <= SMALLEST_SEARCHED_SCALE:
-            return False
-        return bool(torch.isfinite(self.loss)) and not bool(torch.isfinite(self.norm))
 
 
 def like(scaler: Any, device: torch.device) -> Any:
@@ -108,4 +104,6 @@ def like(scaler: Any, device: torch.device) -> Any:
 
 def mean_of(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The batch's terms: the mean over its micro-batches, which have equal sizes."""
+    if len(terms) == 1:
+        return terms[0]
     return {name: torch.stack([micro_batch[name] for micro_batch in terms]).mean() for name in terms[0]}

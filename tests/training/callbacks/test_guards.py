@@ -64,10 +64,12 @@ def part_of(state, network):
     return {name: value for name, value in state.items() if name.split(".")[0] == network}
 
 
+@pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize("micro_batches", [1, 2])
 @pytest.mark.parametrize(("where", "skipped"), [(DISCRIMINATOR, 1), (GENERATOR, 1), ("data", 2)])
-def test_a_fault_leaves_no_trace(where, skipped, micro_batches, tmp_path, caplog):
+def test_a_fault_leaves_no_trace(where, skipped, micro_batches, on_device, tmp_path, caplog):
     module, seen = tiny_module(micro_batches=micro_batches), StateSeen(tmp_path)
+    module.decide_on_device = on_device
     strike(module, where, {STRUCK})
     lines = logged(module)
     with caplog.at_level(logging.WARNING, "simswap.training.callbacks.guards"):
@@ -92,8 +94,10 @@ def test_a_fault_leaves_no_trace(where, skipped, micro_batches, tmp_path, caplog
     assert not (tmp_path / "diverged.json").exists()
 
 
-def test_a_gradient_that_is_not_finite_is_left_out_though_the_loss_is():
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_gradient_that_is_not_finite_is_left_out_though_the_loss_is(on_device):
     module = tiny_module()
+    module.decide_on_device = on_device
     lines = logged(module)
     module.generator.last[1].weight.register_hook(
         lambda gradient: gradient * (torch.inf if module.global_step == 1 else 1)
@@ -125,12 +129,40 @@ def test_too_many_in_a_row_end_the_run_with_the_last_good_checkpoint(tmp_path):
     assert dump["iterations"][2]["source_index"] == [100, 100, 100]
 
 
-def test_counts_go_on_after_a_resume(tmp_path):
+def test_on_a_device_the_run_ends_at_the_next_logged_iteration(tmp_path, caplog):
+    module = tiny_module()
+    module.decide_on_device = True
+    strike(module, GENERATOR, {1, 3, 4, 5, 6, 7, 8})
+    with (
+        caplog.at_level(logging.WARNING, "simswap.training.callbacks.guards"),
+        pytest.raises(Diverged, match=r"^training diverged at iteration 5: 3 iterations in a row"),
+    ):
+        fit(module, batches(12), callbacks=[SkippedSteps(tmp_path, max_in_a_row=2)], log_every_n_steps=8)
+    assert module.trainer.global_step == 8
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "iteration 1", "iteration 3", "iteration 4", "iteration 5"
+    ]  # fmt: skip
+    assert [entry["iteration"] for entry in json.loads((tmp_path / "diverged.json").read_text())["iterations"]] == [3, 4, 5]
+
+
+def test_on_a_device_the_last_iterations_are_reported_though_none_is_logged(tmp_path, caplog):
+    module = tiny_module()
+    module.decide_on_device = True
+    strike(module, DISCRIMINATOR, {2})
+    with caplog.at_level(logging.WARNING, "simswap.training.callbacks.guards"):
+        fit(module, batches(3), callbacks=[SkippedSteps(tmp_path)], log_every_n_steps=100)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["iteration 2"]
+    assert (module.skips.total, module.skips.in_a_row) == (1, 1)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_counts_go_on_after_a_resume(on_device, tmp_path):
     steps = batches(6)
     whole, part, resumed = tiny_module(), tiny_module(), tiny_module()
     lines, rest = logged(whole), logged(resumed)
     logged(part)
     for module in (whole, part, resumed):
+        module.decide_on_device = on_device
         strike(module, DISCRIMINATOR, {1})
     settings = {"precision": "32-true", "log_every_n_steps": 2}
     fit(whole, steps, **settings)

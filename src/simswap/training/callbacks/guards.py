@@ -14,6 +14,7 @@ from simswap.errors import Diverged
 from simswap.files import atomic_write
 from simswap.tracking.logger import alert
 from simswap.training.callbacks.saving import NEWEST
+from simswap.training.skips import Iteration
 from simswap.training.stepping import SteppingModule
 
 log = logging.getLogger(__name__)
@@ -35,27 +36,34 @@ class SkippedSteps(L.Callback):
         self.run, self.max_in_a_row = run, max_in_a_row
         self._streak: list[dict[str, Any]] = []
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: dict[str, Tensor], batch_idx: int
-    ) -> None:
-        """Report a skipped step, and end the run after too many in a row."""
-        assert isinstance(pl_module, SteppingModule)
-        skips = pl_module.skips
-        if not skips.now:
-            self._streak.clear()
-            return
-        self._streak.append(self._record(trainer, pl_module, batch))
-        if trainer.is_global_zero:
-            log.warning(
-                "iteration %d: %s not finite, the step is left out (iteration %d in a row)",
-                trainer.global_step - 1,
-                " and ".join(_words(step) for step in self._streak[-1]["steps"]),
-                skips.in_a_row,
-            )
-        if skips.in_a_row > self.max_in_a_row:
-            self._end(trainer, skips.in_a_row)
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Report skipped steps, and end the run after too many in a row."""
+        self._report(trainer, pl_module)
 
-    def _record(self, trainer: L.Trainer, module: SteppingModule, batch: dict[str, Tensor]) -> dict[str, Any]:
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Report those since the last logged iteration."""
+        assert isinstance(pl_module, SteppingModule)
+        pl_module.skips.read()
+        self._report(trainer, pl_module)
+
+    def _report(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, SteppingModule)
+        for iteration in module.skips.news():
+            if not iteration.steps:
+                self._streak.clear()
+                continue
+            self._streak.append(self._record(trainer, module, iteration))
+            if trainer.is_global_zero:
+                log.warning(
+                    "iteration %d: %s not finite, the step is left out (iteration %d in a row)",
+                    iteration.number,
+                    " and ".join(_words(step) for step in self._streak[-1]["steps"]),
+                    iteration.in_a_row,
+                )
+            if iteration.in_a_row > self.max_in_a_row:
+                self._end(trainer, iteration)
+
+    def _record(self, trainer: L.Trainer, module: SteppingModule, iteration: Iteration) -> dict[str, Any]:
         """All that is known about an iteration, over all ranks."""
 
         def everywhere(values: Tensor) -> list:
@@ -67,22 +75,22 @@ class SkippedSteps(L.Callback):
                 "loss": [_plain(x) for x in everywhere(torch.tensor([skip.loss]))],  # one a rank
                 "gradient_norm": _plain(skip.norm),
             }
-            for skip in module.skips.now
+            for skip in iteration.steps
         ]
-        rows = {side: everywhere(batch[f"{side}_index"]) for side in ("target", "source")}
-        record = {"iteration": trainer.global_step - 1, "steps": steps}
+        rows = {side: everywhere(iteration.batch[f"{side}_index"]) for side in ("target", "source")}
+        record = {"iteration": iteration.number, "steps": steps}
         record |= {f"{side}_index": index for side, index in rows.items()}
         data = getattr(trainer, "datamodule", None)
         if data is not None:
             record |= {f"{side}_file": [str(data.manifest.path(row)) for row in rows[side]] for side in rows}
         return record
 
-    def _end(self, trainer: L.Trainer, in_a_row: int) -> None:
+    def _end(self, trainer: L.Trainer, iteration: Iteration) -> None:
         phases = sorted({step["phase"] for record in self._streak for step in record["steps"]})
         newest = self.run / "checkpoints" / NEWEST
         kept = f"the last good checkpoint is {newest}" if newest.is_file() else "no checkpoint was written before that"
         message = (
-            f"training diverged at iteration {trainer.global_step - 1}: {in_a_row} iterations in a row left a step out "
+            f"training diverged at iteration {iteration.number}: {iteration.in_a_row} iterations in a row left a step out "
             f"({' and '.join(phases)}), since a loss or gradient was not finite; {kept}, the pairs are in "
             f"{self.run / DUMP}; try optimizer.generator_clip=1 optimizer.discriminator_clip=1, lower learning rates "
             "or trainer.precision=32-true"

@@ -1,12 +1,10 @@
 """Running statistics across ranks: all take those of rank 0, as with DDP."""
 
-from collections import defaultdict
 from typing import Any
 
 import lightning as L
-import torch
-import torch.distributed
-from torch import Tensor, nn
+
+from simswap.models.statistics import broadcast_buffers
 
 
 class SameStatistics(L.Callback):
@@ -27,15 +25,3 @@ class SameStatistics(L.Callback):
         if trainer.world_size > 1:
             broadcast_buffers(pl_module)
 
-
-@torch.no_grad()
-def broadcast_buffers(module: nn.Module) -> None:
-    """Overwrite the buffers with those of rank 0, in one operation per dtype. Called on all ranks."""
-    by_type: dict[torch.dtype, list[Tensor]] = defaultdict(list)
-    for buffer in module.buffers():
-        by_type[buffer.dtype].append(buffer)
-    for buffers in by_type.values():
-        together = torch.cat([buffer.flatten() for buffer in buffers])
-        torch.distributed.broadcast(together, src=0)
-        for buffer, values in zip(buffers, together.split([buffer.numel() for buffer in buffers]), strict=True):
-            buffer.copy_(values.view_as(buffer))

@@ -24,6 +24,15 @@ class StopInValidation(StopNow):
     """Ends a validation between two of its batches; the run is saved, and repeats the validation when it resumes."""
 
 
+AGREED_EVERY = 10
+"""Iterations on several GPUs between two agreements of the ranks on a stop; each waits until the device is done."""
+
+
+def agreed_every(trainer: L.Trainer, module: L.LightningModule) -> int:
+    """After how many iterations the ranks agree whether one of them was asked to stop."""
+    return AGREED_EVERY if trainer.world_size > 1 and module.device.type != "cpu" else 1
+
+
 class GracefulStop(L.Callback):
     """``with GracefulStop(run)``: a signal ends training after the current iteration, on all ranks at the same one.
 
@@ -39,6 +48,7 @@ class GracefulStop(L.Callback):
         self.how_to_resume = f"resume with simswap-train resume={run}"
         self._asked, self._asked_at = 0, 0.0  # received by this rank; the handler may write it at any moment
         self._training = self._validation_due = False
+        self._every = 1
         self._earlier: dict[int, Any] = {}
         self._watch = ExitStack()
 
@@ -71,7 +81,7 @@ class GracefulStop(L.Callback):
         self._take_signals()  # again: Lightning has installed its own handler
         if self._asked or trainer.received_sigterm:
             raise StopNow(self.how_to_resume)
-        self._training = True
+        self._training, self._every = True, agreed_every(trainer, pl_module)
         stops.enter(stops.TRAINING)
         if self._validation_due:
             self._validation_due = False
@@ -79,7 +89,8 @@ class GracefulStop(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Stop, on all ranks, if one has received a signal."""
-        self.signal = self._agreed(trainer, pl_module)
+        if trainer.global_step % agreed_every(trainer, pl_module) == 0:
+            self.signal = self._agreed(trainer, pl_module)
         if self.signal:
             end_after_this_iteration(trainer)
             every = trainer.val_check_batch
@@ -113,6 +124,8 @@ class GracefulStop(L.Callback):
         self._validation_due = state_dict["validation_due"]
 
     def _agreed(self, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
+        if trainer.world_size == 1:
+            return self._asked
         asked = torch.tensor(self._asked, device=pl_module.device)
         return int(trainer.strategy.reduce(asked, reduce_op="max"))
 
@@ -133,5 +146,6 @@ class GracefulStop(L.Callback):
         if again or not self._training:
             raise StopNow(self.how_to_resume)
         how = " (Ctrl-C again: at once)" if number == signal.SIGINT else f" ({signal.Signals(number).name})"
-        print(f"\nstopping after this iteration, the newest checkpoint is saved{how}", flush=True)
+        when = "after this iteration" if self._every == 1 else f"within {self._every} iterations"
+        print(f"\nstopping {when}, the newest checkpoint is saved{how}", flush=True)
         stops.end_wait()
