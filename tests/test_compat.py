@@ -160,7 +160,7 @@ def test_ddp_takes_our_group_and_starts_no_process(tmp_path):
             asked.append((backend, timeout))
             torch.distributed.init_process_group(backend, store=torch.distributed.HashStore(), rank=0, world_size=1)
 
-    strategy = Alone(timeout=timedelta(seconds=90), find_unused_parameters=True)
+    strategy = Alone(timeout=timedelta(seconds=90))
     trainer = trainer_of(tmp_path, strategy=strategy, plugins=[LightningEnvironment()])
     module = TwoOptimizers()
     try:
@@ -171,11 +171,13 @@ def test_ddp_takes_our_group_and_starts_no_process(tmp_path):
     changed = "compat.lightning.StartedDDP: DDPStrategy.setup_distributed, _timeout or _configure_launcher has changed"
     assert asked == [("gloo", timedelta(seconds=90))], changed
     assert isinstance(strategy.launcher, of_lightning.NoLauncher), changed
+    assert strategy.model is module, "compat.lightning.UnwrappedDDP: DDPStrategy.configure_ddp has changed"
     assert len(module.trained) == STEPS
 
 
 def test_what_our_ddp_overrides_is_there():
-    for owner, name in ((DDPStrategy, "_configure_launcher"), (DDPStrategy, "_get_process_group_backend"),
+    for owner, name in ((DDPStrategy, "_configure_launcher"), (DDPStrategy, "configure_ddp"),
+                        (DDPStrategy, "_get_process_group_backend"),
                         (_SubprocessScriptLauncher, "_call_children_scripts")):  # fmt: skip
         assert callable(getattr(owner, name, None)), f"compat.lightning: {owner.__name__}.{name} is gone"
     with pytest.raises(RuntimeError, match="must not start others"):

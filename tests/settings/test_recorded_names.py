@@ -14,6 +14,7 @@ from simswap.settings.recorded_names import (
     MODULES,
     current_override,
     move_earlier_keys,
+    removed,
     with_current_names,
 )
 from simswap.settings.records import read_plain
@@ -42,6 +43,7 @@ def test_keys_of_a_complete_config_move_and_keep_their_values():
         "sweep": {"trials": 3},
         "optimizer": {"accumulate": 2, "warmup": 7, "betas": [0.0, 0.9], "eps": 1e-7, "discriminator_betas": None},
         "guards": {"warmup": 9},
+        "strategy": {"ddp": True, "find_unused_parameters": True},
         "judge": {"_target_": None},
         "recogniser_path": "a.onnx",
         "recognition": {"_target_": "simswap.models.recognition.onnx_recogniser"},
@@ -57,6 +59,7 @@ def test_keys_of_a_complete_config_move_and_keep_their_values():
         },
         "judge": None,
         "guards": {"start_iteration": 9},
+        "strategy": {"ddp": True},
         "recognition": {"_target_": "simswap.models.recognition.onnx_recognizer", "path": "a.onnx"},
     }
     assert before["average_decay"] == 0.5  # the given tree is left alone
@@ -74,6 +77,15 @@ def test_keys_of_a_complete_config_move_and_keep_their_values():
 )
 def test_an_override_gets_the_current_key(given, current):
     assert current_override(given) == current
+
+
+def test_a_key_without_effect_is_dropped_with_a_warning():
+    cfg = OmegaConf.create({"strategy": {"ddp": True, "find_unused_parameters": False}})
+    warning = "warning: strategy.find_unused_parameters has no effect any more; leave it out"
+    assert move_earlier_keys(cfg) == [warning]
+    assert cfg == {"strategy": {"ddp": True}}
+    assert removed("++strategy.find_unused_parameters=false") == warning
+    assert removed("strategy.ddp=false") == ""
 
 
 def test_a_users_yaml_may_use_an_earlier_key_with_one_warning():

@@ -3,12 +3,14 @@
 import os
 import socket
 
+import lightning as L
 import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
 from lightning.pytorch.strategies import DDPStrategy
 
+from simswap.compat.lightning import UnwrappedDDP
 from tests.training.test_module import logged, reference_run
 from tests.training.tiny import batches, fit, tiny_module
 
@@ -48,6 +50,51 @@ def no_number_on(rank):
     return breaks
 
 
+class GradientsSeen(L.Callback):
+    """The complete gradient of each optimizer's first step, by the name of its network."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        phase = module._stepping
+        found = {name: None if p.grad is None else p.grad.clone() for name, p in phase.network.named_parameters()}
+        self.seen.setdefault(phase.name, found)
+
+
+def gradients(steps, **trainer):
+    """The gradients of one iteration of networks with batch norm, in two micro-batches, while the weights stay."""
+    module = tiny_module(
+        "batch", "batch", {"gradient_penalty": 10.0}, micro_batches=2, discriminator_lr=1e-300, generator_lr=1e-300
+    )
+    seen = GradientsSeen()
+    # The draws of a rank differ from those of the same pictures on one rank.
+    steps = [steps[0] | {"mix": torch.linspace(0, 1, len(steps[0]["target"]), dtype=torch.float64)}]
+    fit(module, steps, precision="64-true", callbacks=[seen], **trainer)
+    return seen.seen
+
+
+def sent_bytes(steps, **trainer):
+    """Bytes that one iteration sends to the other ranks, and those of all trained parameters."""
+    module, sent = tiny_module("none", "none"), []
+    real = torch.distributed.all_reduce
+
+    def counted(tensor, *arguments, **settings):
+        sent.append(tensor.numel() * tensor.element_size())
+        return real(tensor, *arguments, **settings)
+
+    class Count(L.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            torch.distributed.all_reduce = counted if trainer.global_step == 1 else real
+
+        def on_train_batch_end(self, trainer, *_):
+            torch.distributed.all_reduce = real
+
+    fit(module, steps[:3], precision="32-true", callbacks=[Count()], log_every_n_steps=100, **trainer)
+    trained = [*module.generator.parameters(), *module.discriminators.parameters()]
+    return sum(sent), sum(p.numel() * p.element_size() for p in trained)
+
+
 def one_rank(rank, port, folder, iterations):
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -61,7 +108,9 @@ def one_rank(rank, port, folder, iterations):
     steps = share(batches(iterations, batch_size=16), rank)
 
     def ddp():
-        return DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
+        return UnwrappedDDP(process_group_backend="gloo")
+
+    wrapped = DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
 
     made = {
         "64": train(steps, "64-true", strategy=ddp(), **trainer),
@@ -69,6 +118,9 @@ def one_rank(rank, port, folder, iterations):
         "cycle": train(steps[:2], "64-true", weights=CYCLE, strategy=ddp(), **trainer),
         "cycle in parts": train(steps[:2], "64-true", micro_batches=2, weights=CYCLE, strategy=ddp(), **trainer),
         "32": train(steps[:1], "32-true", strategy=ddp(), **trainer),
+        "wrapped": train(steps[:2], "64-true", strategy=wrapped, **trainer),
+        "gradients": gradients(steps, strategy=ddp(), **trainer),
+        "bytes": sent_bytes(steps, strategy=ddp(), **trainer),
         "no number": train(steps[:4], "64-true", breaks=no_number_on(1), strategy=ddp(), **trainer),
     }
     torch.save(made, f"{folder}/{rank}.pt")
@@ -146,8 +198,29 @@ def test_it_is_the_step_of_the_text(whole, steps):
         assert [line[f"train/{name}"] for name in names] == pytest.approx(expected, abs=1e-8)
 
 
+def test_lightnings_own_ddp_gives_the_same(two_ranks, whole):
+    assert_same_losses(two_ranks[0]["wrapped"], whole, 1e-8)
+
+
+def test_with_batch_norm_the_gradient_is_the_mean_of_the_ranks_own(two_ranks, steps):
+    halves = [gradients(share(steps, rank)) for rank in (0, 1)]
+    for phase, found in two_ranks[0]["gradients"].items():
+        for name, gradient in found.items():
+            expected = (halves[0][phase][name] + halves[1][phase][name]) / 2
+            torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-13)
+            assert torch.equal(gradient, two_ranks[1]["gradients"][phase][name])
+        assert max(gradient.abs().max() for gradient in found.values()) > 1e-3
+    assert two_ranks[0]["gradients"].keys() == {"discriminator", "generator"}
+
+
+def test_each_gradient_is_sent_once(two_ranks):
+    sent, trained = two_ranks[0]["bytes"]
+    assert trained == 82_420
+    assert sent == trained + 2 * 4  # and each phase's number of losses that are not finite
+
+
 def test_ranks_hold_the_same_weights_bit_for_bit(two_ranks):
-    for run in two_ranks[0]:
+    for run in two_ranks[0].keys() - {"gradients", "bytes"}:
         for name, value in two_ranks[0][run]["weights"].items():
             assert torch.equal(value, two_ranks[1][run]["weights"][name]), (run, name)
 

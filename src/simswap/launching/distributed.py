@@ -32,8 +32,6 @@ class Processes:
 
     Args:
         ddp: Use DDP also with one device.
-        find_unused_parameters: DDP's setting. Each phase leaves the other's networks out, so it must be true unless
-            every parameter is reached in both.
         sync_batchnorm: Batch statistics over all ranks.
         timeout_minutes: How long a rank waits for another.
         subprocess: Run in a separate process also with one device.
@@ -46,7 +44,6 @@ class Processes:
     def __init__(
         self,
         ddp: bool = False,
-        find_unused_parameters: bool = True,
         sync_batchnorm: bool = False,
         timeout_minutes: float = 30.0,
         subprocess: bool = False,
@@ -56,7 +53,7 @@ class Processes:
             raise InputError(f"strategy.timeout_minutes={timeout_minutes}: give a time above 0")
         if gpu_pool is not None and not gpu_pool:
             raise InputError("strategy.gpu_pool is empty: no GPU was found; list some as [0,1], or use launcher=local")
-        self.ddp, self.find_unused_parameters, self.sync_batchnorm = ddp, find_unused_parameters, sync_batchnorm
+        self.ddp, self.sync_batchnorm = ddp, sync_batchnorm
         self.timeout, self.subprocess, self.gpu_pool = timedelta(minutes=timeout_minutes), subprocess, gpu_pool
 
     def must_start(self, trainer: DictConfig) -> bool:
@@ -123,8 +120,7 @@ class Processes:
         if not on_gpu(trainer):  # Lightning's CPU takes a number alone
             settings["devices"] = local_devices(trainer)
         if started is not None or self.ddp or local_devices(trainer) * trainer.get("num_nodes", 1) > 1:
-            strategy = RankDDP(find_unused_parameters=self.find_unused_parameters, timeout=self.timeout)
-            settings |= {"strategy": strategy, "sync_batchnorm": self.sync_batchnorm}
+            settings |= {"strategy": RankDDP(timeout=self.timeout), "sync_batchnorm": self.sync_batchnorm}
         if started is not None and started.starter != "simswap":
             # To Lightning a process that sees one GPU alone is a node of its own; and it knows no devices=auto here.
             nodes = started.world_size if alone else trainer.get("num_nodes", 1)

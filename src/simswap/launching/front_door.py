@@ -30,7 +30,7 @@ from simswap.launching.system_errors import allow_open_files, explain_system
 from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
 from simswap.settings.check import check
 from simswap.settings.paths import read_arguments, with_home
-from simswap.settings.recorded_names import KEYS, current_override, move_earlier_keys, renamed
+from simswap.settings.recorded_names import KEYS, current_override, move_earlier_keys, removed, renamed
 from simswap.settings.records import check_folder
 from simswap.settings.targets import check_targets
 from simswap.settings.trusted import split_trusted, trust, trusted_packages
@@ -126,11 +126,14 @@ def _prepare_process(config_name: str) -> None:
     """Translate the command line for Hydra, import trusted packages, and refuse several processes if one must run."""
     arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write null as None
     trusted, arguments = split_trusted(arguments)
-    sys.argv[1:] = read_arguments([current_override(argument) for argument in arguments])
+    kept = [argument for argument in arguments if not removed(argument)]
+    sys.argv[1:] = read_arguments([current_override(argument) for argument in kept])
     trust(trusted)
-    for old in [argument.lstrip("+~").partition("=")[0] for argument in arguments]:
-        if old in KEYS and ranks.is_first():
-            print(renamed(old), file=sys.stderr)
+    for argument in arguments if ranks.is_first() else []:
+        old = argument.lstrip("+~").partition("=")[0]
+        warning = renamed(old) if old in KEYS else removed(argument)
+        if warning:
+            print(warning, file=sys.stderr)
     allow_open_files()
     if NO_HOME is not None and ranks.is_first():
         print(NO_HOME, file=sys.stderr)

@@ -41,6 +41,9 @@ KEYS = {
 }
 """Dotted keys of a configuration: earlier name → current name. A key is never renamed twice in this table."""
 
+REMOVED = ("strategy.find_unused_parameters",)
+"""Dotted keys that earlier versions had. They have no effect any more."""
+
 FIGURES = {"self_reconstruction": "self_reconstruction_l1"}
 """Figures in evaluation.json, metrics.csv, Parquet files and W&B: earlier name → current name."""
 
@@ -96,6 +99,9 @@ def with_current_names(tree: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(_below(tree, new_parent), dict):
             _below(tree, above)[last] = dict(ADDED.get(new_parent, {}))
         _below(tree, new_parent)[new_name] = value
+    for key in REMOVED:
+        node, name = _place(tree, key)
+        node.pop(name, None)
     for key in FIGURE_LISTS:
         node, name = _place(tree, key)
         if isinstance(node.get(name), list):
@@ -163,6 +169,12 @@ def renamed(old: str, new: str = "") -> str:
     return f"warning: {old} is now called {new or KEYS[old]}; the earlier name still works"
 
 
+def removed(text: str) -> str:
+    """The warning for an override of a key that was removed; empty for any other."""
+    key = text.lstrip("+~").partition("=")[0]
+    return f"warning: {key} has no effect any more; leave it out" if key in REMOVED else ""
+
+
 def move_earlier_keys(cfg: DictConfig, given: Collection[str] = ()) -> list[str]:
     """Give the values of earlier keys in a composed config to the current keys, in place; returns a warning for each.
 
@@ -186,6 +198,13 @@ def move_earlier_keys(cfg: DictConfig, given: Collection[str] = ()) -> list[str]
             OmegaConf.update(cfg, new_parent, ADDED[new_parent], force_add=True)
         OmegaConf.update(cfg, new, value, force_add=True)
         warnings.append(renamed(old))
+    for key in REMOVED:
+        parent, _, name = key.rpartition(".")
+        node = OmegaConf.select(cfg, parent)
+        if isinstance(node, DictConfig) and name in node:
+            OmegaConf.set_struct(node, False)
+            del node[name]
+            warnings.append(removed(key))
     for key in FIGURE_LISTS:
         names = OmegaConf.select(cfg, key)
         earlier = [name for name in names if current_figure(name) != name] if isinstance(names, ListConfig) else []

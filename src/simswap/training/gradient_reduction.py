@@ -86,12 +86,14 @@ class GradientReduction:
         for bucket in self.buckets:
             bucket.work.wait()
             views = bucket.views()
-            pairs = [(p, view) for p, view in zip(bucket.parameters, views, strict=True) if p in used]
-            for p, _ in pairs:
-                if p.grad is None:
-                    p.grad = torch.empty_like(p)
-            if pairs:
-                torch._foreach_copy_([p.grad for p, _ in pairs], [view for _, view in pairs])
+            gradients, means = [], []
+            for p, view in zip(bucket.parameters, views, strict=True):
+                if p in used:
+                    p.grad = torch.empty_like(p) if p.grad is None else p.grad
+                    gradients.append(p.grad)
+                    means.append(view)
+            if gradients:
+                torch._foreach_copy_(gradients, means)
 
     def _arrived(self, parameter: nn.Parameter) -> None:
         if not self._open:

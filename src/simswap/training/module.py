@@ -163,7 +163,9 @@ class SimSwapModule(SteppingModule):
                 )
             )
 
-    def generator_phase(self, optimizer: Optimizer, micro_batches: list[MicroBatch], statistics: list[Tensor]) -> Decision:
+    def generator_phase(
+        self, optimizer: Optimizer, micro_batches: list[MicroBatch], statistics: list[Tensor]
+    ) -> Decision:
         """G: transfer the source's identity, keep the target's attributes, look real; D is frozen.
 
         Args:

@@ -4,7 +4,6 @@ import copy
 import functools
 import inspect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+ROWS: tuple[str, ...] = ("target_index", "source_index")
+
 
 @dataclass(frozen=True)
 class Noted:
@@ -78,7 +80,7 @@ class Skips:
 
     def end_iteration(self, number: int, batch: dict[str, Tensor]) -> None:
         """Close the current iteration."""
-        rows = {name: batch[name] for name in ("target_index", "source_index") if name in batch}
+        rows = {name: batch[name] for name in ROWS if name in batch}
         self._unread.append((number, rows, self._now))
         self._now = []
 

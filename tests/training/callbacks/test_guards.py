@@ -142,7 +142,11 @@ def test_on_a_device_the_run_ends_at_the_next_logged_iteration(tmp_path, caplog)
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "iteration 1", "iteration 3", "iteration 4", "iteration 5"
     ]  # fmt: skip
-    assert [entry["iteration"] for entry in json.loads((tmp_path / "diverged.json").read_text())["iterations"]] == [3, 4, 5]
+    assert [entry["iteration"] for entry in json.loads((tmp_path / "diverged.json").read_text())["iterations"]] == [
+        3,
+        4,
+        5,
+    ]
 
 
 def test_on_a_device_the_last_iterations_are_reported_though_none_is_logged(tmp_path, caplog):

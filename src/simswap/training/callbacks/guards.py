@@ -90,8 +90,8 @@ class SkippedSteps(L.Callback):
         newest = self.run / "checkpoints" / NEWEST
         kept = f"the last good checkpoint is {newest}" if newest.is_file() else "no checkpoint was written before that"
         message = (
-            f"training diverged at iteration {iteration.number}: {iteration.in_a_row} iterations in a row left a step out "
-            f"({' and '.join(phases)}), since a loss or gradient was not finite; {kept}, the pairs are in "
+            f"training diverged at iteration {iteration.number}: {iteration.in_a_row} iterations in a row left a step "
+            f"out ({' and '.join(phases)}), since a loss or gradient was not finite; {kept}, the pairs are in "
             f"{self.run / DUMP}; try optimizer.generator_clip=1 optimizer.discriminator_clip=1, lower learning rates "
             "or trainer.precision=32-true"
         )

@@ -24,4 +24,3 @@ class SameStatistics(L.Callback):
         """Send the buffers."""
         if trainer.world_size > 1:
             broadcast_buffers(pl_module)
-
