@@ -168,13 +168,7 @@ class SimSwapModule(SteppingModule):
     ) -> Decision:
         """G: transfer the source's identity, keep the target's attributes, look real; D is frozen.
 
-        Args:
-            optimizer: the generator's.
-            micro_batches: of the batch.
-            statistics: the generator's buffers before this iteration.
-
-        Returns:
-            Whether the step was made.
+        ``statistics`` are the generator's buffers before this iteration. Returns whether the step was made.
         """
         with frozen(self.phases["discriminator"].network):
             return self.step(self.phases["generator"], optimizer, micro_batches, self._generator_loss, statistics)
