@@ -43,12 +43,6 @@ class Clock:
         return [start.elapsed_time(end) for start, end in itertools.pairwise(marks)]
 
 
-def set_tf32(allowed: bool) -> None:
-    """Whether fp32 convolutions and products use TF32 on CUDA."""
-    torch.backends.cudnn.allow_tf32 = allowed
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
-
-
 def product_rate(device: torch.device, side: int, dtype: torch.dtype, repeats: int = 10) -> float:
     """Floating-point operations a second of products of two random ``side`` x ``side`` matrices."""
     one, other = torch.randn(2, side, side, device=device, dtype=dtype)

@@ -23,10 +23,12 @@ from typing import Any
 
 import torch
 from gpu_cases import MODES, Case, Result, Sides, measure
-from gpu_measures import copy_rate, product_rate, set_tf32
+from gpu_measures import copy_rate, product_rate
 from gpu_page import Page, machine, notes_of, row_of, shipped, slowest_kernels
 from gpu_ranks import scaling
 from gpu_tests import run_tests
+
+from simswap.precision import products_of_training
 
 COMPILE_SECONDS = 100.0
 """Left of the budget, or nothing is compiled."""
@@ -40,16 +42,16 @@ FULL = [
     *(Case(224, pairs, "fp32") for pairs in (4, 8, 32)),
     *(Case(512, pairs, "TF32") for pairs in (4, 16)),
 ]
-TINY = [Case(48, 2, "bf16"), Case(48, 2, "TF32"), Case(48, 1, "bf16")]
+TINY = [Case(32, 2, "bf16"), Case(32, 2, "TF32")]
 
 
 def rates(device: torch.device, page: Page) -> float:
     """Write the machine's own rates; returns its bf16 products, in operations a second."""
     side, count = (8192, 2**30) if device.type == "cuda" else (256, 2**20)
-    set_tf32(False)
-    fp32 = product_rate(device, side, torch.float32)
-    set_tf32(True)
-    tf32, bf16 = (product_rate(device, side, dtype) for dtype in (torch.float32, torch.bfloat16))
+    with products_of_training(False):
+        fp32 = product_rate(device, side, torch.float32)
+    with products_of_training(True):
+        tf32, bf16 = (product_rate(device, side, dtype) for dtype in (torch.float32, torch.bfloat16))
     page.put(
         "Rates of this machine",
         [

@@ -12,11 +12,13 @@ from typing import Any
 import lightning as L
 import torch
 from against_published import Public
-from gpu_measures import Clock, allocated, moved, pinned, set_tf32
+from gpu_measures import Clock, allocated, moved, pinned
 from iteration import RandomBatches
 from timing import TimedModule, bare_trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
+
+from simswap.precision import products_of_training
 
 Batch = dict[str, Tensor]
 
@@ -54,8 +56,8 @@ class Side:
     def burst(self, count: int, pairs: int, observer: AbstractContextManager | None = None) -> list[float]:
         """So many iterations; milliseconds of each. ``observer`` is entered around each of them."""
         self.batches.pairs = pairs
-        set_tf32(self.tf32)
-        return self.clock.milliseconds(self._iterate(count, observer))
+        with products_of_training(self.tf32):
+            return self.clock.milliseconds(self._iterate(count, observer))
 
     def warm_up(self, count: int, pairs: int, before: int | None = None) -> None:
         """Iterations that are not measured; ``before`` is what the device held before this side was made."""
