@@ -10,6 +10,8 @@ import torch
 from simswap.errors import Diverged
 from simswap.training.callbacks.guards import SkippedSteps
 from simswap.training.callbacks.saving import NewestCheckpoint
+from simswap.training.optimization import skips_on_device
+from tests.skips import NO_GPU
 from tests.training.test_module import logged
 from tests.training.tiny import batches, fit, tiny_module
 
@@ -106,6 +108,22 @@ def test_a_gradient_that_is_not_finite_is_left_out_though_the_loss_is(on_device)
     assert [line["train/skipped_steps"] for line in lines] == [0, 1, 1]
     assert "train/generator_grad_norm" not in lines[1]
     assert all(value == value for line in lines for value in line.values())  # no NaN is logged
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: the step is skipped on it")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_gpu_skips_the_step_itself_and_the_host_reads_it_later(precision, tmp_path):
+    module, seen = tiny_module(generator_clip=1.0), StateSeen(tmp_path)
+    strike(module, GENERATOR, {STRUCK})
+    fit(module, batches(4), precision, callbacks=[seen], accelerator="gpu", log_every_n_steps=100)
+    (before, (g_before, d_before)), (after, (g_after, d_after)) = seen.states[STRUCK - 1 : STRUCK + 1]
+    for network, stays in (("generator", True), ("ema", True), ("discriminators", False)):
+        assert same(part_of(before, network), part_of(after, network)) == stays, network
+    assert same(g_before, g_after)
+    assert not same(d_before, d_after)
+    assert module.skips.total == 1
+    assert all(skips_on_device(optimizer) for optimizer in module.trainer.optimizers)
 
 
 def test_too_many_in_a_row_end_the_run_with_the_last_good_checkpoint(tmp_path):
