@@ -5,10 +5,10 @@
 All sides have the same networks at every size (the paper's generator, two discriminators with batch norm, a ResNet-50
 with random weights as the recognizer), the same number of pairs, and fp32.
 
-- ``published``: the public trainer, written from its description. An iteration takes two batches: one trains the
-  generator, the other the discriminators, each with a generator pass with a graph and a recognizer pass on the sources.
-  There is no gradient penalty, the generator's backward pass also computes the discriminators' gradients, and Adam
-  updates one tensor at a time.
+- ``published``: the public trainer, written from its description, with torch's own convolutions. An iteration takes two
+  batches: one trains the generator, the other the discriminators, each with a generator pass with a graph and a
+  recognizer pass on the sources. There is no gradient penalty, the generator's backward pass also computes the
+  discriminators' gradients, and Adam updates one tensor at a time.
 - ``one batch``: the Lightning re-implementations. The same, but one batch and one recognizer pass serve both phases.
 - ``ours``: `SimSwapModule` in a Lightning trainer, with EMA and logging.
 
@@ -18,6 +18,7 @@ the counted floating-point operations, which both sides would reach at one rate.
 """
 
 import argparse
+import functools
 import logging
 import statistics
 import threading
@@ -31,11 +32,12 @@ import torch
 import torch.nn.functional as F
 from iteration import RandomBatches, random_resnet50, timed_module
 from timing import Operations, TimedModule, bare_trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from simswap.models.discriminator import most_layers
 from simswap.models.recognition import Recognizer
+from simswap.models.winograd import Conv3x3
 from simswap.training.module import SimSwapModule
 
 OURS = {
@@ -68,6 +70,9 @@ class Public:
     def __init__(self, module: SimSwapModule, batches: int) -> None:
         self.generator, self.discriminators, self.embedder = module.generator, module.discriminators, module.embedder
         self.generator.train()
+        for part in self.generator.modules():
+            if isinstance(part, Conv3x3):
+                part.forward = functools.partial(nn.Conv2d.forward, part)  # type: ignore[method-assign]
         self.batches = batches
         self.optimizer_g, self.optimizer_d = (
             torch.optim.Adam(network.parameters(), 4e-4, (0.0, 0.99), foreach=False)

@@ -44,8 +44,8 @@ def worst(seen, expected):
     [
         ("auto", "cpu", 64, True),
         ("auto", "cpu", 112, True),
-        ("auto", "cpu", 128, True),
-        ("auto", "cpu", 224, False),
+        ("auto", "cpu", 224, True),
+        ("auto", "cpu", 256, False),
         ("auto", "cuda", 224, True),
         (True, "cpu", 224, True),
         (False, "cuda", 64, False),

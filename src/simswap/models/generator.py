@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from simswap.errors import InputError
 from simswap.models.statistics import unmoved_batch_norm_statistics
+from simswap.models.winograd import Conv3x3
 from simswap.pixels import get_range
 
 NORMS = ("batch", "instance", "none")
@@ -45,9 +46,9 @@ class IDBlock(nn.Module):
 
     def __init__(self, channels: int, identity_size: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+        self.conv1 = Conv3x3(channels, channels, padding_mode="reflect")
         self.adain1 = AdaIN(channels, identity_size)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+        self.conv2 = Conv3x3(channels, channels, padding_mode="reflect")
         self.adain2 = AdaIN(channels, identity_size)
 
     def forward(self, x: Tensor, identity: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ class Generator(nn.Module):
         self.decoder = nn.ModuleList(
             nn.Sequential(
                 nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-                nn.Conv2d(d, c, 3, padding=1),
+                Conv3x3(d, c),
                 *_normalized(c, norm),
             )
             for c, d in zip(reversed(channels[:-1]), reversed(channels[1:]), strict=True)
