@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from simswap import pixels
+
 DEVICE = torch.device("cuda", 0)
 APPLE = torch.device("mps", 0)
 
@@ -45,6 +47,7 @@ class StandIn(TorchFunctionMode):
         super().__init__()
         self.device = device
         self._there = WeakTensorKeyDictionary()
+        pixels._columns.cache_clear()  # another stand-in's tensors would lie on no device that this one knows
         self.calls: Counter[str] = Counter()
 
     def is_there(self, tensor: Tensor) -> bool:

@@ -4,7 +4,9 @@ Between modules, images are float [B, 3, H, W] RGB in the *unit* range [0, 1]. A
 internally. The generator's range is stored in its checkpoint, by the names below.
 """
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +53,7 @@ def to_range(unit: Tensor, name: str) -> Tensor:
     """Unit range [B, 3, H, W] → the named range."""
     if name == "unit":
         return unit
-    mean, std = _columns(name, unit)
+    mean, std = _constants(name, unit)
     return (unit - mean) / std
 
 
@@ -59,7 +61,7 @@ def to_unit(images: Tensor, name: str) -> Tensor:
     """The named range [B, 3, H, W] → unit range, not clamped (gradient passes)."""
     if name == "unit":
         return images
-    mean, std = _columns(name, images)
+    mean, std = _constants(name, images)
     return images * std + mean
 
 
@@ -68,8 +70,17 @@ def to_uint8(unit: Tensor) -> Tensor:
     return (unit.detach().float() * 255).nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8)
 
 
-def _columns(name: str, like: Tensor) -> tuple[Tensor, Tensor]:
-    pixel_range = get_range(name)
-    mean = torch.tensor(pixel_range.mean, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
-    std = torch.tensor(pixel_range.std, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
-    return mean, std
+def _constants(name: str, like: Tensor) -> tuple[Any, Any]:
+    """Mean and std of a range: numbers if the channels share them, else [1, 3, 1, 1] in the images' dtype and place."""
+    known = get_range(name)
+    if len({*known.mean}) == len({*known.std}) == 1:
+        return known.mean[0], known.std[0]
+    return _columns(known, like.dtype, like.device)
+
+
+@functools.cache
+def _columns(known: PixelRange, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kept, since a GPU would have to wait for each copy. Without inference mode, so that training can use them too."""
+    with torch.inference_mode(False):
+        mean, std = (torch.tensor(values, dtype=dtype, device=device) for values in (known.mean, known.std))
+        return mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)

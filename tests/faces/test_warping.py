@@ -98,5 +98,25 @@ def test_view_of_a_crop_is_the_photo_aligned_for_the_recognizer(template, size):
     assert inside.max() < 12
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(("template", "size"), [("simswap", 112), ("ffhq", 80)])
+def test_kept_grids_warp_as_the_matrices_do_bit_for_bit(template, size, dtype):
+    view = RecognizerView(template, size, 112)
+    count = len(view.matrices)
+    images, views = torch.rand(7, 3, size, size, dtype=dtype), torch.arange(7) * 3 % count
+    with torch.inference_mode():  # as in a validation before the first iteration
+        first = view(images, views)
+    images.requires_grad_()
+    seen = view(images, views)
+    expected = warp_batch(images, view.matrices[views], 112)
+    assert torch.equal(seen, expected)
+    assert torch.equal(first, expected)
+    (gradient,), (by_matrix,) = (torch.autograd.grad(x.square().sum(), images) for x in (seen, expected))
+    assert torch.equal(gradient, by_matrix)
+    assert view._grids_for(images) is view._grids_for(images)
+    view.double()
+    assert torch.equal(view(images, views), expected)
+
+
 def test_buffers_stay_out_of_the_checkpoint():
     assert not RecognizerView("simswap", 224, 112).state_dict()

@@ -31,8 +31,22 @@ def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "bord
             f"expected images [B, C, H, W] and matrices [B, 2, 3], got {tuple(images.shape)} and "
             f"{tuple(matrices.shape)}"
         )
-    dtype = torch.promote_types(images.dtype, torch.float32)
+    return _sampled(images, sampling_grid(matrices, size, images), padding)
+
+
+def sampling_grid(matrices: Tensor, size: int, images: Tensor) -> Tensor:
+    """Where each pixel of a warped image lies in its input, in the coordinates of ``grid_sample``.
+
+    Args:
+        matrices: [B, 2, 3], as for `warp_batch`.
+        size: Side of the output in px.
+        images: Their height, width and device are the input's; the grid has their dtype, at least fp32.
+
+    Returns:
+        [B, size, size, 2], (x, y).
+    """
     height, width = images.shape[2:]
+    dtype = torch.promote_types(images.dtype, torch.float32)
     with torch.autocast(images.device.type, enabled=False):
         m = matrices.to(images.device, dtype)
         a, b, tx = m[:, 0].unbind(-1)
@@ -46,8 +60,13 @@ def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "bord
         source = torch.bmm(out, inverse.transpose(1, 2))
         # Pixel centers at integers → grid_sample's [-1, 1] between the outer borders (align_corners=False).
         extent = torch.tensor([width, height], device=images.device, dtype=dtype)
-        grid = ((2 * source + 1) / extent - 1).view(-1, size, size, 2)
-        warped = F.grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode=padding, align_corners=False)
+        return ((2 * source + 1) / extent - 1).view(-1, size, size, 2)
+
+
+def _sampled(images: Tensor, grid: Tensor, padding: str) -> Tensor:
+    """The images at the grid's places, in their own dtype."""
+    with torch.autocast(images.device.type, enabled=False):
+        warped = F.grid_sample(images.to(grid.dtype), grid, mode="bilinear", padding_mode=padding, align_corners=False)
     return warped.to(images.dtype)
 
 
@@ -93,6 +112,7 @@ class RecognizerView(nn.Module):
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])
         # Not persistent: the checkpoint holds the template and the sizes, which determine it.
         self.register_buffer("matrices", torch.from_numpy(stacked).float(), persistent=False)
+        self._grids: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:
         """Crops [B, 3, S, S] and their template views int64 [B] → [B, 3, R, R] in the same range and dtype."""
@@ -104,4 +124,13 @@ class RecognizerView(nn.Module):
             return images
         if self.factor > 1:
             images = F.avg_pool2d(images, self.factor, ceil_mode=True)
-        return warp_batch(images, self.matrices[view], self.recognizer_size)
+        return _sampled(images, self._grids_for(images)[view], "border")
+
+    @torch.no_grad()
+    def _grids_for(self, images: Tensor) -> Tensor:
+        """Each view's sampling grid [views, R, R, 2], computed once for a dtype and device, since it never changes."""
+        key = torch.promote_types(images.dtype, torch.float32), images.device
+        if key not in self._grids:
+            with torch.inference_mode(False):  # what validation computed can then be used in training
+                self._grids[key] = sampling_grid(self.matrices, self.recognizer_size, images)
+        return self._grids[key]
