@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -95,9 +96,14 @@ def in_processes(count: int, arguments: list[str], seconds: float) -> list[float
     """`iterations` in ``count`` ranks started by torchrun; rank 0's milliseconds."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), __file__]
     source = f"{REPOSITORY / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)
-    made = subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, timeout=seconds, env=os.environ | {"PYTHONPATH": source}
-    )
+    with tempfile.TemporaryDirectory() as folder:  # torchrun leaves its logs
+        made = subprocess.run(
+            [*command, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env=os.environ | {"PYTHONPATH": source, "TMPDIR": folder},
+        )
     line = next((line for line in made.stdout.splitlines() if line.startswith(MARK)), None)
     if made.returncode or line is None:
         raise ValueError(f"exit code {made.returncode}: {made.stderr[-2000:]}")

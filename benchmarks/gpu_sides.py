@@ -40,7 +40,9 @@ class MadeUpBatches(IterableDataset):
         """One of two batches: of the same person in both pictures, and of two persons."""
         if self.pairs not in self._made:
             endless = iter(RandomBatches(self.pairs, self.size))
-            one, other = (pinned(next(endless), self.device) for _ in range(2))
+            # with the penalty's mixing weights, as the loader gives them
+            made = [next(endless) | {"mix": torch.rand(self.pairs, dtype=torch.float64)} for _ in range(2)]
+            one, other = (pinned(batch, self.device) for batch in made)
             self._made[self.pairs] = one, other
         return self._made[self.pairs][number % 2]
 

@@ -63,6 +63,7 @@ class TimedModule(SimSwapModule):
         return timed
 
     def on_train_start(self) -> None:
+        super().on_train_start()
         for optimizer in self.optimizers():  # type: ignore[union-attr]
             optimizer.optimizer.register_step_pre_hook(self._step_begins)
             optimizer.optimizer.register_step_post_hook(self._step_ends)

@@ -133,7 +133,7 @@ def test_the_tests_that_it_runs_are_all_that_are_marked(bench):
 
 @pytest.mark.slow
 def test_two_ranks_of_one_machine(bench):
-    tiny = ["--device=cpu", "--experiment=debug", "--size=48", "--pairs=1", "--mode=fp32", "--count=3"]
+    tiny = ["--device=cpu", "--experiment=debug", "--size=32", "--pairs=2", "--mode=fp32", "--count=3"]
     each = bench("gpu_ranks").in_processes(2, tiny, 300)
     assert len(each) == 3
     assert min(each) > 0
