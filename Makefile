@@ -18,13 +18,14 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@
 
-# Render faces, align them, train for five minutes on the CPU, and measure on unseen persons.
+# Render faces, align them, train for five minutes on the CPU, measure on unseen persons, and name the machine's speed.
 demo: install
 	$(BIN)/simswap-prepare origin=rendered origin.persons=600 origin.images=12 \
 		raw=outputs/data/demo_faces out=outputs/data/demo size=64 template=arcface
 	$(BIN)/simswap-train experiment=demo hydra.run.dir=outputs/demo/$(DEMO_RUN)
 	$(BIN)/simswap-evaluate checkpoint=outputs/demo/$(DEMO_RUN)/checkpoints/last.ckpt \
 		shipped=src/simswap/weights/demo.ckpt
+	$(BIN)/python -m simswap.launching.product_rate --threads 2
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
 
 # The paper's ablation on a small scale (docs/ablation.md): seven variants, two reductions, three seeds, one warm start.

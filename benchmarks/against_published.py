@@ -1,6 +1,7 @@
 """A training iteration of this project beside the public trainers' order of work, in one process and by turns.
 
     python benchmarks/against_published.py [--sizes 64 112 224] [--threads 1 2] [--rounds 7] [--pairs 2]
+        [--sides published ours]
 
 All sides have the same networks at every size (the paper's generator, two discriminators with batch norm, a ResNet-50
 with random weights as the recognizer), the same number of pairs, and fp32.
@@ -14,7 +15,8 @@ with random weights as the recognizer), the same number of pairs, and fp32.
 
 A ratio is that side's time divided by the time of ``ours`` in the same round: above 1, ours is faster. Printed are the
 median over rounds and the quartiles, of CPU time for one thread and of the clock for more. ``ceiling`` is the ratio of
-the counted floating-point operations, which both sides would reach at one rate.
+the counted floating-point operations, which both sides would reach at one rate; Winograd's convolutions of ``ours``
+count as the products that they make. Iterations take turns with matrix products, whose rate is printed.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from timing import Operations, TimedModule, bare_trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from simswap.launching.product_rate import product_rate
 from simswap.models.discriminator import most_layers
 from simswap.models.recognition import Recognizer
 from simswap.models.winograd import Conv3x3
@@ -48,6 +51,8 @@ OURS = {
     "ours, no penalty": ("objective.weights.gradient_penalty=0",),
 }
 """Name → overrides."""
+PUBLIC = {"published": 2, "one batch": 1}
+"""Name → batches that an iteration takes."""
 EXPERIMENT = "vggface2_224"
 WARM_UP = 2
 Batch = dict[str, Tensor]
@@ -193,41 +198,42 @@ class Ours:
         self.thread.join()
 
 
-def report(size: int, threads: int, pairs: int, rounds: int) -> None:
-    """Measure all sides at one size and print their lines."""
+def report(size: int, threads: int, pairs: int, rounds: int, chosen: list[str]) -> None:
+    """Measure the chosen sides at one size and print their lines."""
     torch.set_num_threads(threads)
     recognizer = random_resnet50()
     clock = time.process_time if threads == 1 else time.perf_counter
     endless = iter(Batches(pairs, size, None))
     batches = [next(endless), next(endless)]
-    ours = {name: Ours(size, recognizer, pairs, threads, overrides) for name, overrides in OURS.items()}
-    sides: dict[str, Any] = {
-        "published": Public(networks(size, recognizer, "channels_last=false"), 2),
-        "one batch": Public(networks(size, recognizer, "channels_last=false"), 1),
-        **ours,
+    public = {
+        name: Public(networks(size, recognizer, "channels_last=false"), taken)
+        for name, taken in PUBLIC.items()
+        if name in chosen
     }
+    ours = {name: Ours(size, recognizer, pairs, threads, OURS[name]) for name in OURS if name in chosen}
+    sides: dict[str, Any] = {**public, **ours}
     operations = {name: side.count(batches) for name, side in sides.items()}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    products: list[float] = []
     for number in range(WARM_UP - 1 + rounds):
         for name in list(sides)[:: 1 if number % 2 else -1]:  # every second round goes backward
             start = clock()
             sides[name](batches)
             if number >= WARM_UP - 1:
                 seconds[name].append(clock() - start)
+            products.append(product_rate(clock))
     for side in ours.values():
         side.end()
     print(
-        f"{size} px, {pairs} pairs, {threads} thread(s), {rounds} rounds, {'CPU' if threads == 1 else 'clock'} seconds"
+        f"{size} px, {pairs} pairs, {threads} thread(s), {rounds} rounds, {'CPU' if threads == 1 else 'clock'} "
+        f"seconds; products of 1024 x 1024: {statistics.median(products) / 1e9:.0f} GFLOP/s"
     )
     for name, mine in seconds.items():
-        against = {other: _quartiles([a / b for a, b in zip(seconds[other], mine, strict=True)]) for other in PUBLIC}
-        ceilings = {other: operations[other] / operations[name] for other in PUBLIC}
-        words = "   ".join(f"{other} / this {against[other]}, ceiling {ceilings[other]:.2f}" for other in PUBLIC)
+        against = {other: _quartiles([a / b for a, b in zip(seconds[other], mine, strict=True)]) for other in public}
+        ceilings = {other: operations[other] / operations[name] for other in public}
+        words = "   ".join(f"{other} / this {against[other]}, ceiling {ceilings[other]:.2f}" for other in public)
         rate = operations[name] / statistics.median(mine) / 1e9
-        print(f"  {name:<26} {statistics.median(mine):7.2f} s {rate:6.1f} GFLOP/s   {words}")
-
-
-PUBLIC = ("published", "one batch")
+        print(f"  {name:<26} {statistics.median(mine):7.2f} s {rate:6.1f} GFLOP/s   {words}", flush=True)
 
 
 def _quartiles(values: list[float]) -> str:
@@ -242,13 +248,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--sides", nargs="+", choices=[*PUBLIC, *OURS], default=[*PUBLIC, *OURS])
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     print(f"torch {torch.__version__}")
     for size in options.sizes:
         for threads in options.threads:
-            report(size, threads, options.pairs, options.rounds)
+            report(size, threads, options.pairs, options.rounds, options.sides)
 
 
 if __name__ == "__main__":
