@@ -49,6 +49,7 @@ class SteppingModule(L.LightningModule):
         self.phases = {phase.name: phase for phase in phases}
         self.skips = Skips()
         self.decide_on_device: bool | None = None
+        self._on_device = False
         self._stepping = phases[0]
         self._means = RunningMeans()
         self._restored: dict[str, Any] = {}
