@@ -34,8 +34,8 @@ CASES = [
 RESUMED = {"32-true": 1e-3, "16-mixed": 2e-2, "bf16-mixed": 2e-2}
 """How far the loss terms of the first resumed iteration may lie from those of the run that went on, as a share. Both
 start from one checkpoint and draw the same pairs. On a CPU the difference is 0. A GPU may choose other algorithms and
-adds up some gradients in any order; later iterations grow further apart, since Adam turns a rounding error in a gradient
-near 0 into a step of another size."""
+adds up some gradients in any order; later iterations grow further apart, since Adam turns a rounding error in a
+gradient near 0 into a step of another size."""
 TERMS = ("train/discriminator", "train/identity", "train/reconstruction", "train/feature_matching", "train/adversarial")
 
 

@@ -5,10 +5,10 @@ It runs, and gives what it gives on the CPU: to the bit on a stand-in, within fp
 
 import pytest
 import torch
+from landmark_network import write_network
 from onnx_cases import CASES
 from onnx_files import save
 from test_features import write_features
-from test_landmark_pose import write_network
 from tests.device import APPLE, DEVICE, StandIn
 from tests.skips import NO_GPU
 
