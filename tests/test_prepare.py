@@ -219,3 +219,20 @@ def test_real_faces_by_table_and_by_detector_agree(prepare, shared, tmp_path):
     assert (distance <= 2).mean() >= 0.99
     settings = json.loads((tmp_path / "by_detector" / "prepare.json").read_text())["settings"]
     assert settings["detector"]["size"] == 256
+
+
+def test_reduced_decoding_follows_the_folder(prepare, raw, tmp_path):
+    """A new folder of a landmark table begins with it; one begun without it goes on without it; true is refused."""
+    command = ("raw=raw", "out=crops", "size=64", "template=ffhq", "landmarks=raw/marks.csv")
+    file = tmp_path / "crops" / "prepare.json"
+    assert prepare(*command)[0] == 0
+    content = json.loads(file.read_text())
+    assert content["settings"].pop("reduced_decoding") is True
+    file.write_text(json.dumps(content))  # as an earlier version wrote it
+    assert prepare(*command)[0] == 0
+    assert json.loads(file.read_text())["settings"]["reduced_decoding"] is False
+    code, _, error = prepare(*command, "reduced_decoding=true")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "prepared with other settings: reduced_decoding (was False, now True)" in error
+    code, _, error = prepare(*command, "reduced_decoding=4")
+    assert (code, error) == (2, "error: reduced_decoding is 4: it takes true, false or auto\n")

@@ -10,15 +10,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from simswap.config import build, build_optional
-from simswap.data.aligning import SUFFIXES, CropSettings
+from simswap.data.cropping import SUFFIXES, CropSettings
 from simswap.data.landmarks import LandmarkTable, landmark_files
-from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE
+from simswap.data.manifest import ATTRIBUTES_FILE, MANIFEST_FILE, read_settings
 from simswap.data.preparing import Summary, check_folders, copy_table, prepare_folder
 from simswap.data.tables import read_table
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 from simswap.launching.front_door import front_door
 from simswap.launching.system import keep_freed_memory
+from simswap.settings.recorded_names import PREPARED_LATER
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def run(cfg: DictConfig) -> None:
     detector = build_optional(cfg.detector)
 
     keep_freed_memory()
-    summary = prepare_folder(raw, out, crops, _record(cfg, tables), table, detector, cfg.workers)
+    summary = prepare_folder(raw, out, crops, _record(cfg, crops, tables), table, detector, cfg.workers)
     if attributes is not None:
         copy_table(out, attributes, ATTRIBUTES_FILE)
     print(report(summary, out))
@@ -88,10 +89,24 @@ def _crop_settings(cfg: DictConfig) -> CropSettings:
         raise InputError(f"quality={cfg.quality}: JPEG quality lies between 1 and 100")
     if cfg.min_side < 0:
         raise InputError(f"min_side={cfg.min_side}: it takes 0 (no filter) or a number of pixels")
-    return CropSettings(cfg.template, cfg.size, cfg.format, cfg.quality, cfg.min_side)
+    return CropSettings(cfg.template, cfg.size, cfg.format, cfg.quality, cfg.min_side, _reduced_decoding(cfg))
 
 
-def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
+def _reduced_decoding(cfg: DictConfig) -> bool:
+    """The switch; ``auto`` leaves a folder that was begun as it is, and a detector sees photos at their full size."""
+    if cfg.reduced_decoding != "auto":
+        if cfg.reduced_decoding and cfg.detector is not None:
+            raise InputError(
+                "reduced_decoding=true: a detector sees photos at their full size; leave it out, or give landmarks="
+            )
+        return bool(cfg.reduced_decoding)
+    earlier = read_settings(Path(cfg.out))
+    if earlier is not None:
+        return bool({**PREPARED_LATER, **earlier["settings"]}["reduced_decoding"])
+    return cfg.detector is None
+
+
+def _record(cfg: DictConfig, crops: CropSettings, tables: list[Path]) -> dict[str, Any]:
     """The settings that decide the crops; a second run into the same folder must have the same."""
     detector: Any = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector is not None else None
     if detector and Path(detector["pack"]).is_dir():
@@ -105,6 +120,7 @@ def _record(cfg: DictConfig, tables: list[Path]) -> dict[str, Any]:
         "format": cfg.format,
         "quality": cfg.quality if cfg.format == "jpg" else None,
         "min_side": cfg.min_side,
+        "reduced_decoding": crops.reduced_decoding,
         "landmarks": [str(table.resolve()) for table in tables],
         "detector": detector,
         "origin": OmegaConf.to_container(cfg.origin, resolve=True) if cfg.origin is not None else None,

@@ -13,43 +13,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from simswap.data.cropping import (
+    BAD_LANDMARKS,
+    BAD_NAME,
+    NO_LANDMARKS,
+    SUFFIXES,
+    UNREADABLE,
+    CropSettings,
+    SkippedImage,
+    crop_face,
+    encode,
+    find_face,
+)
 from simswap.data.landmarks import count_matched, key_of
 from simswap.data.listing import list_images
 from simswap.data.manifest import COLUMNS, CROPS_FOLDER, OK
-from simswap.data.reading import UnreadableImage, may_pass, read_image
-from simswap.data.sources import PersonFolder, crop_names, is_plain_name, printable, repeated_names
-from simswap.faces.alignment import align, warp
-from simswap.faces.detection import Detector, Face, Pixels, pick_main_face
-from simswap.faces.plausible import landmark_fault
+from simswap.data.reading import may_pass
+from simswap.data.sources import PersonFolder, crop_names, printable, repeated_names
+from simswap.faces.detection import Detector
 
 WORK_FOLDER = ".prepare"
-UNREADABLE, NO_LANDMARKS, BAD_LANDMARKS, BAD_NAME = "unreadable", "no_landmarks", "bad_landmarks", "bad_name"
-# Five points cannot be distinguished in smaller images, even with landmarks from a table.
-SMALLEST_SIDE = 16
-SUFFIXES = {"png": ".png", "jpg": ".jpg"}
-
-
-@dataclass(frozen=True)
-class CropSettings:
-    """What decides a crop's pixels.
-
-    Attributes:
-        template: name of the alignment template.
-        size: side of a crop, px.
-        image_format: png or jpg.
-        quality: of JPEG, 1 to 100.
-        min_side: smallest side of a raw image, px; 0 takes any.
-    """
-
-    template: str
-    size: int
-    image_format: str
-    quality: int
-    min_side: int
 
 
 @dataclass(frozen=True)
@@ -73,14 +59,6 @@ class FolderResult:
     matched: int = 0
     lacking: str = ""
     counts: dict[str, int] = field(default_factory=dict)
-
-
-class SkippedImage(Exception):
-    """An image without a crop: a status of the manifest, a detail, and the refused landmarks [10], if any."""
-
-    def __init__(self, status: str, detail: str = "", landmarks: npt.NDArray[np.float32] | None = None) -> None:
-        super().__init__(status)
-        self.status, self.detail, self.landmarks = status, detail, landmarks
 
 
 def journal_path(out: Path, folder: str) -> Path:
@@ -200,10 +178,10 @@ def _process_image(
     try:
         if same_as is not None:
             raise SkippedImage(BAD_NAME, f"has the name of {same_as} in another Unicode form; rename one of them")
-        face, pixels = _find(raw / relative, task, image, settings, detector)
-        points = _written(face.landmarks)
-        score = "" if detector is None else f"{face.score:.4f}"
-        crop, view = _crop(pixels, face, settings)
+        found = find_face(raw / relative, task.source, task.landmarks, image, settings, detector)
+        points = _written(found.face.landmarks)
+        score = "" if detector is None else f"{found.face.score:.4f}"
+        crop, view = crop_face(found, settings)
         path = f"{CROPS_FOLDER}/{source.crops}/{crop_name}"
         _write_crop(out / path, encode(crop, settings), journal_path(out, source.folder).with_suffix(".partial"))
         status, detail = OK, ""
@@ -211,59 +189,6 @@ def _process_image(
         status, detail, path, view = reason.status, printable(reason.detail), "", ""
         points = points if reason.landmarks is None else _written(reason.landmarks)
     return [path, printable(source.person), printable(relative), status, detail, view, score, *points]
-
-
-def _find(
-    file: Path, task: FolderTask, image: str, settings: CropSettings, detector: Detector | None
-) -> tuple[Face, Pixels]:
-    """The face to align, and the image; raises SkippedImage."""
-    if not task.source.folder:
-        raise SkippedImage("no_person", "lies in the root, outside every person's folder")
-    if not is_plain_name(f"{task.source.folder}/{image}"):
-        raise SkippedImage(BAD_NAME, "the name holds control characters or is no UTF-8; rename it")
-    given = None
-    if task.landmarks is not None:
-        key = key_of(image, task.landmarks)
-        if key is None:
-            raise SkippedImage(NO_LANDMARKS, "the table of landmarks has no row for it")
-        given = task.landmarks[key]
-        if not np.isfinite(given).all():
-            raise SkippedImage(BAD_LANDMARKS, "the table of landmarks has no number in its row", given)
-    try:
-        pixels = read_image(file)
-    except UnreadableImage as error:
-        raise SkippedImage(UNREADABLE, error.reason) from error
-    height, width = pixels.shape[:2]
-    if min(height, width) < max(settings.min_side, SMALLEST_SIDE):
-        raise SkippedImage("too_small", f"{width} x {height}")
-    if given is not None:
-        points = given.reshape(5, 2).astype(np.float64)
-        if fault := landmark_fault(points, pixels.shape):
-            raise SkippedImage(BAD_LANDMARKS, fault, given)
-        box = np.concatenate([points.min(0), points.max(0)])
-        return Face(box=box, landmarks=points, score=1.0), pixels
-    assert detector is not None
-    faces = detector.detect(pixels)
-    if not faces:
-        raise SkippedImage("no_face")
-    return pick_main_face(faces, pixels.shape), pixels
-
-
-def _crop(pixels: Pixels, face: Face, settings: CropSettings) -> tuple[Pixels, str]:
-    try:
-        alignment = align(face.landmarks, settings.template, settings.size)
-    except ValueError as error:
-        raise SkippedImage(BAD_LANDMARKS, str(error)) from error
-    return warp(pixels, alignment.matrix, settings.size), str(alignment.view)
-
-
-def encode(crop: Pixels, settings: CropSettings) -> bytes:
-    """The bytes of a crop's file."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, settings.quality] if settings.image_format == "jpg" else []
-    done, data = cv2.imencode(SUFFIXES[settings.image_format], cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise ValueError(f"a crop {crop.shape} could not be encoded as {settings.image_format}")
-    return data.tobytes()
 
 
 def _write_crop(file: Path, data: bytes, partial: Path) -> None:

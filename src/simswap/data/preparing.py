@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from simswap.data.aligning import (
     WORK_FOLDER,
-    CropSettings,
     FolderResult,
     FolderTask,
     csv_line,
     journal_path,
     read_journal,
 )
+from simswap.data.cropping import CropSettings
 from simswap.data.landmark_check import look_at
 from simswap.data.landmarks import LandmarkTable
 from simswap.data.listing import PassedOver
@@ -35,6 +35,7 @@ from simswap.errors import InputError
 from simswap.faces.detection import Detector
 from simswap.launching.claims import claimed
 from simswap.launching.system_errors import explain_system
+from simswap.settings.recorded_names import PREPARED_LATER
 
 
 @dataclass
@@ -156,10 +157,10 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
     """Make the output folder, or check that it was made with the same settings."""
     earlier = read_settings(out)
     if earlier is not None:
-        before = earlier["settings"]
-        changed = [key for key in {**before, **record} if before.get(key) != record.get(key)]
+        before, now = {**PREPARED_LATER, **earlier["settings"]}, {**PREPARED_LATER, **record}
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
-            listed = ", ".join(f"{key} (was {before.get(key)!r}, now {record.get(key)!r})" for key in changed)
+            listed = ", ".join(f"{key} (was {before.get(key)!r}, now {now.get(key)!r})" for key in changed)
             raise InputError(f"{out} was prepared with other settings: {listed}; use the same ones or another out=")
     elif (out / MANIFEST_FILE).exists():
         raise InputError(f"{out} holds a {MANIFEST_FILE} but no {SETTINGS_FILE}; use another out=")

@@ -14,7 +14,8 @@ from typing import Any
 
 import cv2
 
-from simswap.data.aligning import CropSettings, FolderResult, FolderTask, process_folder
+from simswap.data.aligning import FolderResult, FolderTask, process_folder
+from simswap.data.cropping import CropSettings
 from simswap.data.workers import leave_signals_to_the_run
 from simswap.faces.detection import Detector
 from simswap.launching.stops import taken

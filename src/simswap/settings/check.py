@@ -31,7 +31,7 @@ SUPPLIED = {"optimizer.algorithm": ("params", "lr")}
 """Node → parameters of its target that the program gives, so that a configuration does not."""
 
 
-SWITCHES = {"channels_last"}
+SWITCHES = {"channels_last", "reduced_decoding"}
 """Keys that take true, false or ``auto``."""
 
 

@@ -53,6 +53,9 @@ FIGURE_LISTS = ("sweep.metrics", "columns", "curves")
 LATER: dict[str, Any] = {"data.augmentation.transforms": []}
 """Keys that a complete configuration of an earlier version lacks → the value with which nothing changes."""
 
+PREPARED_LATER: dict[str, Any] = {"reduced_decoding": False}
+"""Settings that prepare.json of an earlier version lacks → the value with which its crops were made."""
+
 ADDED = {"optimizer.algorithm": {"_target_": "torch.optim.Adam"}}
 """What a node holds that earlier configurations lack, where a key moves into it."""
 
