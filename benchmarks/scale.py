@@ -2,182 +2,193 @@
 
     python benchmarks/scale.py [--peak 989 --share 0.35 --memory-rate 2.3 …]
 
-Nothing is computed: the networks of ``generator=paper`` (224) and of the public 512 weights run one iteration, both
-phases with the gradient penalty's second derivative, on torch's fake tensors. That counts, exactly, the floating-point
-operations of convolutions and products (a multiplication and an addition each one), the bytes that all other
-operations read and write, the operations started, and the bytes that autograd keeps for the backward passes. What a GPU
-makes of them is assumed; every assumption is an option, and is printed.
+Nothing is computed: `SimSwapModule` makes an iteration of ``experiment=vggface2_224`` in bf16-mixed, in a Lightning
+trainer, with a ResNet-50 as the recognizer, on torch's fake tensors, and with the decisions and operations of a GPU:
+fused Adam, skipped steps decided on the device. That counts, exactly, the floating-point operations of
+convolutions and products (a multiplication and an addition each one), the bytes that all other operations read and
+write, the operations started, the bytes that autograd keeps for the backward passes, and those of the gradients that
+each phase exchanges. What a GPU makes of them is assumed; every assumption is an option, and is printed.
 """
 
 import argparse
+import logging
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import lightning as L
 import torch
+from iteration import random_resnet50, timed_module
+from timing import FORWARD, TimedModule, bare_trainer
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils import _foreach_utils
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from simswap.losses.objective import Objective
-from simswap.losses.terms import DiscriminatorInputs, GeneratorInputs
-from simswap.models.discriminator import Discriminators
-from simswap.models.embedder import Embedder
-from simswap.models.frozen import frozen
-from simswap.models.generator import Generator
-from simswap.models.iresnet import IResNet
-from simswap.models.recognition import Recognizer
-from simswap.models.statistics import eval_mode_batch_norm
-from simswap.training.module import outputs
-
-# crop size: (generator's width, stages, template); the recognizer is a ResNet-50 of insightface's form
-NETS = {224: (64, 3, "simswap"), 512: (32, 4, "ffhq")}
-RESNET50 = (3, 4, 14, 3)
-WEIGHTS = {
-    "identity": 10.0,
-    "reconstruction": 10.0,
-    "adversarial": 1.0,
-    "gradient_penalty": 1e-5,
-    "feature_matching": 10.0,
-}
-SETTINGS = {
-    "feature_matching": {"first_layer": 2, "last_layer": 4, "layer_reduction": "sum"},
-    "gradient_penalty": {"patch_reduction": "mean"},
-}
+NETS = {224: (), 512: ("generator.width=32", "generator.stages=4")}
+"""Crop size → overrides of the experiment: the widths of the published 512 px network."""
 GPUS = (1, 8, 64)
+NOT_STARTED = {
+    "alias", "detach", "empty", "empty_like", "empty_strided", "is_same_size", "lift_fresh", "new_empty",
+    "new_empty_strided", "_unsafe_view", "set_data", "sym_size",
+}  # fmt: skip
+"""Operations that start nothing on a GPU, besides views."""
 
 
 class Tally(TorchDispatchMode):
-    """Sums of what passes by, by section: ``operations`` (FLOP), ``traffic`` (bytes of all else), ``kernels``."""
+    """Sums of what passes by, by part: ``operations`` (FLOP), ``traffic`` (bytes of all else), ``kernels``."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: TimedModule) -> None:
         super().__init__()
-        self.section = ""
+        self._module = module
         self.operations: Counter[str] = Counter()
         self.traffic: Counter[str] = Counter()
-        self.kernels = 0
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        outer, self.section = self.section, name
-        yield
-        self.section = outer
+        self.kernels: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if func.is_view or func.namespace != "aten":
+        if func.is_view or func.namespace != "aten" or func._overloadpacket.__name__ in NOT_STARTED:
             return result
+        part = part_of(self._module)
         formula = flop_registry.get(func._overloadpacket)
-        self.kernels += 1
+        self.kernels[part] += 1
         if formula is not None:
-            self.operations[self.section] += formula(*args, **kwargs, out_val=result)
+            self.operations[part] += formula(*args, **kwargs, out_val=result)
         else:
             tensors = [x for x in torch.utils._pytree.tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
-            self.traffic[self.section] += sum(x.numel() * x.element_size() for x in tensors)
+            self.traffic[part] += sum(x.numel() * x.element_size() for x in tensors)
         return result
 
 
-class Kept:
-    """Bytes that autograd keeps between forward and backward: each memory once, the networks' own left out."""
+def part_of(module: TimedModule) -> str:
+    """The innermost part of the iteration that runs now."""
+    return module._open[-1] if module._open else "averages, rest"
 
-    def __init__(self, networks: list[torch.nn.Module]) -> None:
+
+class Kept:
+    """Bytes that autograd keeps between forward and backward: each memory once, the networks' own left out.
+
+    bytes: by ``both`` (the generator's graph, which lives through both phases), ``D`` and ``G``.
+    """
+
+    def __init__(self, module: TimedModule) -> None:
+        self._module = module
+        networks = [module, module.embedder]
         self._own = {p.untyped_storage()._cdata for n in networks for p in (*n.parameters(), *n.buffers())}
         self._held: dict[int, Any] = {}
-        self.bytes = 0
+        self.bytes: Counter[str] = Counter()
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor)
 
-    def __call__(self, tensor: Tensor) -> Tensor:
+    def _keep(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._own and storage._cdata not in self._held:
             self._held[storage._cdata] = storage  # held, so that no other memory gets its number
-            self.bytes += storage.nbytes()
+            self.bytes["both" if part_of(self._module) == FORWARD else self._module.phase] += storage.nbytes()
         return tensor
 
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        with torch.autograd.graph.saved_tensors_hooks(self, lambda tensor: tensor):
-            yield
+    def __enter__(self) -> "Kept":
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._hooks.__exit__(*error)
+
+    @property
+    def most(self) -> int:
+        """Bytes in the larger phase."""
+        return self.bytes["both"] + max(self.bytes["D"], self.bytes["G"])
+
+
+class Watched(L.Callback):
+    """Enters the observers for the second iteration: the first one makes the optimizers' moments."""
+
+    def __init__(self, *observers: Any) -> None:
+        self.observers = observers
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 1:
+            for observer in self.observers:
+                observer.__enter__()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 1:
+            for observer in reversed(self.observers):
+                observer.__exit__(None, None, None)
 
 
 @dataclass
 class Iteration:
-    """Of one iteration with that batch: FLOP and bytes by section, operations started, bytes kept, parameters."""
+    """Of one iteration with that batch: FLOP, bytes and operations by part, bytes kept and exchanged, parameters."""
 
     batch: int
     operations: Counter[str]
     traffic: Counter[str]
-    kernels: int
+    started: Counter[str]
     kept: int
+    gradients: int
     generator: int
     discriminators: int
     recognizer: int
 
+    @property
+    def kernels(self) -> int:
+        return self.started.total()
+
+
+@contextmanager
+def fake_tensors() -> Iterator[None]:
+    """Operations give tensors without values, many of which go into one operation, as on a GPU."""
+    kinds = _foreach_utils._foreach_supported_types
+    kinds.append(FakeTensor)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    finally:
+        kinds.remove(FakeTensor)
+
 
 def count(size: int, batch: int) -> Iteration:
-    """One iteration of ``training/module.py`` with whole batches, on fake fp32 tensors."""
-    width, stages, template = NETS[size]
-    tally = Tally()
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        generator, discriminators = Generator(width, stages), Discriminators(size, width=64)
-        embedder = Embedder(Recognizer(IResNet(RESNET50), "r50", "", 112, 512, "symmetric"), template, size)
-        objective = Objective(WEIGHTS, **SETTINGS)
-        networks = [generator, discriminators, embedder]
-        with_result, phase_d, phase_g = (Kept(networks) for _ in range(3))
-        target, source = torch.rand(2, batch, 3, size, size)
-        view, same = torch.zeros(batch, dtype=torch.int64), torch.ones(batch, dtype=torch.bool)
-        with tally:
-            with tally.part("recognizer, sources"):
-                identity = embedder.identity(source, view)
-            with tally.part("G forward"), with_result.watch():
-                result = generator(target, identity)
-            with phase_d.watch():
-                with tally.part("D forward"):
-                    real, fake = discriminators(target), discriminators(result.detach())
-                with tally.part("D penalty"), eval_mode_batch_norm(discriminators):
-                    inputs = DiscriminatorInputs(
-                        target=target,
-                        result=result.detach(),
-                        same_identity=same,
-                        real_pyramid=discriminators.pyramid(target),
-                        fake_pyramid=discriminators.pyramid(result.detach()),
-                        patch_functions=discriminators.patch_functions(),
-                        mix=torch.rand(batch),
-                        **outputs(real, fake),
-                    )
-                    loss, _ = objective.discriminator(inputs)
-            with tally.part("D backward"):
-                loss.backward()
-            with tally.part("D optimizer"):
-                torch.optim.Adam(discriminators.parameters()).step()
-            with phase_g.watch(), frozen(discriminators):
-                with tally.part("recognizer, results"):
-                    result_identity = embedder(result, view)
-                with tally.part("G's D forward"):
-                    with torch.no_grad():
-                        real = discriminators(target)
-                    fake = discriminators(result)
-                    inputs = GeneratorInputs(
-                        target=target,
-                        result=result,
-                        same_identity=same,
-                        source_identity=identity,
-                        result_identity=result_identity,
-                        generate=generator,
-                        embed=lambda images: embedder(images, view),
-                        to_unit=lambda images: images,
-                        **outputs(real, fake),
-                    )
-                    loss, _ = objective.generator(inputs)
-            with tally.part("G backward"):
-                loss.backward()
-            with tally.part("G optimizer"):
-                torch.optim.Adam(generator.parameters()).step()
-    kept = with_result.bytes + max(phase_d.bytes, phase_g.bytes)
-    sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
-    return Iteration(batch, tally.operations, tally.traffic, tally.kernels, kept, *sizes)
+    """One iteration of `SimSwapModule` in bf16-mixed."""
+    module = timed_module("vggface2_224", size, random_resnet50(), "channels_last=false", *NETS[size])[0]
+    module.decide_on_device = True
+    module.watch()
+    tally, kept = Tally(module), Kept(module)
+    trainer = bare_trainer(Watched(tally, kept), precision="bf16-mixed", max_steps=2, log_every_n_steps=10**6)
+    with fake_tensors():
+        trainer.fit(module, FakeBatches(size, batch))  # type: ignore[arg-type]
+    exchanged = [p for phase in module.phases.values() for p in phase.network.parameters()]
+    return Iteration(
+        batch,
+        tally.operations,
+        tally.traffic,
+        tally.kernels,
+        kept.most,
+        sum(p.numel() * p.element_size() for p in exchanged),
+        *(sum(p.numel() for p in n.parameters()) for n in (module.generator, module.discriminators, module.embedder)),
+    )
+
+
+class FakeBatches:
+    """SwapBatches without end, of the tensors that are made when one is asked for."""
+
+    def __init__(self, size: int, pairs: int) -> None:
+        self.size, self.pairs = size, pairs
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        numbers = ("target_index", "source_index", "target_view", "source_view")
+        shape = (self.pairs, 3, self.size, self.size)
+        while True:
+            yield {
+                **{name: torch.zeros(shape, dtype=torch.uint8) for name in ("target", "source")},
+                **{name: torch.zeros(self.pairs, dtype=torch.int64) for name in numbers},
+                "same_identity": torch.ones(self.pairs, dtype=torch.bool),
+                "mix": torch.rand(self.pairs, dtype=torch.float64),
+            }
 
 
 @dataclass
@@ -206,12 +217,11 @@ class Estimate:
             return first + (second - first) * (batch - 1)
 
         flop = at(one.operations.total(), two.operations.total())
-        # Activations in bfloat16 are half as large as the fp32 ones that were counted.
-        moved = at(one.traffic.total(), two.traffic.total()) / 2
+        moved = at(one.traffic.total(), two.traffic.total())
         self.compute = flop / (assumed.peak * 1e12 * assumed.share) + moved / (assumed.memory_rate * 1e12)
         self.launch = at(one.kernels, two.kernels) * assumed.launch * 1e-6
         trained = one.generator + one.discriminators
-        self.gradients = 4 * trained * 2 * (gpus - 1) / gpus  # a ring's bytes, sent by each GPU
+        self.gradients = one.gradients * 2 * (gpus - 1) / gpus  # a ring's bytes, sent by each GPU
         link = assumed.link if gpus <= 8 else assumed.network
         self.reduce = self.gradients / (link * 1e9)
         # Gradients travel while the backward passes go on, about half of the work.
@@ -219,7 +229,7 @@ class Estimate:
         self.seconds = max(self.compute, self.launch) + self.exposed
         self.images = batch * gpus / self.seconds
         weights = trained * 16 + one.generator * 4 + one.recognizer * 2  # with Adam's two; the average; the recognizer
-        self.memory = weights + at(one.kept, two.kept) / 2
+        self.memory = weights + at(one.kept, two.kept)
         self.pictures = 2 * self.images  # a target and a source each
         self.disk = self.pictures * assumed.kilobytes[size] * 1024
         self.workers = self.pictures / gpus / (assumed.decode * (224 / size) ** 2)
@@ -235,9 +245,10 @@ def report(size: int, assumed: Assumed, batches: tuple[int, ...]) -> None:
     total = sum(each.values())
     moved, kept = two.traffic.total() - one.traffic.total(), two.kept - one.kept
     print(
-        f"  counted a pair: {total / 1e9:.0f} GFLOP, {moved / 1e9:.1f} GB moved and {kept / 1e9:.2f} GB kept (fp32); "
+        f"  counted a pair: {total / 1e9:.0f} GFLOP, {moved / 1e9:.1f} GB moved and {kept / 1e9:.2f} GB kept; "
         f"{one.kernels} operations an iteration"
     )
+    print("  operations started: " + ", ".join(f"{name} {value}" for name, value in one.started.items()))
     shares = ", ".join(f"{name} {value / total:.0%}" for name, value in each.items() if value / total >= 0.005)
     print(f"  of the operations: {shares}")
     print(
@@ -274,6 +285,8 @@ def main() -> None:
     options = vars(parser.parse_args())
     options["kilobytes"] = dict(zip(NETS, options["kilobytes"], strict=True))
     assumed = Assumed(**options)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
     print("assumed: " + ", ".join(f"{name} {value}" for name, value in options.items()))
     report(224, assumed, (2, 16))
     report(512, assumed, (1, 8))
