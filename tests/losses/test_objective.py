@@ -143,6 +143,22 @@ def test_penalty_without_weight_is_measured_without_a_graph():
     assert make(gradient_penalty=0.5).discriminator(inputs)[0].requires_grad
 
 
+def test_terms_without_weight_can_be_left_out():
+    def of_real(images):
+        raise AssertionError("the penalty has no weight")
+
+    objective = Objective(WEIGHTS | {"gradient_penalty": 0.0, "adversarial": 0.0}, measure_at_zero=False, **SETTINGS)
+    total, terms = objective.discriminator(discriminator_inputs(patch_functions=[of_real]))
+    assert list(terms) == ["discriminator"]
+    assert total.item() == 0
+    total, terms = objective.generator(generator_inputs())
+    assert terms["identity"].item() == 1
+    assert "adversarial" not in terms
+    measured = make(gradient_penalty=0.0, adversarial=0.0).generator(generator_inputs())
+    assert total.item() == measured[0].item()
+    assert set(measured[1]) - set(terms) == {"adversarial"}
+
+
 def test_the_cycle_swaps_the_result_back_to_the_targets_identity():
     gain = torch.tensor(0.5, requires_grad=True)
     target_identity, seen = torch.tensor([[0.6, 0.8]]), []

@@ -2,7 +2,7 @@
 
 ``L = lambda_ID L_ID + lambda_Recon L_Recon + L_Adv + lambda_GP L_GP + lambda_wFM (L_wFM(D1) + L_wFM(D2))``
 (SimSwap, equation 9), and every further term of `simswap.losses.terms`. A weight of 0 means: measured and logged, not
-trained. Terms are computed in at least fp32, also under autocast.
+trained, or not even measured with ``measure_at_zero=False``. Terms are computed in at least fp32, also under autocast.
 """
 
 import difflib
@@ -32,6 +32,8 @@ class Objective:
     Args:
         weights: Term → its weight, a finite number >= 0. A term that is left out has weight 0. Terms are summed in
             this order.
+        measure_at_zero: Whether a term with weight 0 is still computed in each iteration, without a graph, and logged.
+            False leaves it out: faster, and nothing is logged of it.
         settings: Term → its settings, such as ``feature_matching={"first_layer": 2, …}``.
 
     Attributes:
@@ -41,7 +43,7 @@ class Objective:
         InputError: A term or setting is unknown, a setting is missing, or a weight is negative or not finite.
     """
 
-    def __init__(self, weights: dict, **settings: dict) -> None:
+    def __init__(self, weights: dict, measure_at_zero: bool = True, **settings: dict) -> None:
         known = weighted_terms()
         for name, node in {"weights": weights, **settings}.items():
             if not isinstance(node, dict):
@@ -52,6 +54,7 @@ class Objective:
                 raise InputError(f"objective.weights.{name}={weight}: a weight is a finite number >= 0")
         for name in settings:
             _check_known(name, [name for name, term in TERMS.items() if term.settings()], "objective")
+        self.measure_at_zero = measure_at_zero
         self.weights = {name: float(weights.get(name, 0)) for name in [*weights, *known]}
         fixed = [name for name in TERMS if name not in self.weights]
         self._terms = [TERMS[name] for name in [*fixed, *self.weights]]
@@ -95,7 +98,7 @@ class Objective:
         further: dict[str, Tensor] = {}
         for term in self._terms:
             weight = self._weight(term)
-            if term.phase != phase or not (weight or term.measured_at_zero):
+            if term.phase != phase or not (weight or (self.measure_at_zero and term.measured_at_zero)):
                 continue
             with nullcontext() if weight else torch.no_grad():
                 found = term.loss(inputs, **self._settings[term.name])
