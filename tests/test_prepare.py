@@ -236,3 +236,9 @@ def test_reduced_decoding_follows_the_folder(prepare, raw, tmp_path):
     assert "prepared with other settings: reduced_decoding (was False, now True)" in error
     code, _, error = prepare(*command, "reduced_decoding=4")
     assert (code, error) == (2, "error: reduced_decoding is 4: it takes true, false or auto\n")
+
+
+def test_rendered_faces_are_decoded_in_full(prepare, tmp_path):
+    command = ("origin=rendered", "origin.persons=1", "origin.images=1", "origin.size=64", "raw=faces", "size=16")
+    assert prepare(*command, "out=crops")[0] == 0
+    assert json.loads((tmp_path / "crops" / "prepare.json").read_text())["settings"]["reduced_decoding"] is False

@@ -93,7 +93,10 @@ def _crop_settings(cfg: DictConfig) -> CropSettings:
 
 
 def _reduced_decoding(cfg: DictConfig) -> bool:
-    """The switch; ``auto`` leaves a folder that was begun as it is, and a detector sees photos at their full size."""
+    """The switch; ``auto`` is on for a new folder of given photos and a table, and as recorded for an earlier one.
+
+    A detector sees photos at their full size; rendered faces keep the pixels that published figures were measured on.
+    """
     if cfg.reduced_decoding != "auto":
         if cfg.reduced_decoding and cfg.detector is not None:
             raise InputError(
@@ -103,7 +106,7 @@ def _reduced_decoding(cfg: DictConfig) -> bool:
     earlier = read_settings(Path(cfg.out))
     if earlier is not None:
         return bool({**PREPARED_LATER, **earlier["settings"]}["reduced_decoding"])
-    return cfg.detector is None
+    return cfg.detector is None and cfg.origin is None
 
 
 def _record(cfg: DictConfig, crops: CropSettings, tables: list[Path]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from simswap.data.augmentation import PairAugmentation
-from simswap.data.crops import CropCache, read_crop
+from simswap.data.crops import CropCache, into_planes, read_crop
 from simswap.data.identities import open_table
 from simswap.data.manifest import Manifest
 from simswap.data.pairs import AUGMENTATION_PURPOSE, PairSampler, mixing_weights, random_words
@@ -179,7 +179,7 @@ def _stacked(images: list[np.ndarray]) -> torch.Tensor:
     """uint8 [H, W, 3] each → [B, 3, H, W]."""
     batch = np.empty((len(images), 3, *images[0].shape[:2]), dtype=np.uint8)
     for item, image in enumerate(images):
-        batch[item] = image.transpose(2, 0, 1)
+        into_planes(image, batch[item])
     return torch.from_numpy(batch)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from simswap.data.damage import Damaged, check_whole, decode_jpeg, decode_png
+from simswap.data.jpeg_header import plain_jpeg_shape
 from simswap.faces.detection import Pixels
 from simswap.launching.system_errors import is_shortage
 from simswap.stand_ins import HEAD, what_it_is
@@ -144,6 +145,10 @@ def _decode(data: bytes, factor: int) -> Photo:
     if not data:
         raise UnreadableImage("empty file")
     try:
+        if (shape := plain_jpeg_shape(data)) and shape[0] * shape[1] <= LIMIT_PIXELS:
+            photo = _fast(decode_jpeg(data, _JPEG[factor]), _HAS_RGB, factor, shape)
+            if photo is not None:
+                return photo
         with warnings.catch_warnings():
             # Our own limit, checked before anything is decoded, replaces Pillow's.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -190,12 +195,17 @@ def _decode_plain(image: Image.Image, data: bytes, factor: int) -> Photo | None:
         pixels, is_rgb, factor = decode_png(data, _PNG), False, 1
     else:
         return None
-    height, width = image.height, image.width
+    return _fast(pixels, is_rgb, factor, (image.height, image.width))
+
+
+def _fast(pixels: Pixels | None, is_rgb: bool, factor: int, shape: tuple[int, int]) -> Photo | None:
+    """What OpenCV decoded; None if that is not the image of this height and width."""
+    height, width = shape
     if pixels is None or pixels.shape[:2] != (-(-height // factor), -(-width // factor)):
         return None
     if not is_rgb:
         cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-    return Photo(pixels, factor, (height, width))
+    return Photo(pixels, factor, shape)
 
 
 def _is_upright(image: Image.Image) -> bool:
