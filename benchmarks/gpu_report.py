@@ -17,6 +17,7 @@ import argparse
 import logging
 import sys
 import time
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def report(device: torch.device, options: argparse.Namespace, page: Page, until:
         try:
             done.append(measure(case, sides, options.seconds, options.burst))
         except Exception as error:  # one row must not cost the others
+            traceback.print_exc()
             fault = f"{case}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if fault:
             failures.append(fault)

@@ -32,6 +32,7 @@ TOOLS_OWN = (
     "home/.cache/matplotlib", "home/.config/matplotlib",  # the list of fonts, made once
     "home/.cache/pip", "home/.cache/fontconfig", "home/.cache/torchinductor", "home/.triton", "home/.nv",
     "home/.cache/wandb/logs", "home/.cache/Microsoft", "tmp/.ses",  # the latter two: onnxruntime
+    "home/.cache/pocl", "tmp/mat-debug-",  # OpenCL, which OpenCV looks for
     "home/.ipython", "home/.jupyter", "home/.local/share/jupyter",
 )  # fmt: skip
 """What tools keep for their next start; it is removed with the home."""
