@@ -82,6 +82,7 @@ lint: install
 
 bench: install
 	$(BIN)/python benchmarks/renderer.py
+	$(BIN)/python benchmarks/preparing.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/iteration.py
 	$(BIN)/python benchmarks/validation.py

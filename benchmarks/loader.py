@@ -1,4 +1,4 @@
-"""Speed of the training loader, as a ratio to OpenCV decoding the same files and doing nothing else.
+"""Speed of the training loader, as a ratio to OpenCV decoding the same files, and to a plain PIL loader.
 
     python benchmarks/loader.py [--size 224] [--seconds 3] [--formats .jpg]
 
@@ -6,6 +6,10 @@ Made-up crops (soft shapes with camera-like grain, so that files are about as la
 PNG and as JPEG to a temporary folder; everything is read from the page cache. A pair is two pictures to decode, with
 cached identities one. "Of a core" counts CPU seconds of all processes, so that other work on the machine takes nothing
 away; a loader of n workers brings n times as much as long as there are n cores for them.
+
+The PIL loader is a usual torch data set: a pair of pictures is opened, converted to RGB, resized, cropped, and becomes
+float tensors [3, H, W] in 0..1, which torch's DataLoader collates; or uint8 tensors, as ours are. Both loaders run by
+turns without workers.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import csv
 import itertools
 import json
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +27,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.manifest import COLUMNS, MANIFEST_FILE, SETTINGS_FILE
@@ -67,9 +74,9 @@ class Rate(NamedTuple):
     core: float
 
 
-def rate(steps: Iterator[int], seconds: float) -> Rate:
-    """Of a stream whose items are numbers of items, after a warm-up of ten, for so many seconds of CPU time."""
-    for _ in itertools.islice(steps, 10):
+def rate(steps: Iterator[int], seconds: float, warm_up: int = 10) -> Rate:
+    """Of a stream whose items are numbers of items, after a warm-up, for so many seconds of CPU time."""
+    for _ in itertools.islice(steps, warm_up):
         pass
     count, start, begun = 0, time.perf_counter(), time.process_time()
     for number in steps:
@@ -102,6 +109,58 @@ def loader_rate(root: Path, batch_size: int, workers: int, seconds: float, **set
         getattr(after, name) - getattr(before, name) for name in ("user", "system", "children_user", "children_system")
     )
     return Rate(count / elapsed, made / spent)
+
+
+class PilPairs(Dataset):
+    """Pairs of pictures as a usual torch data set reads them: float32 in 0..1, or uint8."""
+
+    def __init__(self, files: list[Path], size: int, floats: bool) -> None:
+        self.files, self.size, self.floats = files, size, floats
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        other = (place * 7 + 3) % len(self.files)
+        return {"target": self.load(place), "source": self.load(other), "target_index": place, "source_index": other}
+
+    def load(self, place: int) -> torch.Tensor:
+        """The picture [3, size, size]: its shorter side resized to the size, and the middle of it."""
+        with Image.open(self.files[place]) as opened:
+            image = opened.convert("RGB")
+        scale = self.size / min(image.size)
+        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+        left, top = (image.width - self.size) // 2, (image.height - self.size) // 2
+        image = image.crop((left, top, left + self.size, top + self.size))
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        return pixels.float().div(255) if self.floats else pixels
+
+
+def without_end(data: PilPairs, batch_size: int) -> Iterator[int]:
+    """Numbers of pairs, batch after batch."""
+    while True:
+        for batch in DataLoader(data, batch_size, shuffle=True, drop_last=True):
+            yield len(batch["target"])
+
+
+def beside_pil(root: Path, files: list[Path], size: int, batch_size: int, seconds: float, rounds: int) -> list[str]:
+    """Ours and the PIL loaders by turns: pairs a second of a core, and how many times theirs ours brings."""
+    data = SwapDataModule(root, batch_size, workers=0, fractions={"train": 1.0})
+    streams = {
+        "ours": (len(batch["target"]) for batch in data.train_dataloader()),
+        "PIL, float": without_end(PilPairs(files, size, True), batch_size),
+        "PIL, uint8": without_end(PilPairs(files, size, False), batch_size),
+    }
+    found: dict[str, list[float]] = {name: [] for name in streams}
+    for _ in range(rounds):
+        for name, stream in streams.items():
+            found[name].append(rate(stream, seconds / rounds, warm_up=1).core)
+    lines = []
+    for name, rates in found.items():
+        ratio = statistics.median(a / b for a, b in zip(found["ours"], rates, strict=True))
+        beside = "" if name == "ours" else f"   ours: {ratio:.2f} times"
+        lines.append(f"  {f'by turns: {name}':<44} {statistics.median(rates):6.0f} pairs/s of a core{beside}")
+    return lines
 
 
 def plain_decode(path: Path) -> int:
@@ -139,6 +198,8 @@ def main() -> None:
                     f"  {f'loader, {workers} workers{name}':<44} {found.core:6.0f} pairs/s of a core     "
                     f"{decoded * found.core / plain:5.2f}   ({found.clock:.0f} pairs/s by the clock)"
                 )
+            beside = beside_pil(Path(folder), files, options.size, options.batch_size, options.seconds, rounds=5)
+            print("\n".join(beside), flush=True)
 
 
 if __name__ == "__main__":
