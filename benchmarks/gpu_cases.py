@@ -64,13 +64,12 @@ class Result:
 
 
 class Sides:
-    """Makes the sides when a case needs them, and keeps them for the next case of the same size."""
+    """Makes the sides when a case needs them, and keeps them for later cases of their size and precision."""
 
     def __init__(self, device: torch.device, experiment: str) -> None:
         self.device, self.experiment = device, experiment
         self._made: dict[tuple[Any, ...], Side] = {}
         self._operations: dict[tuple[str, int], float] = {}
-        self._size = 0
 
     def module(self, size: int, *overrides: str) -> TimedModule:
         """The experiment's networks; the paper's have a ResNet-50 with random weights as the recognizer."""
@@ -80,13 +79,10 @@ class Sides:
 
     def of(self, case: Case) -> dict[str, Side]:
         """Both sides of a case."""
-        if case.size != self._size:
-            self.end()
-            self._size = case.size
         precision, tf32, compiled = MODES[case.mode]
         found: dict[str, Side] = {}
         for name in ("published", "ours"):
-            key = (name, precision, compiled and name == "ours")
+            key = (name, case.size, precision, compiled and name == "ours")
             if key not in self._made:
                 before = allocated(self.device)
                 side = self._published(case.size, precision) if name == "published" else self._ours(case)
@@ -110,7 +106,7 @@ class Sides:
         """Floating-point operations of an iteration of that side; counted once for each size, by a warm side."""
         if (name, case.size) not in self._operations:
             # What is compiled passes by unseen, so this takes a side that is not.
-            side = next((side for key, side in self._made.items() if key[0] == name and not key[2]), None)
+            side = next((side for key, side in self._made.items() if key[:2] == (name, case.size) and not key[3]), None)
             if side is None:
                 return 0.0
             counter = Operations()

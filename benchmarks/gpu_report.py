@@ -34,15 +34,19 @@ from simswap.precision import products_of_training
 COMPILE_SECONDS = 100.0
 """Left of the budget, or nothing is compiled."""
 FULL = [
-    *(Case(224, 16, mode) for mode in ("bf16", "TF32", "fp32")),
-    *(Case(224, pairs, "bf16") for pairs in (4, 8, 32)),
+    *(Case(224, 16, mode) for mode in ("bf16", "TF32")),
+    *(Case(224, pairs, "bf16") for pairs in (32, 8)),
+    Case(512, 8, "bf16"),
     Case(224, 16, "bf16, compiled"),
-    *(Case(224, pairs, "TF32") for pairs in (4, 8, 32)),
-    *(Case(512, pairs, "bf16") for pairs in (8, 16, 4, 32)),
+    Case(224, 16, "fp32"),
+    Case(224, 4, "bf16"),
+    *(Case(512, pairs, "bf16") for pairs in (16, 4, 32)),
     *(Case(512, 8, mode) for mode in ("TF32", "fp32")),
+    *(Case(224, pairs, "TF32") for pairs in (4, 8, 32)),
     *(Case(224, pairs, "fp32") for pairs in (4, 8, 32)),
-    *(Case(512, pairs, "TF32") for pairs in (4, 16)),
+    *(Case(512, pairs, "TF32") for pairs in (4, 16, 32)),
 ]
+"""The most informative first. On an H200 a row takes about half a minute, in which cuDNN tries its algorithms."""
 TINY = [Case(32, 2, "bf16"), Case(32, 2, "TF32")]
 
 
