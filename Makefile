@@ -90,6 +90,7 @@ bench: install
 	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/saving.py
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/against_published.py
 

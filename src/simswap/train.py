@@ -33,9 +33,10 @@ from simswap.training.callbacks.reporting import StatusReport
 from simswap.training.callbacks.run_fingerprint import RunFingerprint
 from simswap.training.callbacks.same_statistics import SameStatistics
 from simswap.training.callbacks.sample_grid import Progress, SampleGrid
-from simswap.training.callbacks.saving import NEWEST, BestCheckpoint, NewestCheckpoint, WholeFiles
+from simswap.training.callbacks.saving import BestCheckpoint, NewestCheckpoint
 from simswap.training.callbacks.speed_monitor import SpeedMonitor
 from simswap.training.callbacks.stopping import GracefulStop
+from simswap.training.checkpoint_files import NEWEST, CheckpointWriter, WholeFiles
 from simswap.training.module import SimSwapModule
 from simswap.training.resuming import newest_checkpoint, settings_of, write_record
 from simswap.training.speed import check_precision, cuda_settings, layout, set_speed
@@ -92,13 +93,14 @@ def fit(
     log.info("%s", summary(module, data, run))
 
     around = [report, RankConsistency(run), *pruning_of(run, cfg.sweep, cfg.sweep.metrics), stop]
+    writer = CheckpointWriter(run)
     trainer: L.Trainer = build(
         cfg.trainer,
         **trainer_values(cfg.trainer),
         **processes.trainer_settings(cfg.trainer, [WholeFiles()]),
         logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=settings),
         profiler=build_optional(cfg.profiler),
-        callbacks=[*build_callbacks(cfg, run, data, frozen, stop), *extra_callbacks(cfg), *around],
+        callbacks=[*build_callbacks(cfg, run, data, frozen, stop, writer), *extra_callbacks(cfg), *around],
         enable_progress_bar=False,
         enable_model_summary=False,
         # an epoch has no end: pairs are drawn by iteration, and validation runs every so many iterations
@@ -109,7 +111,7 @@ def fit(
     )
     check_precision(trainer, cfg.trainer.precision)
     chosen = cfg.trainer.get("benchmark") is not None or cfg.trainer.get("deterministic")
-    with cuda_settings(trainer, cfg.tf32, benchmark=not chosen):
+    with writer, cuda_settings(trainer, cfg.tf32, benchmark=not chosen):
         run_trainer(trainer, module, data, newest, stop)
     log.info("trained %d iterations: %s", trainer.global_step, run / "checkpoints" / NEWEST)
     return objectives(trainer.callback_metrics, cfg.sweep.metrics)
@@ -155,7 +157,12 @@ def build_module(
 
 
 def build_callbacks(
-    cfg: DictConfig, run: Path, data: Any, frozen: tuple[Any, Any, Any], stop: GracefulStop
+    cfg: DictConfig,
+    run: Path,
+    data: Any,
+    frozen: tuple[Any, Any, Any],
+    stop: GracefulStop,
+    writer: CheckpointWriter,
 ) -> list[L.Callback]:
     """The run's own callbacks, in this order; those that report, compare ranks, prune and stop come after."""
     watch = SpeedMonitor(run, data.batch_size)
@@ -164,8 +171,8 @@ def build_callbacks(
         SkippedSteps(run, cfg.guards.max_skipped_in_a_row),
         Diagnosis(cfg.guards.start_iteration, Limits(**cfg.guards.limits)),
         SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed, stop),
-        BestCheckpoint(run, "val/id_retrieval"),
-        NewestCheckpoint(run, cfg.checkpoints.every),
+        BestCheckpoint(writer, "val/id_retrieval"),
+        NewestCheckpoint(run, cfg.checkpoints.every, writer),
         RunFingerprint(data, *frozen, allow_others=cfg.resume_overrides == "allow"),
         watch,
         Progress(cfg.progress_every, watch),

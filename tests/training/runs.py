@@ -19,6 +19,7 @@ import torch
 
 from simswap.launching import stops
 from simswap.train import main
+from simswap.training import checkpoint_files
 from simswap.training.module import SimSwapModule
 from simswap.training.validation import Validation
 from tests.waiting import DEADLINE, end_group
@@ -112,16 +113,16 @@ def _arrange(how: str, count: str) -> None:
         torch.Tensor.share_memory_ = no_space  # type: ignore[assignment]
     elif how == "full":
         limit = (2_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
-        _patch(torch, "save", int(count), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+        _patch(checkpoint_files, "save_unlocked", int(count), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     elif how == "writing":
-        whole = torch.save
+        whole = checkpoint_files.save_unlocked
 
         def half(content: Any, part: Path) -> None:
             whole(content, part)
             os.truncate(part, part.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        _patch(torch, "save", int(count), lambda: setattr(torch, "save", half))
+        _patch(checkpoint_files, "save_unlocked", int(count), lambda: setattr(checkpoint_files, "save_unlocked", half))
     else:
         replace = os.replace
 
@@ -130,7 +131,7 @@ def _arrange(how: str, count: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             replace(old, new)
 
-        _patch(torch, "save", int(count), lambda: setattr(os, "replace", rename))
+        _patch(checkpoint_files, "save_unlocked", int(count), lambda: setattr(os, "replace", rename))
 
 
 def _starve() -> None:

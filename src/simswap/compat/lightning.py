@@ -78,6 +78,15 @@ def forget_unfinished_validation(trainer: L.Trainer) -> None:
     trainer.fit_loop.epoch_loop.val_loop.batch_progress.reset()
 
 
+def checkpoint_content(trainer: L.Trainer) -> dict[str, Any]:
+    """What ``trainer.save_checkpoint`` writes, without the file and without its wait for the other ranks.
+
+    Its tensors are those of the training, not copies. Called on all ranks.
+    """
+    with trainer.profiler.profile("save_checkpoint"):  # type: ignore[attr-defined]
+        return trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+
+
 def settle_loops(checkpoint: dict[str, Any], iteration: int) -> None:
     """Let the checkpoint say that ``iteration`` is complete, however far Lightning's own counters are.
 

@@ -56,6 +56,7 @@ class _State:
 
 
 _state = _State()
+_counting = threading.Lock()  # two threads may begin or end to save at the same time
 _stopped = False  # whether a signal ended what was watched last
 
 
@@ -76,12 +77,14 @@ def enter(mode: str) -> None:
 
 @contextmanager
 def saving() -> Iterator[None]:
-    """Surround the writing of a checkpoint, which may take longer than other waits."""
-    _state.saving += 1
+    """Surround the writing of a checkpoint, in any thread; it may take longer than other waits."""
+    with _counting:
+        _state.saving += 1
     try:
         yield
     finally:
-        _state.saving -= 1
+        with _counting:
+            _state.saving -= 1
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from simswap.settings.check import SWITCHES, check, fill
 from simswap.settings.paths import escape_tree, with_home
 from simswap.settings.records import read_record
 from simswap.settings.targets import TRANSFORMS
-from simswap.training.callbacks.saving import NEWEST, NEWEST_FIRST
+from simswap.training.checkpoint_files import NEWEST, NEWEST_FIRST
 from simswap.training.values import check_training
 
 HARMLESS = (

@@ -13,7 +13,7 @@ from torch import Tensor
 from simswap.errors import Diverged
 from simswap.files import atomic_write
 from simswap.tracking.logger import alert
-from simswap.training.callbacks.saving import NEWEST
+from simswap.training.callbacks.saving import NEWEST, wait_for_checkpoints
 from simswap.training.skips import Iteration
 from simswap.training.stepping import SteppingModule
 
@@ -87,6 +87,7 @@ class SkippedSteps(L.Callback):
 
     def _end(self, trainer: L.Trainer, iteration: Iteration) -> None:
         phases = sorted({step["phase"] for record in self._streak for step in record["steps"]})
+        wait_for_checkpoints(trainer)
         newest = self.run / "checkpoints" / NEWEST
         kept = f"the last good checkpoint is {newest}" if newest.is_file() else "no checkpoint was written before that"
         message = (
