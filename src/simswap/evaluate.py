@@ -15,6 +15,7 @@ from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
 from simswap.evaluation.runner import Evaluated, baselines, checkpoint_swappers, describe_protocol, run_protocol
+from simswap.evaluation.swap_precision import described_precision, swap_dtype
 from simswap.launching.claims import claimed
 from simswap.launching.devices import choose_device
 from simswap.launching.evaluation_ranks import EvaluationRanks
@@ -42,6 +43,7 @@ def evaluate(cfg: DictConfig) -> None:
 def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     """Measure all swappers and write the results to a folder that this process has claimed."""
     device = choose_device(cfg.device)
+    dtype = swap_dtype(cfg.precision, device)
     ranks.wait()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
@@ -59,9 +61,9 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     data = protocol_data(cfg, first, out, ranks)
     template, size = data.faces.template, data.faces.size
     instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size)
-    ours = checkpoint_swappers(networks, recognizer, data.faces, device)
+    ours = checkpoint_swappers(networks, recognizer, data.faces, device, dtype)
     work = data.work(instruments)
-    evaluator = Evaluator(data.faces, data.pairs, instruments, data.batch_size, device, work, data.jitter)
+    evaluator = Evaluator(data.faces, data.pairs, instruments, data.batch_size, device, work, data.jitter, cfg.workers)
     swappers: list[Swapper | PrecomputedSwaps] = [*ours, *data.finished, *baselines(cfg.baselines)]
     evaluated = run_protocol(evaluator, swappers, data)
     ranks.leave()
@@ -70,7 +72,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     for kind, content in networks:
         facts = {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
         evaluated.results[kind].update(facts)
-    description = describe_protocol(data, instruments, recognizer, evaluated.chance)
+    description = describe_protocol(data, instruments, recognizer, evaluated.chance, described_precision(dtype))
     write_results(out, data, description, evaluated)
     grids = write_grids(out, data, ours, {kind: content.sha256 for kind, content in networks}, cfg.grid_faces, device)
     print(f"figures: {out / EVALUATION}")
@@ -86,7 +88,7 @@ def protocol_data(
     config, template, size = (
         (first.description["config"], first.template, first.image_size) if first else ({}, None, None)
     )
-    return protocol.prepare(Setting(config, template, size, cfg.data.root, detector, out, ranks))
+    return protocol.prepare(Setting(config, template, size, cfg.data.root, detector, out, ranks, cfg.workers))
 
 
 def write_results(out: Path, data: ProtocolData, description: Mapping[str, Any], evaluated: Evaluated) -> None:

@@ -41,6 +41,17 @@ def ruler(data):
     return Evaluator(PreparedFaces(data), pairs, instruments, 7, torch.device("cpu"))
 
 
+@pytest.mark.parametrize(("workers", "keep_mb"), [(0, 1), (1, 0), (3, 1)])
+def test_reading_ahead_and_keeping_crops_change_no_value(data, ruler, workers, keep_mb):
+    faces = PreparedFaces(data, keep_mb)
+    other = Evaluator(faces, ruler.pairs, ruler.instruments, 7, torch.device("cpu"), workers=workers)
+    blend = Swapper("blend", "other", lambda target, source: Faces((target.images + source.images) / 2, target.view))
+    one, two = (each.measure(blend).samples() for each in (ruler, other))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name].nan_to_num(9), two[name].nan_to_num(9)) for name in one)
+    assert len(faces._kept) == (len(ruler.pairs.gallery) if keep_mb else 0)
+
+
 def test_pairs_are_of_two_persons_of_the_split_and_in_the_gallery(data):
     pairs = choose_pairs(data, "train", 5, 2, 30, seed=0)
     person = data.manifest.person

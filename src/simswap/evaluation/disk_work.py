@@ -4,7 +4,7 @@ A chunk's result depends only on the chunk, which is the same for any number of 
 results back in order. So one process, two processes, and a resumed process compute the same figures, bit for bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.launching.evaluation_ranks import EvaluationRanks
 from simswap.measuring.predictions import Predictions
+from simswap.measuring.stage import THERE, results_of
+from simswap.measuring.transfer import Arrays, to_host
 from simswap.models.described import digest
 
-Arrays = dict[str, np.ndarray]
 FORMAT = 1  # increased when a stage computes something else, so that cached chunks are not used
 
 
@@ -40,27 +41,35 @@ class DiskWork:
         """Compute the missing chunks, wait for the other processes, and read all chunks."""
         folder = self.folder / digest([FORMAT, self.settings, name])
 
-        def make(place: int) -> Arrays:
-            return {key: values.cpu().numpy() for key, values in compute(chunks[place]).items()}
+        def make(places: Sequence[int]) -> Iterator[Arrays]:
+            for arrays in to_host(results_of(compute, [chunks[place] for place in places])):
+                there = arrays.pop(THERE, slice(None))
+                yield {key: values[there] for key, values in arrays.items()}
 
         files = [folder / f"{place:06d}.npz" for place in range(len(chunks))]
         share(files, make, self.ranks, f"measuring {name.split()[0]}", "batch")
         return [{key: torch.from_numpy(values) for key, values in load(file).items()} for file in files]
 
 
-def share(files: Sequence[Path], make: Callable[[int], Arrays], ranks: EvaluationRanks, what: str, unit: str) -> None:
+def share(
+    files: Sequence[Path],
+    make: Callable[[Sequence[int]], Iterator[Arrays]],
+    ranks: EvaluationRanks,
+    what: str,
+    unit: str,
+) -> None:
     """Make the missing files, each process its own part, and wait for the other processes.
 
     Args:
         files: All files.
-        make: The place of a file → its arrays.
+        make: Places of files → the arrays of each, in order.
         ranks: The processes.
         what: The label of the progress bar.
         unit: What a file stands for in the progress bar.
     """
     mine = [place for place in range(ranks.rank, len(files), ranks.size) if not files[place].is_file()]
-    for place in tqdm(mine, desc=what, unit=unit, disable=None if ranks.rank == 0 else True, leave=False):
-        arrays = make(place)
+    made = zip(mine, make(mine), strict=True)
+    for place, arrays in tqdm(made, what, len(mine), unit=unit, disable=None if ranks.rank == 0 else True, leave=False):
         with atomic_write(files[place]) as part, open(part, "wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
     ranks.wait()

@@ -1,6 +1,7 @@
 """``protocol=faceforensics``: the paper's Table 1 on FaceForensics++'s own folders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,20 @@ from simswap.evaluation.faceforensics_layout import (
 from simswap.evaluation.faceforensics_results import FORMAT, Matched, Originals, manipulated_swaps
 from simswap.evaluation.frames import (
     FrameFaceFinder,
+    Frames,
     VideoFaces,
+    chosen_frames,
     evenly_spaced,
     face_crops,
     file_state,
 )
 from simswap.evaluation.pairs_file import PairNames, names_sha256, pairs_sha256
 from simswap.evaluation.protocol_data import ProtocolData, Setting, Skipped, check_share
+from simswap.measuring.ahead import ahead
 from simswap.measuring.evaluator import Work
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments, signature
+from simswap.measuring.transfer import Arrays
 from simswap.models.described import describe, digest
 
 
@@ -110,7 +115,7 @@ class FaceForensics:
         skipped += [*lost, *unmatched]
         finished = []
         for method, results in manipulated.items():
-            swaps, missed = manipulated_swaps(method, results, matched, originals, folder, setting.ranks, self.jitter)
+            swaps, missed = manipulated_swaps(method, results, matched, originals, folder, setting, self.jitter)
             finished.append(swaps)
             skipped += missed
         faces, rows = originals.faces, matched.rows
@@ -144,13 +149,16 @@ class FaceForensics:
         made_by = [FORMAT, *crops, self.jitter, describe(finder.described)["digest"]]
         states = [[made_by, name, numbers[name], file_state(videos[name], numbers[name])] for name in names]
         files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
-        share(
-            files,
-            lambda k: face_crops(videos[names[k]], names[k], numbers[names[k]], finder, *crops, self.jitter),
-            setting.ranks,
-            "finding faces",
-            "video",
-        )
+
+        def read(place: int) -> Frames:
+            return chosen_frames(videos[names[place]], numbers[names[place]], self.jitter)
+
+        def make(places: Sequence[int]) -> Iterator[Arrays]:
+            with closing(ahead(read, places, setting.workers, depth=1)) as frames:  # type: ignore[type-var]
+                for name, shown in zip((names[place] for place in places), frames, strict=True):
+                    yield face_crops(videos[name], name, numbers[name], shown, finder, *crops, self.jitter)
+
+        share(files, make, setting.ranks, "finding faces", "video")
         faces = VideoFaces(files, *crops)
         skipped: list[Skipped] = []
         for name, lines in zip(names, faces.skipped, strict=True):

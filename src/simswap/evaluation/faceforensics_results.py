@@ -12,10 +12,11 @@ from simswap.errors import InputError
 from simswap.evaluation.disk_work import load, share
 from simswap.evaluation.faceforensics_layout import Pair
 from simswap.evaluation.frames import VideoFaces, crops_at, file_state, result_crops
-from simswap.evaluation.protocol_data import Skipped
-from simswap.launching.evaluation_ranks import EvaluationRanks
+from simswap.evaluation.protocol_data import Setting, Skipped
+from simswap.measuring.ahead import ahead
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.swappers import Faces, PrecomputedSwaps
+from simswap.measuring.transfer import Arrays
 from simswap.models.described import digest
 
 FORMAT = 1  # increased when crops are made differently, so that cached ones are not used
@@ -49,7 +50,7 @@ def manipulated_swaps(
     matched: Matched,
     originals: Originals,
     folder: Path,
-    ranks: EvaluationRanks,
+    setting: Setting,
     jitter: bool,
 ) -> tuple[PrecomputedSwaps, list[Skipped]]:
     """Crop the manipulated videos of a method in the windows of their targets' faces.
@@ -60,7 +61,7 @@ def manipulated_swaps(
         matched: The pairs to measure.
         originals: The videos of targets and sources.
         folder: Where the crops are kept.
-        ranks: The processes that share the work.
+        setting: The evaluation, whose processes share the work.
         jitter: Whether to crop the frames before and after each frame too.
 
     Returns:
@@ -81,13 +82,11 @@ def manipulated_swaps(
         for k, target in zip(there, targets, strict=True)
     ]
     files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
-    share(
-        files,
-        lambda k: result_crops(results[names[there[k]]], load(targets[k]), originals.faces.size, jitter),
-        ranks,
-        f"reading {method}",
-        "video",
-    )
+
+    def make(place: int) -> Arrays:
+        return result_crops(results[names[there[place]]], load(targets[place]), originals.faces.size, jitter)
+
+    share(files, lambda places: ahead(make, places, setting.workers), setting.ranks, f"reading {method}", "video")
     skipped = [Skipped(f"{method}, video {name}", "is not there") for name in lost]
     found, file_of = np.zeros(len(matched.of), dtype=bool), np.zeros(len(matched.of), dtype=np.int64)
     for number, (k, file) in enumerate(zip(there, files, strict=True)):

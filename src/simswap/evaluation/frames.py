@@ -1,6 +1,6 @@
 """Faces in video frames: found, aligned, and stored as one file of arrays per video."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +14,13 @@ from simswap import pixels
 from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.listing import list_images
 from simswap.data.video import read_frames, why_unreadable
-from simswap.evaluation.disk_work import Arrays, load
+from simswap.evaluation.disk_work import load
 from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import Detector, Pixels, pick_main_face
 from simswap.faces.plausible import landmark_fault
 from simswap.files import sha256_of
 from simswap.measuring.swappers import Faces
+from simswap.measuring.transfer import Arrays, to_device
 from simswap.models.described import Instrument, Source, digest
 from simswap.precision import from_array
 
@@ -79,8 +80,25 @@ def evenly_spaced(count: int, frames: int) -> list[int]:
     return [int((k + 0.5) * count / chosen) for k in range(chosen)]
 
 
+Frames = Sequence[tuple[int, Pixels | None]]
+"""Chosen frames of a video, ascending: number and uint8 [H, W, 3], None for one that cannot be read."""
+
+
+def chosen_frames(path: Path, numbers: Sequence[int], jitter: bool) -> Frames:
+    """Read the frames with these numbers; with ``jitter`` also the ones before and after each."""
+    offsets = (-1, 0, 1) if jitter else (0,)
+    return list(read_frames(path, [n + o for n in numbers for o in offsets if n + o >= 0]))
+
+
 def face_crops(
-    path: Path, video: str, numbers: Sequence[int], finder: FrameFaceFinder, template: str, size: int, jitter: bool
+    path: Path,
+    video: str,
+    numbers: Sequence[int],
+    read: Frames,
+    finder: FrameFaceFinder,
+    template: str,
+    size: int,
+    jitter: bool,
 ) -> Arrays:
     """The aligned faces of a video's frames.
 
@@ -88,6 +106,7 @@ def face_crops(
         path: The video.
         video: Its name in a table of landmarks.
         numbers: The wanted frames, ascending.
+        read: Their `chosen_frames`.
         finder: Finds the faces.
         template: Of the crops.
         size: Of the crops in pixels.
@@ -99,13 +118,12 @@ def face_crops(
         of the frame; with ``jitter`` also ``before`` and ``after``, the same window in the neighboring frames; and
         ``skipped``, "frame: reason" for each frame that was not kept.
     """
-    wanted = [number + offset for number in numbers for offset in ((-1, 0, 1) if jitter else (0,))]
-    frames = _window(read_frames(path, [number for number in wanted if number >= 0]))
+    frames = dict(read)
     kept: dict[str, list[Any]] = {name: [] for name in ("slot", "number", "view", "matrix", "landmarks", "shape")}
     crops: dict[str, list[np.ndarray]] = {CROPS[offset]: [] for offset in ((-1, 0, 1) if jitter else (0,))}
     skipped = []
     for slot, number in enumerate(numbers):
-        nearby = frames(number, jitter)
+        nearby = _nearby(frames, number, jitter)
         picture = nearby[0]
         if picture is None:
             skipped.append(f"{number}: {why_unreadable(path, 'cannot be read')}")
@@ -150,11 +168,11 @@ def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
     """
     offsets = (-1, 0, 1) if jitter else (0,)
     numbers = [int(number) for number in target["number"]]
-    frames = _window(read_frames(path, [n + o for n in numbers for o in offsets if n + o >= 0]))
+    frames = dict(chosen_frames(path, numbers, jitter))
     crops = {CROPS[offset]: np.zeros((len(numbers), 3, size, size), dtype=np.uint8) for offset in offsets}
     there, skipped = np.zeros(len(numbers), dtype=bool), []
     for place, number in enumerate(numbers):
-        nearby = frames(number, jitter)
+        nearby = _nearby(frames, number, jitter)
         picture, shape = nearby[0], tuple(int(side) for side in target["shape"][place])
         if picture is None:
             skipped.append(f"{number}: {why_unreadable(path, 'cannot be read')}")
@@ -168,21 +186,9 @@ def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
     return {**crops, "there": there, "skipped": np.array(skipped, dtype=np.str_)}
 
 
-def _window(stream: Any) -> Any:
-    """A function (number, with neighbors) → {offset: frame or None} over an ascending stream; it keeps three frames."""
-    held: dict[int, Pixels | None] = {}
-
-    def frames(number: int, jitter: bool) -> dict[int, Pixels | None]:
-        for old in [other for other in held if other < number - 1]:
-            del held[old]
-        while number + jitter not in held:
-            found = next(stream, None)
-            if found is None:
-                break
-            held[found[0]] = found[1]
-        return {offset: held.get(number + offset) for offset in ((-1, 0, 1) if jitter else (0,))}
-
-    return frames
+def _nearby(frames: Mapping[int, Pixels | None], number: int, jitter: bool) -> dict[int, Pixels | None]:
+    """A frame, with its neighbors if they are wanted, by their offset."""
+    return {offset: frames.get(number + offset) for offset in ((-1, 0, 1) if jitter else (0,))}
 
 
 def file_state(path: Path, numbers: Sequence[int]) -> list[Any]:
@@ -203,7 +209,7 @@ def _crops_of(file: Path, name: str) -> np.ndarray:
 def crops_at(files: Sequence[Path], which: np.ndarray, place: np.ndarray, offset: int, device: torch.device) -> Tensor:
     """Images in unit range [B, 3, S, S]: from the files at ``which`` [B], those at ``place`` [B]."""
     made = [_crops_of(files[f], CROPS[offset])[p] for f, p in zip(which, place, strict=True)]
-    return pixels.from_uint8(torch.from_numpy(np.stack(made)).to(device), "unit")
+    return pixels.from_uint8(to_device(torch.from_numpy(np.stack(made)), device), "unit")
 
 
 class VideoFaces:
@@ -232,7 +238,7 @@ class VideoFaces:
         """The crops of these rows, ``offset`` frames later."""
         images = crops_at(self.files, self.person[rows], self.place[rows], offset, device)
         points = from_array(self.landmarks[rows], device) if landmarks else None
-        return Faces(images, torch.from_numpy(self.view[rows]).to(device), points)
+        return Faces(images, to_device(torch.from_numpy(self.view[rows]), device), points)
 
     def attribute(self, name: str) -> np.ndarray | None:
         """None: no attribute is known."""

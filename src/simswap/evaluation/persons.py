@@ -15,6 +15,8 @@ from simswap.measuring.gallery import ProtocolPairs, choose_pairs
 from simswap.measuring.swappers import PreparedFaces
 from simswap.models.described import Source, describe
 
+KEEP_MB = 1024  # of decoded crops: 7,000 of 224 px
+
 
 class Persons:
     """Cross-person pairs drawn among the persons of one split, with a gallery of images of the same persons.
@@ -52,7 +54,7 @@ class Persons:
             raise InputError("protocol=persons runs in one process; use protocol=faceforensics for several")
         data = held_out(setting.config, setting.data_root)
         pairs = choose_pairs(data, self.split, self.persons, self.images_per_person, self.pairs, self.seed)
-        faces, manifest = PreparedFaces(data), data.manifest
+        faces, manifest = PreparedFaces(data, KEEP_MB), data.manifest
         person = manifest.person[pairs.gallery]
         facts = {
             "name": "persons", "pairing": "cross-person, each person as often target as source, drawn by seed",

@@ -1,6 +1,6 @@
 """The input and the output of a protocol."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -34,6 +34,7 @@ class Setting:
         detector: A face detector, or None.
         out: The folder of results.
         ranks: The processes that share the evaluation.
+        workers: Threads that read ahead.
     """
 
     config: Mapping[str, Any]
@@ -43,6 +44,7 @@ class Setting:
     detector: Detector | None
     out: Path
     ranks: EvaluationRanks
+    workers: int = 0
 
     def crops(self, template: str | None, size: int | None) -> tuple[str, int]:
         """Template and size of the crops to make.
@@ -65,9 +67,16 @@ class Setting:
 
 def in_memory(
     name: str, chunks: Sequence[np.ndarray], compute: Callable[[np.ndarray], Predictions]
-) -> list[Predictions]:
+) -> Iterable[Predictions]:
     """`measuring.evaluator.Work` in this process, with a progress bar; nothing is stored."""
-    return at_once(name, tqdm(chunks, f"measuring {name.split()[0]}", unit="batch", disable=None, leave=False), compute)
+    return tqdm(
+        at_once(name, chunks, compute),
+        f"measuring {name.split()[0]}",
+        len(chunks),
+        unit="batch",
+        disable=None,
+        leave=False,
+    )
 
 
 class Skipped(NamedTuple):

@@ -26,15 +26,25 @@ BASELINES = {"classical": CLASSICAL}
 
 
 def checkpoint_swapper(
-    checkpoint: SwapCheckpoint, embedder: Embedder, name: str, kind: str, device: torch.device
+    checkpoint: SwapCheckpoint,
+    embedder: Embedder,
+    name: str,
+    kind: str,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
 ) -> Swapper:
-    """The checkpoint's generator as a swapper of images in unit range."""
+    """The checkpoint's generator as a swapper of images in unit range. dtype: of its products; None for fp32."""
     generator = checkpoint.generator.to(device)
-    return Swapper(name, kind, partial(swap_faces, generator, embedder.to(device)), key=checkpoint.sha256)
+    key = checkpoint.sha256 if dtype is None else f"{checkpoint.sha256} {dtype}"
+    return Swapper(name, kind, partial(swap_faces, generator, embedder.to(device), dtype=dtype), key=key)
 
 
 def checkpoint_swappers(
-    rows: Sequence[tuple[str, SwapCheckpoint]], recognizer: Recognizer | None, faces: FaceSource, device: torch.device
+    rows: Sequence[tuple[str, SwapCheckpoint]],
+    recognizer: Recognizer | None,
+    faces: FaceSource,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
 ) -> list[Swapper]:
     """One swapper per (kind, checkpoint), named after its kind.
 
@@ -47,7 +57,7 @@ def checkpoint_swappers(
         content.check_recognizer(recognizer)
         content.check_crops(faces.template, faces.size)
         seen = Embedder(recognizer, faces.template, faces.size, content.recognizer_view)
-        made.append(checkpoint_swapper(content, seen, kind, kind, device))
+        made.append(checkpoint_swapper(content, seen, kind, kind, device, dtype))
     return made
 
 
@@ -97,7 +107,11 @@ def run_protocol(evaluator: Evaluator, swappers: Sequence[Swapper | PrecomputedS
 
 
 def describe_protocol(
-    data: ProtocolData, instruments: Instruments, recognizer: Recognizer | None, chance: float
+    data: ProtocolData,
+    instruments: Instruments,
+    recognizer: Recognizer | None,
+    chance: float,
+    precision: str = PRECISION,
 ) -> dict[str, Any]:
     """The ``protocol`` of evaluation.json. recognizer: the one used in training, None without a checkpoint."""
     found, gaze = descriptions(instruments), instruments.gaze
@@ -113,7 +127,7 @@ def describe_protocol(
         "pose": {**(found["pose"] or {}), "noise_floor_deg": instruments.pose.noise_floor_deg},
         "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},
         "fid": found["fid"],
-        "precision": PRECISION,
+        "precision": precision,
         "image_size": data.faces.size,
         "template": data.faces.template,
         "skipped": len(data.skipped),

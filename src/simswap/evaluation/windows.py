@@ -14,6 +14,7 @@ from simswap.evaluation.frames import FrameFaceFinder
 from simswap.faces.alignment import align, apply, template_points, warp
 from simswap.faces.detection import Pixels
 from simswap.measuring.swappers import Faces
+from simswap.measuring.transfer import to_device
 from simswap.precision import from_array
 
 
@@ -64,7 +65,7 @@ class Windows:
         view = torch.tensor([self.windows[name][1] for name in names], device=device)
         points = np.stack([self.windows[name][2] for name in names])
         return Faces(
-            pixels.from_uint8(torch.from_numpy(crops.copy()).to(device), "unit"),
+            pixels.from_uint8(to_device(torch.from_numpy(crops.copy()), device), "unit"),
             view,
             from_array(points, device) if landmarks else None,
         )

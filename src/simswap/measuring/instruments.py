@@ -45,7 +45,7 @@ class Instruments:
             if network is not None:
                 network.to(device)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def read(self, faces: Faces, template: str) -> Predictions:
         """All predictions for crops of a template, float32; in full precision whatever the caller's precision is."""
         with full_precision():

@@ -1,6 +1,7 @@
 """Faces, swappers, and the two controls that every measurement is compared with."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -12,6 +13,7 @@ from torch import Tensor
 from simswap import pixels
 from simswap.data.manifest import ATTRIBUTES_FILE
 from simswap.errors import InputError
+from simswap.measuring.transfer import to_device
 from simswap.measuring.usable import is_direction, is_picture
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
@@ -92,17 +94,37 @@ COPY_SOURCE = Swapper("copy_source", "control", lambda target, source: source)
 
 
 class PreparedFaces:
-    """The crops of a prepared folder as a `FaceSource`."""
+    """The crops of a prepared folder as a `FaceSource`.
 
-    def __init__(self, data: "SwapDataModule") -> None:
+    Args:
+        data: The prepared folder.
+        keep_mb: Decoded crops up to so many units of 2**20 bytes are kept: each swapper asks for the same ones.
+    """
+
+    def __init__(self, data: "SwapDataModule", keep_mb: int = 0) -> None:
         self.data, self.template, self.size = data, data.manifest.template, data.size
+        self._kept: dict[int, Tensor] = {}
+        self._room = keep_mb * 2**20 // (3 * data.size**2)
         self.person = data.manifest.person.astype(np.int64)
 
     def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
         """The crops of these rows. Raises ValueError for an offset, because photographs have no other frames."""
         if offset:
             raise ValueError("photographs have no frames before and after them")
-        return load_faces(self.data, rows, device, landmarks)
+        return faces_of(self.data, rows, self._crops(rows), device, landmarks)
+
+    def _crops(self, rows: np.ndarray) -> Tensor:
+        if self._room == 0:
+            return self.data.load(rows)
+        crops = []
+        for row in rows.tolist():
+            crop = self._kept.get(row)
+            if crop is None:
+                crop = self.data.load([row])[0]
+                if len(self._kept) < self._room:
+                    self._kept[row] = crop
+            crops.append(crop)
+        return torch.stack(crops)
 
     @cached_property
     def _table(self) -> dict[str, np.ndarray]:
@@ -124,12 +146,21 @@ class PreparedFaces:
 
 def load_faces(data: "SwapDataModule", rows: np.ndarray, device: torch.device, landmarks: bool = False) -> Faces:
     """The crops of these manifest rows on the device, not augmented; with the manifest's landmarks if asked for."""
+    return faces_of(data, rows, data.load(rows), device, landmarks)
+
+
+def faces_of(
+    data: "SwapDataModule", rows: np.ndarray, crops: Tensor, device: torch.device, landmarks: bool = False
+) -> Faces:
+    """Crops that were read, uint8 [n, 3, S, S], as faces on the device; see `load_faces`."""
     view = torch.from_numpy(data.manifest.view[rows].astype(np.int64))
     points = from_array(data.manifest.crop_landmarks(rows, data.size), device) if landmarks else None
-    return Faces(pixels.from_uint8(data.load(rows).to(device), "unit"), view.to(device), points)
+    return Faces(pixels.from_uint8(to_device(crops, device), "unit"), to_device(view, device), points)
 
 
-def swap_faces(generator: Generator, embedder: Embedder, target: Faces, source: Faces) -> Faces:
+def swap_faces(
+    generator: Generator, embedder: Embedder, target: Faces, source: Faces, dtype: torch.dtype | None = None
+) -> Faces:
     """Swap with a generator: what validation, sample grids and evaluations measure and show.
 
     A failed swap (a result that is not finite, a source that cannot be embedded) is NaN everywhere.
@@ -139,12 +170,15 @@ def swap_faces(generator: Generator, embedder: Embedder, target: Faces, source: 
         embedder: Computes the sources' identity embeddings.
         target: B faces in unit range.
         source: B faces in unit range.
+        dtype: Of the generator's products, by autocast; None leaves the precision to the caller.
 
     Returns:
         B results in unit range, in the targets' views.
     """
     identity = embedder.identity(source.images, source.view)
-    result = generator(pixels.to_range(target.images, generator.pixel_range), identity)
+    with nullcontext() if dtype is None else torch.autocast(target.images.device.type, dtype):
+        result = generator(pixels.to_range(target.images, generator.pixel_range), identity)
+    result = result if dtype is None else result.float()
     # Clamping would turn an infinity into white, and a source without an embedding would still give an image.
     usable = is_picture(result) & is_direction(identity)
     images = pixels.to_unit(result, generator.pixel_range).clamp(0, 1)
