@@ -34,13 +34,12 @@ class RunningMeans:
 
     def take(self, over_ranks: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         """The mean of each name, averaged over ranks by a single call of ``over_ranks``; then all sums restart at 0."""
-        counts = self._counted()
-        names = [name for group in counts for name in group]
-        if not names:
+        sums, counts = self._totals()
+        if not sums:
             return {}
-        means = over_ranks(torch.cat([self._sums[group] / count for group, count in counts.items()]))
+        means = over_ranks(torch.stack([value / counts[name] for name, value in sums.items()]))
         self.clear()
-        return dict(zip(names, means, strict=True))
+        return dict(zip(sums, means, strict=True))
 
     def clear(self) -> None:
         """Restart all sums at 0."""
@@ -50,13 +49,9 @@ class RunningMeans:
 
     def state_dict(self, over_ranks: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         """Sums averaged over the ranks, for a checkpoint; they give the same means on all ranks."""
-        counts = self._counted()
-        names = [name for group in counts for name in group]
-        sums = over_ranks(torch.cat([self._sums[group] for group in counts])).tolist() if names else []
-        return {
-            "sums": dict(zip(names, sums, strict=True)),
-            "counts": {name: count for group, count in counts.items() for name in group},
-        }
+        sums, counts = self._totals()
+        values = over_ranks(torch.stack(list(sums.values()))).tolist() if sums else []
+        return {"sums": dict(zip(sums, values, strict=True)), "counts": counts}
 
     def load_state_dict(self, state: Mapping[str, Any], like: Tensor) -> None:
         """Restore the sums; ``like`` has the device and dtype of the values to come."""
@@ -70,9 +65,13 @@ class RunningMeans:
             sums, counts = zip(*(self._restored.pop(name) for name in names), strict=True)
             self._sums[names], self._counts[names] = torch.stack(sums), counts[0]
 
-    def _counted(self) -> dict[tuple[str, ...], int]:
-        """Names → number of values, read from the device; without those that have none."""
-        for name in list(self._restored):  # it has not come since
-            self._resume((name,))
-        counts = {names: int(count) for names, count in self._counts.items()}
-        return {names: count for names, count in counts.items() if count}
+    def _totals(self) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """The sum and the count of each name, the counts read from the device; without those that have no value."""
+        totals = dict(self._restored)  # what has not come since
+        for names, sums in self._sums.items():
+            count = int(self._counts[names])
+            if count:
+                totals |= {name: (value, count) for name, value in zip(names, sums.unbind(), strict=True)}
+        return {name: value for name, (value, _) in totals.items()}, {
+            name: count for name, (_, count) in totals.items()
+        }
