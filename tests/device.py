@@ -50,6 +50,22 @@ class StandIn(TorchFunctionMode):
         pixels._columns.cache_clear()  # another stand-in's tensors would lie on no device that this one knows
         self.calls: Counter[str] = Counter()
 
+    def __enter__(self) -> Any:
+        self._made = torch.nn.Parameter.__new__
+
+        def make(cls: Any, data: Any = None, requires_grad: bool = True) -> Any:
+            parameter = self._made(cls, data, requires_grad)
+            if data is not None and self.is_there(data):  # torch's hook does not see this, nor a deep copy
+                self._put(parameter, True)
+            return parameter
+
+        torch.nn.Parameter.__new__ = staticmethod(make)  # type: ignore[assignment]
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        torch.nn.Parameter.__new__ = staticmethod(self._made)  # type: ignore[assignment]
+        super().__exit__(*error)
+
     def is_there(self, tensor: Tensor) -> bool:
         return tensor in self._there
 

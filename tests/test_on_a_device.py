@@ -3,6 +3,7 @@
 import copy
 import csv
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ def gpu(request, monkeypatch):
     place = property(lambda self: request.param, lambda self, device: None)
     monkeypatch.setattr(SingleDeviceStrategy, "root_device", place)
     monkeypatch.setattr(CPUAccelerator, "setup_device", lambda self, device: None)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     for door in (evaluate, swap):  # which would count this machine's GPUs
         monkeypatch.setattr(door, "choose_device", torch.device)
     with StandIn(request.param) as stand_in:
@@ -101,6 +104,7 @@ def test_the_stand_in_allows_what_a_gpu_allows():
         there, here = torch.arange(3.0, device="cuda"), torch.arange(3)
         layer = copy.deepcopy(nn.Linear(3, 2)).to(DEVICE)
         results = [there * torch.tensor(2.0), there[here], there.cpu().to(there), layer(there), layer.weight.detach(),
+                   copy.deepcopy(layer).weight,
                    there.new_zeros(2), torch.zeros_like(there), *there, there.clone().copy_(here.float())]  # fmt: skip
         assert {result.device for result in results} == {DEVICE}
         assert there.cpu().numpy().tolist() == there.tolist() == [0, 1, 2]

@@ -23,7 +23,8 @@ KINDS = {
 def module_of(settings):
     """A module whose crops are warped for the recognizer, each by its own view."""
     module = tiny_module(**settings)
-    module._frozen = (Embedder(tiny_recognizer(), "simswap", SIZE),)
+    embedder = Embedder(tiny_recognizer(), "simswap", SIZE)
+    module._frozen = (embedder, embedder)
     module.decide_on_device = True  # as on a GPU
     return module
 

@@ -13,6 +13,7 @@ from simswap.losses.gradient_penalty import gradient_penalty
 from simswap.train import main
 from simswap.training import speed
 from simswap.training.speed import check_precision, cuda_settings, layout, set_speed
+from simswap.training.training_embedder import training_embedder
 from tests.training.runs import SMALL
 from tests.training.test_module import logged
 from tests.training.tiny import SIZE, batches, fit, tiny_module
@@ -121,8 +122,23 @@ def test_under_bf16_the_gradient_penalty_is_fp32s():
         assert value == pytest.approx(again, rel=1e-6)
 
 
-@pytest.mark.slow  # compiling takes over half a minute
-@pytest.mark.skipif(speed.cpp_compiler() is None, reason="torch.compile needs a C++ compiler, and none is found")
+GRAPHS = {
+    # the generator's; the recognizer's for sources, without a gradient, and for results, with one
+    "whole": ("32-true", False, {}, 3),
+    # and the generator's without a gradient
+    "split": ("32-true", True, {"micro_batches": 3}, 4),
+    # and the generator's second pass, which leaves running statistics as they are; and the recognizer's on targets
+    "cycle": ("bf16-mixed", True, {"weights": {"cycle": 1.0}}, 4),
+}
+
+
+NEEDS_COMPILER = pytest.mark.skipif(
+    speed.cpp_compiler() is None, reason="torch.compile needs a C++ compiler, and none is found"
+)
+
+
+@pytest.mark.slow  # compiling takes minutes
+@NEEDS_COMPILER
 def test_compiled_is_the_same_within_rounding_under_the_same_names(plain):
     module = tiny_module()
     names = list(module.state_dict())
@@ -134,14 +150,54 @@ def test_compiled_is_the_same_within_rounding_under_the_same_names(plain):
     assert list(module.state_dict()) == names
 
 
-@pytest.mark.skipif(speed.cpp_compiler() is None, reason="torch.compile needs a C++ compiler, and none is found")
+GRAPHS = {
+    # the generator's; the recognizer's for sources, without a gradient, and for results, with one
+    "whole": ("32-true", False, {}, 3),
+    # and the generator's without a gradient
+    "split": ("32-true", True, {"micro_batches": 3}, 4),
+    # and the generator's second pass, which leaves running statistics as they are
+    "cycle": ("bf16-mixed", True, {"weights": {"cycle": 1.0}}, 4),
+}
+
+
+def compile_without_code(monkeypatch):
+    """torch.compile finds the graphs and their guards, and makes no code of them, which takes minutes."""
+    compile = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **given: compile(self, backend="eager", **given))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize("kind", GRAPHS)
+def test_the_first_iteration_makes_all_graphs(kind, monkeypatch):
+    precision, channels_last, settings, graphs = GRAPHS[kind]
+    compile_without_code(monkeypatch)
+    module, made = tiny_module(**settings), []
+    set_speed(module, channels_last=channels_last, compile=True)
+    step = module.training_step
+
+    def training_step(batch, batch_idx=0):
+        with torch._dynamo.config.patch(error_on_recompile=bool(made)):
+            step(batch, batch_idx)
+        made.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+    module.training_step = training_step
+    terms_of(module, precision)
+    assert made == [graphs] * STEPS
+    assert not torch._dynamo.utils.counters["graph_break"]
+
+
+@NEEDS_COMPILER
 def test_what_is_compiled_and_what_is_not():
     module = tiny_module()
     names = list(module.state_dict())
     set_speed(module, channels_last=False, compile=True)
     assert list(module.state_dict()) == names
     assert module.generator._compiled_call_impl is not None
-    assert module.embedder.recognizer._compiled_call_impl is not None
+    module._frozen = (module.embedder, training_embedder(module.embedder, "32-true", module.switches))
+    assert module.training_embedder.recognizer.network._compiled_call_impl is not None
+    assert module.embedder.recognizer.network._compiled_call_impl is None  # it measures batches of any size
     assert module.discriminators._compiled_call_impl is None  # the gradient penalty differentiates twice
     assert module.ema._compiled_call_impl is None
 

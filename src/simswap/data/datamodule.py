@@ -21,6 +21,7 @@ from simswap.data.unreadable import UnreadableCrops
 from simswap.data.workers import leave_signals_to_the_run
 from simswap.errors import InputError
 from simswap.launching.system import keep_freed_memory
+from simswap.precision import has_float64
 
 FRACTIONS = {"train": 0.9, "val": 0.05, "test": 0.05}
 
@@ -217,6 +218,12 @@ class SwapDataModule(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """The `validation_chunks`, one at a time: int64 [n] each."""
         return DataLoader(self.validation_chunks, batch_size=None)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The batch on the device; float64 becomes float32 where the device has none."""
+        if isinstance(batch, dict) and not has_float64(device):
+            batch = {name: value.float() if value.dtype == torch.float64 else value for name, value in batch.items()}
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def _next_iteration(self) -> int:
         if self.start_iteration is not None:

@@ -6,7 +6,7 @@ the side of the crops in px, as a keyword, beside its own settings from the conf
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -65,3 +65,13 @@ def as_module(discriminators: DiscriminatorPyramid) -> nn.Module:
             "it must offer"
         )
     return discriminators
+
+
+def outputs(real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput]) -> dict[str, Any]:
+    """The discriminators' outputs for targets and swaps, under the names that the loss terms use."""
+    return {
+        "real_features": [scale.features for scale in real],
+        "real_logits": [scale.logits for scale in real],
+        "fake_features": [scale.features for scale in fake],
+        "fake_logits": [scale.logits for scale in fake],
+    }

@@ -3,7 +3,6 @@
 One iteration = discriminator steps (one by default) + one generator step = one ``global_step``.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from simswap.data.pairs import mixing_weights
 from simswap.losses.objective import Objective
 from simswap.losses.terms import DiscriminatorInputs, GeneratorInputs
 from simswap.measuring.swappers import Faces, swap_faces
-from simswap.models.discriminator_contract import DiscriminatorPyramid, ScaleOutput, as_module
+from simswap.models.discriminator_contract import DiscriminatorPyramid, as_module, outputs
 from simswap.models.embedder import Embedder
 from simswap.models.frozen import frozen
 from simswap.models.generator import Generator
@@ -31,6 +30,7 @@ from simswap.training.embedding_table import embedding_table
 from simswap.training.optimization import OptimizerSettings, averaged_copy, update_ema
 from simswap.training.phase import Decision, MicroBatch, Phase
 from simswap.training.stepping import SteppingModule
+from simswap.training.training_embedder import Switches, training_embedder
 from simswap.training.validation import Validation
 
 PART_KEYS = ("target", "source", "source_identity", "same_identity", "target_view", "source_view")
@@ -83,7 +83,8 @@ class SimSwapModule(SteppingModule):
         self.generator, self.discriminators = generator, discriminators
         self.ema = averaged_copy(generator)
         # In a tuple, so that torch does not register it: frozen networks are in no state dict, optimizer or EMA.
-        self._frozen = (embedder,)
+        self._frozen = (embedder, embedder)
+        self.switches = Switches()
         self.objective, self.optimizer_settings, self.validation = objective, optimizer, validation
         self.ema_decay, self.seed = ema_decay, seed
         self.description = describe(
@@ -92,8 +93,13 @@ class SimSwapModule(SteppingModule):
 
     @property
     def embedder(self) -> Embedder:
-        """The frozen embedder of the sources."""
+        """The frozen embedder, in fp32: it measures, and computes the table of embeddings."""
         return self._frozen[0]
+
+    @property
+    def training_embedder(self) -> Embedder:
+        """The embedder of the sources and results of training: another form of `embedder` while a run trains."""
+        return self._frozen[1]
 
     def configure_optimizers(self) -> Any:
         """Optimizers and schedules of generator and discriminators, in this order."""
@@ -118,6 +124,7 @@ class SimSwapModule(SteppingModule):
     def on_fit_start(self) -> None:
         """Move the embedder to the device and prepare the optimizer steps."""
         self.embedder.to(self.device)
+        self._frozen = (self.embedder, training_embedder(self.embedder, self.trainer.precision, self.switches))
         self.prepare_steps()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -181,7 +188,7 @@ class SimSwapModule(SteppingModule):
             return pixels.to_unit(images, self.generator.pixel_range)
 
         def embed(images: Tensor) -> Tensor:
-            return self.embedder(to_unit(images), micro_batch.batch["target_view"])
+            return self.training_embedder(to_unit(images), micro_batch.batch["target_view"])
 
         result_identity = embed(result)
         with torch.no_grad():
@@ -226,7 +233,8 @@ class SimSwapModule(SteppingModule):
         dtype = next(self.generator.parameters()).dtype
         if "source_identity" in batch:
             return batch["source_identity"].to(dtype)
-        return self.embedder.identity(pixels.from_uint8(batch["source"], "unit", dtype), batch["source_view"])
+        source = pixels.from_uint8(batch["source"], "unit", dtype)
+        return self.training_embedder.identity(source, batch["source_view"])
 
     def _target(self, micro_batch: MicroBatch) -> Tensor:
         dtype = next(self.generator.parameters()).dtype
@@ -283,13 +291,3 @@ class SimSwapModule(SteppingModule):
             return batch["mix"][draw * size : (draw + 1) * size]
         start = (draw * self.trainer.world_size + self.trainer.global_rank) * size
         return torch.from_numpy(mixing_weights(self.seed, self.global_step, start, start + size))
-
-
-def outputs(real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput]) -> dict[str, Any]:
-    """The discriminators' outputs for targets and swaps, under the names that the loss terms use."""
-    return {
-        "real_features": [scale.features for scale in real],
-        "real_logits": [scale.logits for scale in real],
-        "fake_features": [scale.features for scale in fake],
-        "fake_logits": [scale.logits for scale in fake],
-    }

@@ -11,6 +11,7 @@ import torch
 from simswap.errors import InputError
 from simswap.precision import products_of_training
 from simswap.training.module import SimSwapModule
+from simswap.training.training_embedder import Switches
 
 COMPILERS = ("g++", "clang++", "c++")
 CHANNELS_LAST_UP_TO = 224
@@ -31,8 +32,9 @@ def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None
     """Set the trained networks' memory layout (channels last), and compile generator and recognizer, if asked.
 
     The names in the state dict do not change, so checkpoints stay compatible. The discriminators are never compiled:
-    torch.compile has no second derivative, and the gradient penalty needs one. Nor is the EMA generator: validation has
-    other batch sizes. Compiling happens at the first iteration, which takes a minute or more.
+    torch.compile has no second derivative, and the gradient penalty needs one. Nor is what validation uses, the EMA
+    generator and the instruments: it has other batch sizes. Compiling happens at the first iteration, which takes a
+    minute or more.
 
     Raises:
         InputError: ``compile`` without a C++ compiler, or with ``generator.checkpointing``.
@@ -50,9 +52,10 @@ def set_speed(module: SimSwapModule, channels_last: bool, compile: bool) -> None
                 f"compile=true: torch.compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is found; "
                 "install one (such as g++), name it in CXX, or leave compile=false"
             )
-        # In place: torch.compile(network) would wrap it, and "_orig_mod." would come into all names.
-        module.generator.compile()
-        module.embedder.recognizer.compile()
+        # In place: torch.compile(network) would wrap it, and "_orig_mod." would come into all names. A batch has one
+        # shape, so no graph has to hold for others.
+        module.generator.compile(dynamic=False)
+    module.switches = Switches(channels_last, compile)
 
 
 @contextmanager
