@@ -29,6 +29,8 @@ from torch.utils import _foreach_utils
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from simswap.models.recognition import Recognizer
+
 NETS = {224: (), 512: ("generator.width=32", "generator.stages=4")}
 """Crop size → overrides of the experiment: the widths of the published 512 px network."""
 GPUS = (1, 8, 64)
@@ -152,15 +154,21 @@ def fake_tensors() -> Iterator[None]:
         kinds.remove(FakeTensor)
 
 
-def count(size: int, batch: int) -> Iteration:
-    """One iteration of `SimSwapModule` in bf16-mixed."""
-    module = timed_module("vggface2_224", size, random_resnet50(), "channels_last=false", *NETS[size])[0]
+def module_of(
+    size: int, *overrides: str, experiment: str = "vggface2_224", face: Recognizer | None = None
+) -> TimedModule:
+    """The experiment's module, with a ResNet-50 as the recognizer unless another is given."""
+    return timed_module(experiment, size, face or random_resnet50(), "channels_last=false", *overrides)[0]
+
+
+def count(module: TimedModule, size: int, batch: int) -> Iteration:
+    """One iteration of the module in bf16-mixed."""
     module.decide_on_device = True
     module.watch()
     tally, kept = Tally(module), Kept(module)
     trainer = bare_trainer(Watched(tally, kept), precision="bf16-mixed", max_steps=2, log_every_n_steps=10**6)
     with fake_tensors():
-        trainer.fit(module, FakeBatches(size, batch))  # type: ignore[arg-type]
+        trainer.fit(module, Batches(size, batch))  # type: ignore[arg-type]
     exchanged = [p for phase in module.phases.values() for p in phase.network.parameters()]
     return Iteration(
         batch,
@@ -173,8 +181,8 @@ def count(size: int, batch: int) -> Iteration:
     )
 
 
-class FakeBatches:
-    """SwapBatches without end, of the tensors that are made when one is asked for."""
+class Batches:
+    """SwapBatches without end, of fake tensors where those are made."""
 
     def __init__(self, size: int, pairs: int) -> None:
         self.size, self.pairs = size, pairs
@@ -236,7 +244,7 @@ class Estimate:
 
 
 def report(size: int, assumed: Assumed, batches: tuple[int, ...]) -> None:
-    one, two = count(size, 1), count(size, 2)
+    one, two = (count(module_of(size, *NETS[size]), size, pairs) for pairs in (1, 2))
     print(
         f"\n{size} px: generator {one.generator / 1e6:.2f} M, discriminators {one.discriminators / 1e6:.2f} M, "
         f"recognizer {one.recognizer / 1e6:.1f} M parameters"
