@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from gpu_measures import HostWaits, PeakMemory, Trace, allocated
+from gpu_measures import HostWaits, Parts, PeakMemory, Trace, allocated
 from gpu_sides import Ours, Published, Side
 from iteration import random_resnet50, timed_module
 from timing import Operations, TimedModule
@@ -48,6 +48,7 @@ class Measured:
     peak: int | None = None
     trace: Trace | None = None
     waits: HostWaits | None = None
+    parts: Parts | None = None
 
     @property
     def ms(self) -> float:
@@ -100,6 +101,8 @@ class Sides:
         precision, _, compiled = MODES[case.mode]
         layout = "true" if self.device.type == "cuda" else "false"
         module = self.module(case.size, f"channels_last={layout}", f"compile={str(compiled).lower()}")
+        if not compiled:  # it would be cut at every part
+            module.watch()
         return Ours(module, case.size, self.device, precision, True)
 
     def operations(self, name: str, case: Case) -> float:
@@ -149,11 +152,15 @@ def measure(case: Case, sides: Sides, seconds: float, burst: int = 4, least: int
     return result
 
 
-def observed(side: Side, pairs: int) -> tuple[Trace, HostWaits]:
-    """One iteration under torch's profiler, and one under its report of host waits."""
+def observed(side: Side, pairs: int) -> tuple[Trace, HostWaits, Parts | None]:
+    """One iteration under torch's profiler, one under its report of host waits, and for ours one with its parts."""
     idle, trace, waits = Trace(side.device), Trace(side.device), HostWaits(side.device)
     with idle:
         pass
     side.burst(1, pairs, trace)
     side.burst(1, pairs, waits)
-    return trace.less(idle), waits
+    if not isinstance(side, Ours):
+        return trace.less(idle), waits, None
+    parts = Parts(side.module, side.clock)
+    side.burst(1, pairs, parts)
+    return trace.less(idle), waits, parts

@@ -4,6 +4,7 @@ Everything also works on a CPU, with the host's clock; what only a GPU has is 0 
 """
 
 import itertools
+import re
 import statistics
 import time
 import warnings
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from timing import REST, TimedModule
 from torch import Tensor
 from torch.autograd import DeviceType
 
@@ -19,6 +21,24 @@ LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cuGraphLaunch")
 COPIES = ("cudaMemcpyAsync", "cudaMemsetAsync", "cuMemcpy", "cuMemset")
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
 SYNCHRONIZING = "called a synchronizing CUDA operation"
+
+
+KINDS = {
+    "optimizers and averages": "adam|multi_tensor|lerp",
+    "copies and casts": "copy_kernel|memcpy|memset|nchwtonhwc|nhwctonchw|transpose",
+    "padding, upsampling, warping": "pad2d|upsample|grid_sampl",
+    "products in bf16": "(gemm|dgrad|wgrad|fprop|conv|cutlass|nvjet).*(bf16|bfloat16)|nvjet_tst",
+    "products in TF32": "(gemm|dgrad|wgrad|fprop|conv|cutlass).*tf32",
+    "products in fp32": "gemm|dgrad|wgrad|fprop|conv|cutlass|nvjet",
+    "normalization and sums": "norm|reduce|moments",
+}
+"""Kind of kernel → how their names look, in this order; the others are elementwise."""
+
+
+def kind_of(kernel: str) -> str:
+    """The kind of a kernel, by its name."""
+    name = kernel.lower()
+    return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), "elementwise")
 
 
 class Clock:
@@ -119,10 +139,35 @@ class Trace:
     def busy_ms(self) -> float:
         return sum(self.slowest.values())
 
+    def by_kind(self) -> Counter[str]:
+        """Kind of kernel → milliseconds."""
+        found: Counter[str] = Counter()
+        for name, ms in self.slowest.items():
+            found[kind_of(name)] += ms
+        return found
+
     def less(self, idle: "Trace") -> "Trace":
         """Without the calls of a trace around nothing: those of the profiler itself, which waits when it ends."""
         self.calls -= idle.calls
         return self
+
+
+class Parts:
+    """Milliseconds of each part of an iteration, by marks in the device's stream of work."""
+
+    def __init__(self, module: TimedModule, clock: Clock) -> None:
+        self._module, self._clock = module, clock
+        self.milliseconds: dict[str, float] = {}
+
+    def __enter__(self) -> "Parts":
+        self._module.mark, self._module.marks = self._clock.mark, [(REST, self._clock.mark())]
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        marks = [*(self._module.marks or ()), (REST, self._clock.mark())]
+        self._module.marks = None
+        for (name, _mark), took in zip(marks[1:], self._clock.milliseconds([m for _name, m in marks]), strict=True):
+            self.milliseconds[name] = self.milliseconds.get(name, 0.0) + took
 
 
 class HostWaits:

@@ -18,6 +18,7 @@ SECTIONS = (
     "Tests",
     "Training: the public trainer's iteration and ours",
     "In words",
+    "Where our time goes",
     "Slowest kernels",
     "Several GPUs",
     "Failures",
@@ -169,6 +170,21 @@ def notes_of(results: list[Result]) -> list[str]:
     return [f"- our host waited at {place} (in {number} rows)" for place, number in places.most_common(20)]
 
 
+def parts_of(results: list[Result]) -> list[str]:
+    """Our iteration by its parts and by kinds of kernels, a column a case."""
+    watched = [result for result in results if result.sides["ours"].parts is not None]
+    lines: list[str] = []
+    parts = [(r, r.sides["ours"].parts.milliseconds) for r in watched]  # type: ignore[union-attr]
+    traced = [(r, r.sides["ours"].trace) for r in results]
+    kinds = [(r, trace.by_kind()) for r, trace in traced if trace is not None and trace.slowest]
+    for title, columns in (("part (between marks on the device)", parts), ("kernels", kinds)):
+        if columns:
+            names = list(dict.fromkeys(name for _, column in columns for name in column))
+            rows = [[name, *(f"{column.get(name, 0.0):.1f}" for _, column in columns)] for name in names]
+            lines += [*markdown((title, *(f"{r.case}, ms" for r, _ in columns)), rows), ""]
+    return lines[:-1]
+
+
 def slowest_kernels(results: list[Result], count: int = 15) -> list[str]:
     """The kernels that take most of the first row's iteration."""
     trace = results[0].sides["ours"].trace if results else None
@@ -176,7 +192,7 @@ def slowest_kernels(results: list[Result], count: int = 15) -> list[str]:
         return []
     total = trace.busy_ms
     rows = [
-        [f"`{name[:100]}`".replace("|", "/"), f"{ms:.2f}", f"{ms / total:.0%}"]
+        [f"`{name[:150]}`".replace("|", "/"), f"{ms:.2f}", f"{ms / total:.0%}"]
         for name, ms in trace.slowest.most_common(count)
     ]
     return [f"Of ours, {results[0].case}: {total:.1f} ms in all.", "", *markdown(("kernel", "ms", "share"), rows)]

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from gpu_cases import MODES, Case, Result, Sides, measure
 from gpu_measures import copy_rate, product_rate
-from gpu_page import Page, machine, notes_of, row_of, shipped, slowest_kernels
+from gpu_page import Page, machine, notes_of, parts_of, row_of, shipped, slowest_kernels
 from gpu_ranks import scaling
 from gpu_tests import run_tests
 
@@ -77,7 +77,7 @@ def report(device: torch.device, options: argparse.Namespace, page: Page, until:
     failures: list[str] = []
     left_out: list[str] = []
     longest = 0.0
-    for case in TINY if tiny else FULL:
+    for case in options.rows or (TINY if tiny else FULL):
         start = time.monotonic()
         needed = COMPILE_SECONDS if MODES[case.mode][2] else longest
         if start + needed > until:
@@ -96,6 +96,7 @@ def report(device: torch.device, options: argparse.Namespace, page: Page, until:
             longest = max(longest, time.monotonic() - start)
         page.table(done, [row_of(one, bf16) for one in done])
         page.put("In words", [*shipped(done), *notes_of(done)])
+        page.put("Where our time goes", parts_of(done))
         page.put("Slowest kernels", slowest_kernels(done))
         page.put("Failures", [f"- {line}" for line in failures])
         page.put("Left out, for lack of time", [f"- {line}" for line in left_out])
@@ -105,6 +106,13 @@ def report(device: torch.device, options: argparse.Namespace, page: Page, until:
     return failures
 
 
+def _case(words: str) -> Case:
+    size, pairs, mode = words.split(":")
+    if mode not in MODES:
+        raise ValueError(mode)
+    return Case(int(size), int(pairs), mode)
+
+
 def main() -> int:
     """Parse the arguments, write and print the report; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,6 +120,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=8.0, help="for everything; no row begins after them")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each row's bursts")
     parser.add_argument("--burst", type=int, default=4, help="iterations of a side in its turn")
+    parser.add_argument("--rows", type=_case, nargs="+", help="instead of all: size:pairs:precision, as 224:16:bf16")
+    parser.add_argument("--algorithms", type=int, default=10, help="that cuDNN tries for each shape; 0: all")
     parser.add_argument("--skip-tests", action="store_true", help="do not run the tests marked gpu")
     parser.add_argument("--out", type=Path, default=Path("outputs/gpu_report.md"))
     options = parser.parse_args()
@@ -124,6 +134,7 @@ def main() -> int:
     device = torch.device(options.device, 0) if options.device == "cuda" else torch.device("cpu")
     # Both sides choose among cuDNN's algorithms; the shapes of a row do not change.
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = options.algorithms
     until = start + 60 * options.minutes
     page = Page(options.out, machine(device, sys.argv))
     failures = [] if options.skip_tests else run_tests(page, until)

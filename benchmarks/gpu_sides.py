@@ -132,7 +132,7 @@ class Ours(Side):
         self, module: TimedModule, size: int, device: torch.device, precision: Any, tf32: bool, **trainer: Any
     ) -> None:
         super().__init__(size, device, tf32)
-        self.turns = Turns(self.clock)
+        self.module, self.turns = module, Turns(self.clock)
         self._fault: BaseException | None = None
         accelerator = "gpu" if device.type == "cuda" else "cpu"
         settings: dict[str, Any] = {"accelerator": accelerator, "precision": precision} | trainer

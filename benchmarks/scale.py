@@ -22,7 +22,7 @@ from typing import Any
 import lightning as L
 import torch
 from iteration import random_resnet50, timed_module
-from timing import FORWARD, TimedModule, bare_trainer
+from timing import FORWARD, REST, TimedModule, bare_trainer
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils import _foreach_utils
@@ -69,7 +69,7 @@ class Tally(TorchDispatchMode):
 
 def part_of(module: TimedModule) -> str:
     """The innermost part of the iteration that runs now."""
-    return module._open[-1] if module._open else "averages, rest"
+    return module._open[-1] if module._open else REST
 
 
 class Kept:

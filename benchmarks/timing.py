@@ -1,7 +1,7 @@
 """Stop-watches for real training iterations: each part's own time, and operations beside the machine's products."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,20 +14,27 @@ from torch.utils.flop_counter import flop_registry
 from simswap.training.module import SimSwapModule
 
 WARM_UP = 3
-RECOGNIZER, FORWARD = "recognizer on sources", "G: forward"
+RECOGNIZER, FORWARD, REST = "recognizer on sources", "G: forward", "average, Lightning, rest"
 PARTS = (RECOGNIZER, FORWARD, "D: forward", "D: gradient penalty", "D: backward", "G: recognizer on results",
          "G: forward of D", "G: backward", "optimizers")  # fmt: skip
 
 
 class TimedModule(SimSwapModule):
-    """The training module with a stop-watch around its parts; ``seconds`` holds each one's own CPU time."""
+    """The training module with a stop-watch around its parts.
+
+    seconds: each part's own CPU time. marks: None, or the name of each piece of work and the mark at its end, which
+    ``mark`` makes; the first one begins them.
+    """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.seconds: dict[str, float] = {}
         self.phase = ""
+        self.marks: list[tuple[str, Any]] | None = None
+        self.mark: Callable[[], Any] = time.process_time
         self._open: list[str] = []
         self._since = 0.0
+        self._watched = False
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -40,15 +47,24 @@ class TimedModule(SimSwapModule):
     def _turn(self) -> None:
         """What passed since the last turn belongs to the part that is innermost now."""
         now = time.process_time()
+        if self.marks is not None:
+            self.marks.append((self._open[-1] if self._open else REST, self.mark()))
         if self._open:
             self.seconds[self._open[-1]] = self.seconds.get(self._open[-1], 0.0) + now - self._since
         self._since = now
 
     def watch(self) -> None:
-        """Time the networks and the penalty too, wherever they are called."""
+        """Time the networks and the penalty too, wherever they are called, in the next training."""
+        self._watched = True
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()  # makes the embedder of training
+        if not self._watched:
+            return
+        self._watched = False
         for owner, method, name in (
-            (self.embedder, "identity", RECOGNIZER),
-            (self.embedder, "forward", None),
+            (self.training_embedder, "identity", RECOGNIZER),
+            (self.training_embedder, "forward", None),
             (self.generator, "forward", FORWARD),
             (self.objective, "discriminator", "D: gradient penalty"),
         ):

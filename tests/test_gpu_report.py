@@ -45,6 +45,9 @@ def test_a_report_on_tiny_networks(bench, monkeypatch, tmp_path, capsys):
         assert float(row[6]) == pytest.approx(int(row[1]) * 1e3 / ours, rel=0.02)  # images a second
     assert "published in TF32 / ours in bf16" in text
     assert "no GPU" in text
+    parts = [line.split("|")[1].strip() for line in text.partition("| part (")[2].splitlines()[2:] if "|" in line]
+    named = bench("timing")
+    assert {*named.PARTS, named.REST} == set(parts)
     assert [path.name for path in out.parent.iterdir()] == ["report.md"]
 
 
@@ -75,7 +78,7 @@ def test_a_fault_and_the_end_of_the_time_leave_the_other_rows(bench, monkeypatch
         [*report.TINY, cases.Case(32, 1, "bf16"), cases.Case(32, 3, "bf16"), cases.Case(32, 4, "bf16, compiled")],
     )
     written = page.Page(tmp_path / "report.md", ["- here"])
-    options = SimpleNamespace(seconds=0, burst=1)
+    options = SimpleNamespace(seconds=0, burst=1, rows=None)
     failures = report.report(torch.device("cpu"), options, written, time.monotonic() + 1000)
     text = (tmp_path / "report.md").read_text()
     assert len(seen) == 3
@@ -117,6 +120,22 @@ def test_what_is_read_from_the_profiler(bench):
     assert (trace.launches, trace.copies, trace.waits) == (4, 2, 1)
     assert trace.busy_ms == pytest.approx(2.25)
     assert trace.slowest.most_common(1) == [("sgemm", 2.0)]
+
+
+def test_kinds_of_kernels(bench):
+    kinds = {
+        "sm80_xmma_fprop_implicit_gemm_indexed_f32f32_f32f32_f32_nchwkcrs_nchw": "products in fp32",
+        "void cudnn::detail::dgrad_engine<float, 512, 6, 5, 3, 3, 3, false>(int)": "products in fp32",
+        "sm90_xmma_dgrad_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc": "products in bf16",
+        "sm80_xmma_wgrad_implicit_gemm_indexed_tf32f32_tf32f32_f32": "products in TF32",
+        "void cudnn::engines_precompiled::nchwToNhwcKernel<__nv_bfloat16>": "copies and casts",
+        "void at::native::unrolled_elementwise_kernel<at::native::direct_copy_kernel_cuda>": "copies and casts",
+        "void at::native::reflection_pad2d_backward_out_kernel<c10::BFloat16>": "padding, upsampling, warping",
+        "void at::native::batch_norm_collect_statistics_kernel": "normalization and sums",
+        "void at::native::multi_tensor_apply_kernel<FusedAdamMathFunctor>": "optimizers and averages",
+        "void at::native::vectorized_elementwise_kernel<4, at::native::leaky_relu>": "elementwise",
+    }
+    assert {name: bench("gpu_measures").kind_of(name) for name in kinds} == kinds
 
 
 def test_scaling_is_the_time_of_one_over_that_of_all(bench):
