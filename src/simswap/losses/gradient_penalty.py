@@ -7,6 +7,7 @@ from torch import Tensor
 
 from simswap.errors import InputError
 from simswap.losses.terms import DISCRIMINATOR, DiscriminatorInputs, register_term
+from simswap.models.second_order import input_gradient
 from simswap.precision import full_precision
 
 
@@ -49,7 +50,8 @@ def gradient_penalty(
             x = (a * real.detach().to(precise) + (1 - a) * fake.detach().to(precise)).requires_grad_(True)
             patches = discriminate(x).flatten(1)  # [B, patches]
             per_sample = patches.mean(dim=1) if patch_reduction == "mean" else patches.sum(dim=1)
-            (gradient,) = torch.autograd.grad(per_sample.sum(), x, create_graph=trained)
+            with input_gradient():
+                (gradient,) = torch.autograd.grad(per_sample.sum(), x, create_graph=trained)
             penalties.append((gradient.flatten(1).norm(dim=1) - 1).square().mean())
     return torch.stack(penalties).mean()
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from simswap.errors import InputError
 from simswap.models.discriminator_contract import ScaleOutput
+from simswap.models.second_order import twice_differentiable
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")
@@ -66,6 +67,12 @@ class PatchDiscriminator(nn.Module):
             features.append(x)
         return ScaleOutput(features, self.logits(x))
 
+    def patches(self, x: Tensor) -> Tensor:
+        """The same logits [B, 1, h, w], for the gradient penalty."""
+        for layer in self.layers:
+            x = twice_differentiable(layer, x)
+        return twice_differentiable(self.logits, x)
+
 
 class Discriminators(nn.Module):
     """The pyramid: scale k sees the image halved k times by AvgPool(3, stride 2, padding 1, padding not counted).
@@ -116,7 +123,7 @@ class Discriminators(nn.Module):
 
     def patch_functions(self) -> list[Callable[[Tensor], Tensor]]:
         """For each scale a function from its own input [B, 3, h, w] to patch logits [B, 1, ., .]."""
-        return [lambda x, scale=scale: scale(x).logits for scale in self.scales]  # type: ignore[misc]
+        return [scale.patches for scale in self.scales]  # type: ignore[union-attr, misc]
 
 
 def _norm(channels: int, norm: str) -> list[nn.Module]:
