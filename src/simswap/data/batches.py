@@ -16,6 +16,7 @@ from simswap.data.identities import open_table
 from simswap.data.manifest import Manifest
 from simswap.data.pairs import AUGMENTATION_PURPOSE, PairSampler, mixing_weights, random_words
 from simswap.data.reading import UnreadableImage
+from simswap.data.transfer import Copied, Transfer
 from simswap.data.unreadable import Unreadable
 from simswap.data.workers import into_shared_memory
 from simswap.errors import InputError
@@ -201,14 +202,17 @@ class SwapLoader:
     Attributes:
         waited: seconds spent waiting for batches so far.
         report: takes the list of (manifest row, reason) and the number of crops that the batch read.
+        transfer: begins the copy of each batch to a GPU; None hands the batches over as they are.
     """
 
-    def __init__(self, loader: DataLoader, report: Callable[[Unreadable, int], None]) -> None:
-        self.loader, self.report = loader, report
+    def __init__(
+        self, loader: DataLoader, report: Callable[[Unreadable, int], None], transfer: Transfer | None = None
+    ) -> None:
+        self.loader, self.report, self.transfer = loader, report, transfer
         self.waited = 0.0
         self._stopped: object = None
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor] | Copied]:
         batches = iter(self.loader)
         while True:
             start = time.monotonic()
@@ -225,4 +229,4 @@ class SwapLoader:
                 raise InputError(batch["failure"])
             unreadable = batch.pop("unreadable")
             self.report(unreadable, len(batch["target_index"]) + len(batch["source_index"]) + len(unreadable))
-            yield batch
+            yield batch if self.transfer is None else self.transfer.begin(batch)

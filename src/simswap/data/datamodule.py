@@ -17,6 +17,7 @@ from simswap.data.crops import read_crop
 from simswap.data.manifest import Manifest
 from simswap.data.pairs import PairSampler, split_persons
 from simswap.data.reading import UnreadableImage
+from simswap.data.transfer import Copied, transfer_to
 from simswap.data.unreadable import UnreadableCrops
 from simswap.data.workers import leave_signals_to_the_run
 from simswap.errors import InputError
@@ -204,16 +205,17 @@ class SwapDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> SwapLoader:
         """SwapBatches of this rank from the next iteration on, without end."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        transfer = transfer_to(self.trainer.strategy.root_device) if self.trainer else None
         loader: DataLoader = DataLoader(
             self.train_batches(rank, world_size),  # type: ignore[arg-type]
             batch_size=None,
             sampler=Iterations(self._next_iteration),
             num_workers=self.workers,
             prefetch_factor=self.prefetch if self.workers else None,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=transfer is not None,
             worker_init_fn=_set_up_worker,
         )
-        return SwapLoader(loader, self.unreadable.add)
+        return SwapLoader(loader, self.unreadable.add, transfer)
 
     def val_dataloader(self) -> DataLoader:
         """The `validation_chunks`, one at a time: int64 [n] each."""
@@ -221,6 +223,8 @@ class SwapDataModule(lightning.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The batch on the device; float64 becomes float32 where the device has none."""
+        if isinstance(batch, Copied):
+            return batch.take()
         if isinstance(batch, dict) and not has_float64(device):
             batch = {name: value.float() if value.dtype == torch.float64 else value for name, value in batch.items()}
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
