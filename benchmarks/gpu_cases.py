@@ -15,13 +15,26 @@ from timing import Operations, TimedModule
 from simswap.models.builtin import recognizer
 from simswap.models.discriminator import most_layers
 
+
+@dataclass(frozen=True)
+class Mode:
+    """How a row computes: Lightning's precision and TF32 for both sides, and what ours has besides."""
+
+    precision: str
+    tf32: bool = True
+    compiled: bool = False
+    overrides: tuple[str, ...] = ()
+
+
 MODES = {
-    "bf16": ("bf16-mixed", True, False),
-    "TF32": ("32-true", True, False),
-    "fp32": ("32-true", False, False),
-    "bf16, compiled": ("bf16-mixed", True, True),
+    "bf16": Mode("bf16-mixed"),
+    "TF32": Mode("32-true"),
+    "fp32": Mode("32-true", tf32=False),
+    "bf16-compiled": Mode("bf16-mixed", compiled=True),
+    "bf16-no-penalty": Mode(
+        "bf16-mixed", overrides=("objective.weights.gradient_penalty=0", "objective.measure_at_zero=false")
+    ),
 }
-"""Name → Lightning's precision, whether fp32 convolutions and products use TF32, and whether ours is compiled."""
 NETS = {512: ("generator.width=32", "generator.stages=4")}
 """Size → overrides: the widths of the published 512 px network."""
 WARM_UP = 3
@@ -70,7 +83,7 @@ class Sides:
     def __init__(self, device: torch.device, experiment: str) -> None:
         self.device, self.experiment = device, experiment
         self._made: dict[tuple[Any, ...], Side] = {}
-        self._operations: dict[tuple[str, int], float] = {}
+        self._operations: dict[tuple[Any, ...], float] = {}
 
     def module(self, size: int, *overrides: str) -> TimedModule:
         """The experiment's networks; the paper's have a ResNet-50 with random weights as the recognizer."""
@@ -80,17 +93,18 @@ class Sides:
 
     def of(self, case: Case) -> dict[str, Side]:
         """Both sides of a case."""
-        precision, tf32, compiled = MODES[case.mode]
+        mode = MODES[case.mode]
         found: dict[str, Side] = {}
         for name in ("published", "ours"):
-            key = (name, case.size, precision, compiled and name == "ours")
+            own = (mode.compiled, mode.overrides) if name == "ours" else (False, ())
+            key = (name, case.size, mode.precision, *own)
             if key not in self._made:
                 before = allocated(self.device)
-                side = self._published(case.size, precision) if name == "published" else self._ours(case)
+                side = self._published(case.size, mode.precision) if name == "published" else self._ours(case)
                 self._made[key] = side
-                side.tf32 = tf32
+                side.tf32 = mode.tf32
                 side.warm_up(1, case.pairs, before)
-            self._made[key].tf32 = tf32
+            self._made[key].tf32 = mode.tf32
             found[name] = self._made[key]
         return found
 
@@ -98,24 +112,31 @@ class Sides:
         return Published(self.module(size, "channels_last=false"), size, self.device, precision, True)
 
     def _ours(self, case: Case) -> Side:
-        precision, _, compiled = MODES[case.mode]
+        mode = MODES[case.mode]
         layout = "true" if self.device.type == "cuda" else "false"
-        module = self.module(case.size, f"channels_last={layout}", f"compile={str(compiled).lower()}")
-        if not compiled:  # it would be cut at every part
+        compiled = str(mode.compiled).lower()
+        module = self.module(case.size, f"channels_last={layout}", f"compile={compiled}", *mode.overrides)
+        if not mode.compiled:  # it would be cut at every part
             module.watch()
-        return Ours(module, case.size, self.device, precision, True)
+        return Ours(module, case.size, self.device, mode.precision, True)
 
     def operations(self, name: str, case: Case) -> float:
-        """Floating-point operations of an iteration of that side; counted once for each size, by a warm side."""
-        if (name, case.size) not in self._operations:
+        """Floating-point operations of an iteration of that side; counted once for each network, by a warm side."""
+        overrides = MODES[case.mode].overrides if name == "ours" else ()
+        if (name, case.size, overrides) not in self._operations:
             # What is compiled passes by unseen, so this takes a side that is not.
-            side = next((side for key, side in self._made.items() if key[:2] == (name, case.size) and not key[3]), None)
+            same = (
+                side
+                for key, side in self._made.items()
+                if key[:2] == (name, case.size) and key[3:] == (False, overrides)
+            )
+            side = next(same, None)
             if side is None:
                 return 0.0
             counter = Operations()
             side.burst(1, case.pairs, counter)
-            self._operations[name, case.size] = counter.total / case.pairs
-        return self._operations[name, case.size] * case.pairs
+            self._operations[name, case.size, overrides] = counter.total / case.pairs
+        return self._operations[name, case.size, overrides] * case.pairs
 
     def end(self) -> None:
         """End all sides and free their memory."""

@@ -148,7 +148,7 @@ def shipped(results: list[Result]) -> list[str]:
     by = {(r.case.size, r.case.pairs, r.case.mode): r for r in results}
     lines = []
     for (size, pairs, mode), published in by.items():
-        for ours in ("bf16", "bf16, compiled"):
+        for ours in ("bf16", "bf16-compiled"):
             mine = by.get((size, pairs, ours))
             if mode == "TF32" and mine is not None:
                 ratio = published.sides["published"].ms / mine.sides["ours"].ms

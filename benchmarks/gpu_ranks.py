@@ -56,7 +56,7 @@ def iterations(device_type: str, experiment: str, size: int, pairs: int, mode: s
     batches.pairs = pairs
     marks = Marks(Clock(torch.device(device)))
     settings: dict[str, Any] = {"accelerator": node.accelerator, "devices": world, "max_steps": WARM_UP + count}
-    settings |= Processes().trainer_settings(node) | {"precision": MODES[mode][0]}
+    settings |= Processes().trainer_settings(node) | {"precision": MODES[mode].precision}
     module = Sides(torch.device(device), experiment).module(size)
     bare_trainer(marks, **settings).fit(module, DataLoader(batches, batch_size=None))
     return marks.clock.milliseconds(marks.marks[1:])[WARM_UP - 1 :]

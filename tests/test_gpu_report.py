@@ -75,7 +75,7 @@ def test_a_fault_and_the_end_of_the_time_leave_the_other_rows(bench, monkeypatch
     monkeypatch.setattr(
         report,
         "TINY",
-        [*report.TINY, cases.Case(32, 1, "bf16"), cases.Case(32, 3, "bf16"), cases.Case(32, 4, "bf16, compiled")],
+        [*report.TINY, cases.Case(32, 1, "bf16"), cases.Case(32, 3, "bf16"), cases.Case(32, 4, "bf16-compiled")],
     )
     written = page.Page(tmp_path / "report.md", ["- here"])
     options = SimpleNamespace(seconds=0, burst=1, rows=None)
@@ -84,7 +84,7 @@ def test_a_fault_and_the_end_of_the_time_leave_the_other_rows(bench, monkeypatch
     assert len(seen) == 3
     assert failures == ["32 px, 2 pairs, TF32: OutOfMemoryError: CUDA out of memory"]
     assert f"- {failures[0]}" in text
-    assert "## Left out, for lack of time\n\n- 32 px, 3 pairs, bf16\n- 32 px, 4 pairs, bf16, compiled" in text
+    assert "## Left out, for lack of time\n\n- 32 px, 3 pairs, bf16\n- 32 px, 4 pairs, bf16-compiled" in text
     first = rows(text)[0]
     assert first[3] == "20.0 (15.0 to 30.0)"
     assert first[5] == "1.25 (1.12 to 1.38)"
