@@ -138,11 +138,25 @@ def _precise(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+class _PreciseLayers(Sequence):
+    """The features of a scale's layers in at least fp32; a layer that no term reads is not converted."""
+
+    def __init__(self, layers: Sequence[Tensor]) -> None:
+        self._layers = layers
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __getitem__(self, layer: Any) -> Any:
+        found = self._layers[layer]
+        return _precise(found) if isinstance(found, Tensor) else _PreciseLayers(found)
+
+
 def _precise_outputs(inputs: Any) -> Any:
     """The same inputs with the discriminators' outputs in at least fp32."""
 
-    def features(scales: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-        return [[_precise(layer) for layer in layers] for layers in scales]
+    def features(scales: Sequence[Sequence[Tensor]]) -> list[Sequence[Tensor]]:
+        return [_PreciseLayers(layers) for layers in scales]
 
     return replace(
         inputs,

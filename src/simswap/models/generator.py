@@ -13,11 +13,21 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from simswap.errors import InputError
+from simswap.models.reflection import ReflectionPad
 from simswap.models.statistics import unmoved_batch_norm_statistics
 from simswap.models.winograd import Conv3x3
 from simswap.pixels import get_range
 
 NORMS = ("batch", "instance", "none")
+
+
+class Doubling(nn.Module):
+    """Bilinear upsampling by 2, in the dtype of its input: autocast would take fp32, with a copy before and after."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, 2H, 2W]."""
+        with torch.autocast(x.device.type, enabled=False):
+            return nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class AdaIN(nn.Module):
@@ -113,20 +123,20 @@ class Generator(nn.Module):
         self.stride = 2**stages
         self._tanh = get_range(pixel_range).tanh
         channels = [min(width * 2**stage, max_width) for stage in range(stages + 1)]
-        self.first = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), *_normalized(width, norm))
+        self.first = nn.Sequential(ReflectionPad(3), nn.Conv2d(3, width, 7), *_normalized(width, norm))
         self.encoder = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, d, 3, stride=2, padding=1), *_normalized(d, norm)) for c, d in pairwise(channels)
         )
         self.id_blocks = nn.ModuleList(IDBlock(channels[-1], identity_size) for _ in range(blocks))
         self.decoder = nn.ModuleList(
             nn.Sequential(
-                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+                Doubling(),
                 Conv3x3(d, c),
                 *_normalized(c, norm),
             )
             for c, d in zip(reversed(channels[:-1]), reversed(channels[1:]), strict=True)
         )
-        self.last = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7))
+        self.last = nn.Sequential(ReflectionPad(3), nn.Conv2d(width, 3, 7))
 
     def check_size(self, size: int) -> None:
         """Raise InputError unless the generator takes square images of this size in px and returns the same size."""

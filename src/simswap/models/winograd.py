@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simswap.models.reflection import reflected
+
 LEAST_TILES = 48
 """Below this number of tiles in a batch, transforming the weights costs more than the products save."""
 LEAST_CHANNELS = 40
@@ -34,6 +36,8 @@ class Conv3x3(nn.Conv2d):
         """[B, C, H, W] → [B, K, H, W]."""
         if self.training and winograd_pays(x, self.out_channels):
             return winograd(x, self.weight, self.bias, self.padding_mode)
+        if self.padding_mode == "reflect":
+            return F.conv2d(reflected(x, 1), self.weight, self.bias)
         return super().forward(x)
 
 
