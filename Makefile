@@ -89,6 +89,7 @@ bench: install
 	$(BIN)/python benchmarks/switches.py
 	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/checkpointing.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/saving.py
 	$(BIN)/python benchmarks/retrieval.py

@@ -143,13 +143,13 @@ class Iteration:
 
 
 @contextmanager
-def fake_tensors() -> Iterator[None]:
+def fake_tensors() -> Iterator[FakeTensorMode]:
     """Operations give tensors without values, many of which go into one operation, as on a GPU."""
     kinds = _foreach_utils._foreach_supported_types
     kinds.append(FakeTensor)
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            yield
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            yield mode
     finally:
         kinds.remove(FakeTensor)
 
