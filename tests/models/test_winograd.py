@@ -85,15 +85,17 @@ def test_second_derivatives(padding_mode):
 
 
 def test_when_it_is_taken():
-    large = torch.zeros(2, 128, 16, 16)
-    assert winograd_pays(large, 128)
-    assert not winograd_pays(large, 32)  # 128 * 32 / 160 = 26 channels
-    assert not winograd_pays(large[:, :, :8, :8], 128)  # 32 tiles
-    assert not winograd_pays(large[:, :, :15], 128)
-    assert not winograd_pays(large.double(), 128)
-    assert not winograd_pays(large.to("meta"), 128)
+    x, weight = torch.zeros(2, 128, 16, 16), torch.zeros(128, 128, 3, 3)
+    assert winograd_pays(x, weight)
+    assert not winograd_pays(x, weight[:32])  # 128 * 32 / 160 = 26 channels
+    few = x[:, :, :8, :8]  # 32 tiles
+    assert not winograd_pays(few, weight)
+    assert winograd_pays(few, weight.to(memory_format=torch.channels_last))
+    assert not winograd_pays(x[:, :, :15], weight)
+    assert not winograd_pays(x.double(), weight)
+    assert not winograd_pays(x.to("meta"), weight)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not winograd_pays(large, 128)
+        assert not winograd_pays(x, weight)
 
 
 def test_the_module_is_torchs_own_but_for_training():
@@ -121,7 +123,7 @@ def test_generator_trains_alike(checkpointing, monkeypatch):
 
     plain = gradients()
     calls = []
-    monkeypatch.setattr(method, "LEAST_TILES", 0)
+    monkeypatch.setattr(method, "LEAST_TILES", dict.fromkeys(FORMATS, 0))
     monkeypatch.setattr(method, "LEAST_CHANNELS", 0)
     monkeypatch.setattr(method, "winograd", lambda *given: calls.append(1) or winograd(*given))
     largest = max(value.abs().max().item() for value in plain)

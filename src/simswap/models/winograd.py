@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from simswap.models.reflection import reflected
 
-LEAST_TILES = 48
-"""Below this number of tiles in a batch, transforming the weights costs more than the products save."""
+LEAST_TILES = {torch.channels_last: 32, torch.contiguous_format: 48}
+"""The weights' memory format → number of tiles in a batch below which transforming the weights costs more than the
+products save. With channels last, torch's own gradient of the weights is slower."""
 LEAST_CHANNELS = 40
 """Least ``C * K / (C + K)`` for C input and K output channels: below, transforming the pixels costs more."""
 CHUNK = 4 * 1024 * 1024
@@ -34,15 +35,15 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, K, H, W]."""
-        if self.training and winograd_pays(x, self.out_channels):
+        if self.training and winograd_pays(x, self.weight):
             return winograd(x, self.weight, self.bias, self.padding_mode)
         if self.padding_mode == "reflect":
             return F.conv2d(reflected(x, 1), self.weight, self.bias)
         return super().forward(x)
 
 
-def winograd_pays(x: Tensor, channels: int) -> bool:
-    """Whether `winograd` is faster than torch's own convolution for these inputs and this number of output channels.
+def winograd_pays(x: Tensor, weight: Tensor) -> bool:
+    """Whether `winograd` is faster than torch's own convolution for these inputs [B, C, H, W] and weights [K, C, 3, 3].
 
     Always False for what it is not made for: other devices and dtypes, autocast, odd sizes, tracing and compiling.
     """
@@ -50,12 +51,12 @@ def winograd_pays(x: Tensor, channels: int) -> bool:
         return False
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
-    batch, before, height, width = x.shape
+    (batch, before, height, width), after = x.shape, len(weight)
     tiles = batch * (height // 2) * (width // 2)
     return (
         height % 2 == width % 2 == 0
-        and tiles >= LEAST_TILES
-        and before * channels >= LEAST_CHANNELS * (before + channels)
+        and tiles >= LEAST_TILES[_memory_format(weight)]
+        and before * after >= LEAST_CHANNELS * (before + after)
     )
 
 
