@@ -116,6 +116,8 @@ class Sides:
         layout = "true" if self.device.type == "cuda" else "false"
         compiled = str(mode.compiled).lower()
         module = self.module(case.size, f"channels_last={layout}", f"compile={compiled}", *mode.overrides)
+        if self.device.type == "cuda":
+            module.to(memory_format=torch.channels_last)  # the discriminators too, as in a run on a GPU
         if not mode.compiled:  # it would be cut at every part
             module.watch()
         return Ours(module, case.size, self.device, mode.precision, True)

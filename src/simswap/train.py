@@ -89,7 +89,7 @@ def fit(
         start_from(module, cfg.start_from)
     if cfg.trainer.precision == "64-true":
         module.embedder.double()  # it is frozen, so the trainer does not convert it
-    set_speed(module, cfg.channels_last, cfg.compile)
+    set_speed(module, cfg.channels_last, cfg.compile, "cuda" if on_gpu(cfg.trainer) else "cpu")
     log.info("%s", summary(module, data, run))
 
     around = [report, RankConsistency(run), *pruning_of(run, cfg.sweep, cfg.sweep.metrics), stop]

@@ -81,9 +81,20 @@ def test_channels_last_is_the_same_within_rounding():
     weight = module.generator.id_blocks[0].conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
+    assert all(p.is_contiguous() for p in module.discriminators.parameters())
     assert worst(terms_of(module), terms_of(contiguous)) < 1e-3
     images, identity = torch.rand(2, 3, SIZE, SIZE), torch.nn.functional.normalize(torch.randn(2, 8))
     torch.testing.assert_close(module.ema(images, identity), contiguous.ema(images, identity), rtol=0, atol=1e-3)
+
+
+def test_channels_last_of_the_discriminators_is_for_gpus():
+    module = tiny_module()
+    set_speed(module, channels_last=True, compile=False, device_type="cuda")
+    weights = [p for p in module.discriminators.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
+    assert weights
+    assert not any(p.is_contiguous() for p in weights)
+    images = torch.rand(2, 3, SIZE, SIZE)
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in module.discriminators.pyramid(images))
 
 
 def test_bf16_mixed_is_close_and_keeps_weights_in_fp32(plain):

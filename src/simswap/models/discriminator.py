@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from simswap.errors import InputError
 from simswap.models.discriminator_contract import ScaleOutput
 from simswap.models.second_order import twice_differentiable
+from simswap.models.winograd import memory_format_of
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")
@@ -111,8 +112,12 @@ class Discriminators(nn.Module):
         self.halving = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """Images [B, 3, H, W] → the input of each scale, the full size first."""
-        inputs = [images]
+        """Images [B, 3, H, W] → the input of each scale, the full size first.
+
+        They come in the memory format of the weights: torch would compute all layers in that of the images.
+        """
+        weight = next(self.parameters())
+        inputs = [images.contiguous(memory_format=memory_format_of(weight))]
         while len(inputs) < len(self.scales):
             inputs.append(self.halving(inputs[-1]))
         return inputs

@@ -55,7 +55,7 @@ def winograd_pays(x: Tensor, weight: Tensor) -> bool:
     tiles = batch * (height // 2) * (width // 2)
     return (
         height % 2 == width % 2 == 0
-        and tiles >= LEAST_TILES[_memory_format(weight)]
+        and tiles >= LEAST_TILES[memory_format_of(weight)]
         and before * after >= LEAST_CHANNELS * (before + after)
     )
 
@@ -184,10 +184,11 @@ def _unpadded(p: Tensor, reflect: bool) -> Tensor:
 
 def _as_given(y: Tensor, x: Tensor) -> Tensor:
     """[B, H, W, K] → [B, K, H, W] in the memory format of x."""
-    return y.permute(0, 3, 1, 2).contiguous(memory_format=_memory_format(x))
+    return y.permute(0, 3, 1, 2).contiguous(memory_format=memory_format_of(x))
 
 
-def _memory_format(x: Tensor) -> torch.memory_format:
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Channels last, unless x [A, B, C, D] is contiguous in torch's usual order."""
     last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format
 
@@ -219,7 +220,7 @@ def _from_transformed_weights(u: Tensor, weight: Tensor) -> Tensor:
     rows, taps = _scratch("weight_rows", 4, 3, k, c), _scratch("taps", 3, 3, k, c)
     _from_halves(u.view(4, 4, k, c).transpose(0, 1), rows.transpose(0, 1))
     _from_halves(rows, taps)
-    return taps.permute(2, 3, 0, 1).clone(memory_format=_memory_format(weight))
+    return taps.permute(2, 3, 0, 1).clone(memory_format=memory_format_of(weight))
 
 
 def _from_halves(values: Tensor, out: Tensor) -> None:
