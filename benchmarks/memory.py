@@ -25,7 +25,7 @@ from unittest import mock
 import lightning as L
 import torch
 from iteration import random_resnet50, timed_module
-from scale import NETS, FakeBatches, fake_tensors
+from scale import NETS, Batches, fake_tensors
 from timing import TimedModule, bare_trainer
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -140,7 +140,7 @@ def module_of(size: int, checkpointing: bool, *overrides: str) -> TimedModule:
 def fit(module: TimedModule, size: int, pairs: int, precision: str, callback: L.Callback, accelerator: str) -> None:
     """Train on made-up batches until the callback ends it."""
     settings = {"accelerator": accelerator, "precision": precision, "log_every_n_steps": 10**9}
-    bare_trainer(callback, **settings).fit(module, FakeBatches(size, pairs))  # type: ignore[arg-type]
+    bare_trainer(callback, **settings).fit(module, Batches(size, pairs))  # type: ignore[arg-type]
 
 
 @contextmanager
