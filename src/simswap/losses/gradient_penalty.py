@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from simswap.errors import InputError
+from simswap.losses.second_order import input_gradient
 from simswap.losses.terms import DISCRIMINATOR, DiscriminatorInputs, register_term
-from simswap.models.second_order import input_gradient
 from simswap.precision import full_precision
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from simswap.errors import InputError
+from simswap.losses.second_order import twice_differentiable
 from simswap.models.discriminator_contract import ScaleOutput
-from simswap.models.second_order import twice_differentiable
 from simswap.models.winograd import memory_format_of
 
 FULL_LAYERS = 5

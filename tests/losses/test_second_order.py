@@ -7,8 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from simswap.losses.gradient_penalty import gradient_penalty
+from simswap.losses.second_order import input_gradient, twice_differentiable
 from simswap.models.discriminator import NORMS, Discriminators
-from simswap.models.second_order import input_gradient, twice_differentiable
 
 
 def discriminators(norm, dtype=torch.float64):
