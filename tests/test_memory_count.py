@@ -26,7 +26,7 @@ def test_storages_count_once_and_while_they_are_alive(memory):
         assert (live.now, live.peak) == (0, 400)
 
 
-def test_a_backward_passs_memory_is_what_the_graph_keeps(memory):
+def test_the_memory_of_a_backward_pass_is_what_the_graph_keeps(memory):
     x = torch.ones(1000, requires_grad=True)
     with memory.LiveBytes() as live:
         y = x.exp()  # 4,000 bytes, which the graph keeps
