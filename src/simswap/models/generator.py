@@ -26,7 +26,8 @@ class Doubling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C, 2H, 2W]."""
-        with torch.autocast(x.device.type, enabled=False):
+        lowered = x.dtype in (torch.bfloat16, torch.float16)
+        with torch.autocast(x.device.type, enabled=False) if lowered else nullcontext():
             return nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
