@@ -70,6 +70,7 @@ class SteppingModule(L.LightningModule):
         if self._restored:
             self._load_state(self._restored)
             self._restored = {}
+        self.on_fit_end()  # a training before this one may have ended with an error
         if self.trainer.world_size > 1 and not isinstance(self.trainer.strategy.model, DistributedDataParallel):
             for phase in self.phases.values():
                 phase.reduction = GradientReduction(phase.network, self.trainer.world_size)
