@@ -286,3 +286,23 @@ def test_what_cannot_be_registered_is_named():
     register_term("mine", GENERATOR)(other)  # as a reloaded notebook does
     with pytest.raises(InputError, match=r"loss term mine returns a tensor \[1, 3, 2, 2\]: it must be a scalar"):
         make(mine=1.0).generator(generator_inputs())
+
+
+def test_a_term_reads_features_in_fp32_and_unread_ones_are_not_converted():
+    class Layers(list):
+        def __getitem__(self, layer):
+            read.append(layer)
+            return super().__getitem__(layer)
+
+    def lowered(level):
+        return [Layers(layer.bfloat16() for layer in layers) for layers in features(level)]
+
+    read = []
+    make().discriminator(discriminator_inputs(real_features=lowered(1.0), fake_features=lowered(-1.0)))
+    assert read == []
+    total, terms = make().generator(
+        generator_inputs(real_features=[Layers(t + 0.5078125 for t in layers) for layers in lowered(1.0)],
+                         fake_features=[Layers(t * 0 + 0.5 for t in layers) for layers in lowered(1.0)])
+    )  # fmt: skip
+    assert read
+    assert total.dtype == terms["feature_matching"].dtype == torch.float32
