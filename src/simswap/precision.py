@@ -88,6 +88,14 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether this device computes in bf16 itself; NVIDIA's GPUs older than Ampere emulate it, slowly."""
+    if device.type != "cuda":
+        return True
+    with torch.cuda.device(device):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def figures_device(device: torch.device) -> torch.device:
     """The device for figures: ``device``, or the CPU if it has no float64."""
     return device if has_float64(device) else torch.device("cpu")

@@ -4,6 +4,7 @@ import torch
 
 from simswap.errors import InputError
 from simswap.measuring.instruments import PRECISION
+from simswap.precision import has_bfloat16
 
 DTYPES = {"32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """``precision=`` → the dtype of the generator's products; None: fp32, as in training's own validation."""
@@ -20,13 +21,10 @@ def swap_dtype(precision: str | int, device: torch.device) -> torch.dtype | None
         raise InputError(f"precision={precision}: it takes 32, bf16 or fp16")
     if name == "fp16" and device.type == "cpu":
         raise InputError("precision=fp16 needs a GPU; on a CPU take precision=32 or bf16")
-    if name == "bf16" and device.type == "cuda":
-        with torch.cuda.device(device):
-            supported = torch.cuda.is_bf16_supported(including_emulation=False)
-        if not supported:
-            raise InputError(
-                f"precision=bf16: {torch.cuda.get_device_name(device)} has no bfloat16; take precision=fp16 or 32"
-            )
+    if name == "bf16" and not has_bfloat16(device):
+        raise InputError(
+            f"precision=bf16: {torch.cuda.get_device_name(device)} has no bfloat16; take precision=fp16 or 32"
+        )
     return DTYPES[name]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from simswap.errors import InputError
 from simswap.losses.second_order import twice_differentiable
 from simswap.models.discriminator_contract import ScaleOutput
-from simswap.models.winograd import memory_format_of
+from simswap.models.memory_format import memory_format_of
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")

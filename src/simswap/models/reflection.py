@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simswap.models.memory_format import memory_format_of
+
 
 class ReflectionPad(nn.Module):
     """``nn.ReflectionPad2d(padding)``; channels-last tensors on a GPU stay channels-last."""
@@ -25,14 +27,9 @@ class ReflectionPad(nn.Module):
 
 def reflected(x: Tensor, padding: int) -> Tensor:
     """X [B, C, H, W] with ``padding`` reflected pixels on each side, fewer than H and W."""
-    if x.device.type == "cuda" and is_channels_last(x) and not torch.compiler.is_compiling():
+    if x.device.type == "cuda" and memory_format_of(x) == torch.channels_last and not torch.compiler.is_compiling():
         return _Reflect.apply(x, padding)
     return F.pad(x, [padding] * 4, mode="reflect")
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether x [B, C, H, W] is channels-last and not, as with one channel, contiguous too."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 class _Reflect(torch.autograd.Function):

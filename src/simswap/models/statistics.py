@@ -1,6 +1,6 @@
 """Running statistics of batch norm: freezing them, and restoring them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -89,8 +89,13 @@ def broadcast_buffers(network: nn.Module) -> None:
 @torch.no_grad()
 def write_flat(tensors: list[Tensor], flat: Tensor) -> None:
     """Overwrite tensors of one dtype with the parts of a flat one."""
+    torch._foreach_copy_(tensors, parts_of(flat, tensors))
+
+
+def parts_of(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Views of a flat tensor that holds these tensors one after another, in their shapes."""
     parts = flat.split([tensor.numel() for tensor in tensors])
-    torch._foreach_copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def _buffers_by_dtype(network: nn.Module) -> list[list[Tensor]]:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simswap.models.memory_format import memory_format_of
 from simswap.models.reflection import reflected
 
 LEAST_TILES = {torch.channels_last: 32, torch.contiguous_format: 48}
@@ -185,12 +186,6 @@ def _unpadded(p: Tensor, reflect: bool) -> Tensor:
 def _as_given(y: Tensor, x: Tensor) -> Tensor:
     """[B, H, W, K] → [B, K, H, W] in the memory format of x."""
     return y.permute(0, 3, 1, 2).contiguous(memory_format=memory_format_of(x))
-
-
-def memory_format_of(x: Tensor) -> torch.memory_format:
-    """Channels last, unless x [A, B, C, D] is contiguous in torch's usual order."""
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if last else torch.contiguous_format
 
 
 def _transformed_weights(weight: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from simswap.models.statistics import parts_of
+
 BUCKET_BYTES = 25 * 2**20
 """Size of a bucket: large enough for the network's bandwidth, small enough to be sent during the backward pass."""
 
@@ -33,8 +35,7 @@ class Bucket:
         if self.flat is None:
             first = self.parameters[0]
             self.flat = first.new_empty(sum(p.numel() for p in self.parameters))
-        parts = self.flat.split([p.numel() for p in self.parameters])
-        return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
+        return parts_of(self.flat, self.parameters)
 
 
 class GradientReduction:

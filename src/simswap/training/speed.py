@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from simswap.errors import InputError
-from simswap.precision import products_of_training
+from simswap.precision import has_bfloat16, products_of_training
 from simswap.training.module import SimSwapModule
 from simswap.training.training_embedder import Switches
 
@@ -98,11 +98,7 @@ def check_precision(trainer: L.Trainer, asked: str | int | None) -> None:
             f"trainer.precision={asked} needs a GPU; on this device take trainer.precision=bf16-mixed or 32-true"
         )
     device = trainer.strategy.root_device
-    if device.type != "cuda" or trainer.precision != "bf16-mixed":
-        return
-    with torch.cuda.device(device):
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    if not supported:
+    if trainer.precision == "bf16-mixed" and not has_bfloat16(device):
         raise InputError(
             f"trainer.precision={asked}: {torch.cuda.get_device_name(device)} has no bfloat16; take "
             "trainer.precision=16-mixed"

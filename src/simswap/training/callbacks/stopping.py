@@ -89,7 +89,7 @@ class GracefulStop(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Stop, on all ranks, if one has received a signal."""
-        if trainer.global_step % agreed_every(trainer, pl_module) == 0:
+        if trainer.global_step % self._every == 0:
             self.signal = self._agreed(trainer, pl_module)
         if self.signal:
             end_after_this_iteration(trainer)
