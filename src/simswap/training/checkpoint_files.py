@@ -89,8 +89,9 @@ class CheckpointWriter:
         self.wait()
         copied = self._snapshots.take(content)
         arguments = (self.folder / name, copied, then)
-        self._thread = threading.Thread(target=self._write, args=arguments, name="checkpoint writer")
-        self._thread.start()
+        thread = threading.Thread(target=self._write, args=arguments, name="checkpoint writer")
+        thread.start()
+        self._thread = thread  # only once it runs: a thread that could not start cannot be joined
 
     def check(self) -> None:
         """Raise the error of an earlier file, once. InputError with the checkpoint to resume from, if it is one."""
