@@ -13,11 +13,12 @@ from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.listing import PassedOver, list_images
 from simswap.data.tables import read_table
 from simswap.errors import InputError
+from simswap.faces.paste import PasteSettings
 from simswap.files import sha256_of
 from simswap.inference.finding import PhotoFaceFinder, TableFinder
 from simswap.inference.folder_job import JOB, job_digest, result_names, still_to_do
 from simswap.inference.photos import Photo, read_photo
-from simswap.inference.swapper import Aligned, PasteSettings, PhotoSwapper, most_alike
+from simswap.inference.swapper import Aligned, PhotoSwapper, most_alike
 from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door

@@ -12,9 +12,10 @@ from PIL import Image
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES
 from simswap.faces.detection import Face, InsightFaceDetector
+from simswap.faces.paste import PasteSettings
 from simswap.inference.finding import PhotoFaceFinder
 from simswap.inference.photos import Photo, read_photo
-from simswap.inference.swapper import PasteSettings, PhotoSwapper
+from simswap.inference.swapper import PhotoSwapper
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.models.recognition import onnx_recognizer

@@ -11,44 +11,15 @@ from torch import Tensor
 from simswap import pixels
 from simswap.checkpoint import SwapCheckpoint
 from simswap.errors import InputError
-from simswap.faces.alignment import Alignment, align, apply, scale_of, warp
+from simswap.faces.alignment import Alignment, align, apply, warp
 from simswap.faces.detection import Face, Pixels, pick_main_face
-from simswap.inference.paste import COLORS, face_mask, paste, region, transfer_color
+from simswap.faces.paste import PasteSettings, paste_swap, region
 from simswap.inference.photos import Photo
 from simswap.measuring.swappers import Faces, swap_faces
 from simswap.measuring.usable import is_picture
 from simswap.models.embedder import Embedder
 
 Finder = Callable[[Photo, Pixels], list[Face]]
-
-
-@dataclass(frozen=True)
-class PasteSettings:
-    """Settings of the paste.
-
-    Attributes:
-        extent: of the mask, see `paste.face_mask`.
-        feather: likewise.
-        color: see `paste.transfer_color`.
-        detail: see `paste.paste`.
-
-    Raises:
-        InputError: a value out of its range.
-    """
-
-    extent: float = 1.0
-    feather: float = 0.35
-    color: str = "none"
-    detail: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (0.3 <= self.extent <= 2 and 0 < self.feather <= 1 and 0 <= self.detail <= 1):
-            raise InputError(
-                f"paste.extent={self.extent} lies in 0.3 to 2, paste.feather={self.feather} above 0 and "
-                f"up to 1, paste.detail={self.detail} in 0 to 1"
-            )
-        if self.color not in COLORS:
-            raise InputError(f"paste.color={self.color}: choose one of {', '.join(COLORS)}")
 
 
 @dataclass(frozen=True)
@@ -142,15 +113,15 @@ class PhotoSwapper:
 
     def paste(self, photo: Photo, targets: Sequence[Aligned], results: Sequence[Pixels]) -> Pixels:
         """The photo [H, W, 3] with its faces replaced; all other pixels are unchanged, bit for bit."""
-        done, chosen = photo.pixels.copy(), self.settings
+        done = photo.pixels.copy()
         for target, result in zip(targets, results, strict=True):
             matrix = target.alignment.matrix
-            mask = face_mask(apply(matrix, target.face.landmarks), self.size, chosen.extent, chosen.feather)
-            result = transfer_color(result, target.crop, mask, chosen.color, scale_of(matrix))
+            points = apply(matrix, target.face.landmarks)
             rows, columns = region(matrix, self.size, done.shape)
             own = done[rows, columns]
             before = photo.to_srgb(own)
-            after = paste(before, result, target.crop, mask, _moved(matrix, columns.start, rows.start), chosen.detail)
+            moved = _moved(matrix, columns.start, rows.start)
+            after = paste_swap(before, result, target.crop, points, moved, self.settings)
             touched = (after != before).any(-1)
             own[touched] = photo.changed(own, before, after)[touched]
         return done

@@ -1,6 +1,7 @@
 """A swapped crop back into its photo, with a soft elliptic mask."""
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +13,35 @@ from simswap.faces.detection import Pixels
 
 FloatArray = npt.NDArray[np.float64]
 COLORS = ("none", "match")
+
+
+@dataclass(frozen=True)
+class PasteSettings:
+    """Settings of the paste.
+
+    Attributes:
+        extent: of the mask, see `face_mask`.
+        feather: likewise.
+        color: see `transfer_color`.
+        detail: see `paste`.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    extent: float = 1.0
+    feather: float = 0.35
+    color: str = "none"
+    detail: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0.3 <= self.extent <= 2 and 0 < self.feather <= 1 and 0 <= self.detail <= 1):
+            raise InputError(
+                f"paste.extent={self.extent} lies in 0.3 to 2, paste.feather={self.feather} above 0 and "
+                f"up to 1, paste.detail={self.detail} in 0 to 1"
+            )
+        if self.color not in COLORS:
+            raise InputError(f"paste.color={self.color}: choose one of {', '.join(COLORS)}")
 
 
 def face_mask(landmarks: FloatArray, size: int, extent: float, feather: float) -> npt.NDArray[np.float32]:
@@ -148,3 +178,24 @@ def paste(
     if detail < 1:
         changed = detail * changed + (1 - detail) * back(result.astype(np.float32))
     return np.clip(np.rint(part + share * (changed - part)), 0, 255).astype(np.uint8)
+
+
+def paste_swap(
+    photo: Pixels, result: Pixels, target: Pixels, points: FloatArray, matrix: FloatArray, settings: PasteSettings
+) -> Pixels:
+    """`paste` with the mask and the colors that the settings ask for.
+
+    Args:
+        photo: uint8 [H, W, 3].
+        result: the swapped crop, uint8 [S, S, 3].
+        target: the original crop, likewise.
+        points: the face's landmarks [5, 2] in px of the crop.
+        matrix: [2, 3], photo → crop.
+        settings: of the paste.
+
+    Returns:
+        The part of the photo that `region` gives, uint8 [h, w, 3].
+    """
+    mask = face_mask(points, len(result), settings.extent, settings.feather)
+    result = transfer_color(result, target, mask, settings.color, scale_of(matrix))
+    return paste(photo, result, target, mask, matrix, settings.detail)

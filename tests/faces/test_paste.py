@@ -4,7 +4,7 @@ import pytest
 
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES, align, warp
-from simswap.inference.paste import face_mask, paste, region, transfer_color, unwarp
+from simswap.faces.paste import face_mask, paste, region, transfer_color, unwarp
 
 FRONTAL = np.array(TEMPLATES["arcface"][0])  # [5, 2] at 112
 
