@@ -115,7 +115,7 @@ def describe_protocol(
 ) -> dict[str, Any]:
     """The ``protocol`` of evaluation.json. recognizer: the one used in training, None without a checkpoint."""
     found, gaze = descriptions(instruments), instruments.gaze
-    same = recognizer is not None and instruments.judge.recognizer.sha256 == recognizer.sha256
+    same = recognizer is not None and instruments.judge.recognizer.weights_sha256 == recognizer.weights_sha256
     return {
         "name": data.facts["name"],
         **_counts(data, np.ones(len(data.pairs.target), dtype=bool)),

@@ -40,6 +40,13 @@ TEMPLATES: dict[str, FloatArray] = {
                        [201.26117, 371.41043], [313.08905, 371.15118]]]),
 }  # fmt: skip
 
+# The crop that a recognizer takes: its side in px, and the warp [2, 3] from an arcface crop of 112 px to it.
+# dlib: the median over 220 faces of dlib's own chip (150 px, padding 0.25), which it cuts by its own landmarks.
+RECOGNIZER_CROPS: dict[str, tuple[int, FloatArray]] = {
+    "arcface": (112, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])),
+    "dlib": (150, np.array([[1.524406, -0.015054, -9.726772], [0.015054, 1.524406, -35.025067]])),
+}
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -246,8 +253,10 @@ def _cut(
     return image[y0:y1, x0:x1], np.column_stack([matrix[:, :2], shift])
 
 
-def crop_to_recognizer(template: str, view: int, crop_size: int, recognizer_size: int) -> FloatArray:
-    """The fixed warp [2, 3] from a crop of this template and view to an ``arcface`` crop for the recognizer.
+def crop_to_recognizer(
+    template: str, view: int, crop_size: int, recognizer_size: int, crop: str = "arcface"
+) -> FloatArray:
+    """The fixed warp [2, 3] from a crop of this template and view to the recognizer's crop.
 
     It is the similarity between the points of the two templates. For a face that fits its template perfectly, the
     recognizer's crop is the one that an alignment of the photo would give, up to resolution.
@@ -257,11 +266,17 @@ def crop_to_recognizer(template: str, view: int, crop_size: int, recognizer_size
         view: The template's view.
         crop_size: Side of the crop in px.
         recognizer_size: Side of the recognizer's crop in px.
+        crop: Which crop the recognizer takes, a name of `RECOGNIZER_CROPS`.
 
     Raises:
         ValueError: There is no such template.
         IndexError: The template has no such view.
     """
+    if crop != "arcface":
+        size, behind = RECOGNIZER_CROPS[crop]
+        first = crop_to_recognizer(template, view, crop_size, RECOGNIZER_CROPS["arcface"][0])
+        both = np.column_stack([behind[:, :2] @ first[:, :2], apply(behind, first[:, 2])])
+        return both * (recognizer_size / size)
     target = template_points("arcface", recognizer_size)
     if template == "arcface":
         scale = recognizer_size / crop_size

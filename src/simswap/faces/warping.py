@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from simswap.faces.alignment import TEMPLATES, after_shrinking, crop_to_recognizer, shrink_factor
+from simswap.faces.alignment import RECOGNIZER_CROPS, TEMPLATES, after_shrinking, crop_to_recognizer, shrink_factor
 
 
 def warp_batch(images: Tensor, matrices: Tensor, size: int, padding: str = "border") -> Tensor:
@@ -75,7 +75,7 @@ VIEWS = ("warp", "nearest", "bicubic")
 
 
 class RecognizerView(nn.Module):
-    """The recognizer's view of a crop: the fixed, differentiable warp from the crop's template to ``arcface``.
+    """The recognizer's view of a crop: the fixed, differentiable warp from the crop's template to what it takes.
 
     If the recognizer's crop is much smaller, the crop is averaged over blocks first: at half size, a bilinear warp
     alone reads one pixel in four, and the identity loss would reach no other. A crop that already has the recognizer's
@@ -87,26 +87,34 @@ class RecognizerView(nn.Module):
         crop_size: S, side of the crops in px.
         recognizer_size: R, side of the recognizer's crops in px.
         how: One of `VIEWS`.
+        crop: Which crop the recognizer takes, a name of `faces.alignment.RECOGNIZER_CROPS`.
 
     Raises:
-        ValueError: There is no such template or view, or a size is below 1.
+        ValueError: There is no such template, view or crop, a size is below 1, or crops would be resized for a
+            recognizer that takes no ``arcface`` crop.
     """
 
     matrices: Tensor
 
-    def __init__(self, template: str, crop_size: int, recognizer_size: int, how: str = "warp") -> None:
+    def __init__(
+        self, template: str, crop_size: int, recognizer_size: int, how: str = "warp", crop: str = "arcface"
+    ) -> None:
         super().__init__()
         if how not in VIEWS:
             raise ValueError(f"no view {how!r}; there are {', '.join(VIEWS)}")
         self.how = how
         if template not in TEMPLATES:
             raise ValueError(f"no alignment template {template!r}; there are {', '.join(TEMPLATES)}")
+        if crop not in RECOGNIZER_CROPS:
+            raise ValueError(f"no recognizer's crop {crop!r}; there are {', '.join(RECOGNIZER_CROPS)}")
+        if how != "warp" and crop != "arcface":
+            raise ValueError(f"view {how!r} resizes arcface crops; a recognizer with the crop {crop!r} needs warp")
         if crop_size < 1 or recognizer_size < 1:
             raise ValueError(f"sizes must be at least 1, got {crop_size} and {recognizer_size}")
         self.template, self.crop_size, self.recognizer_size = template, crop_size, recognizer_size
         views = range(len(TEMPLATES[template]))
-        warps = [crop_to_recognizer(template, view, crop_size, recognizer_size) for view in views]
-        self.is_identity = template == "arcface" and crop_size == recognizer_size
+        warps = [crop_to_recognizer(template, view, crop_size, recognizer_size, crop) for view in views]
+        self.is_identity = template == crop == "arcface" and crop_size == recognizer_size
         # One factor for a batch of mixed views: the smallest, so that no view is blurred.
         self.factor = min(shrink_factor(matrix) for matrix in warps)
         stacked = np.stack([after_shrinking(matrix, self.factor) for matrix in warps])

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from simswap.errors import InputError
 from simswap.faces.warping import RecognizerView
 from simswap.models.frozen import FrozenModule
 from simswap.models.recognition import Recognizer
@@ -16,12 +17,17 @@ class Embedder(FrozenModule):
         template: The crops' template, a name of `faces.alignment.TEMPLATES`.
         crop_size: Side of the crops in px.
         how: How crops reach the recognizer, one of `faces.warping.VIEWS`.
+
+    Raises:
+        InputError: The recognizer takes no ``arcface`` crops, and the crops are to be resized instead of warped.
     """
 
     def __init__(self, recognizer: Recognizer, template: str, crop_size: int, how: str = "warp") -> None:
         super().__init__()
+        if how != "warp" and recognizer.crop != "arcface":
+            raise InputError(f"recognizer_view={how}: {recognizer.name} takes its own crop; set recognizer_view=warp")
         self.recognizer = recognizer
-        self.view = RecognizerView(template, crop_size, recognizer.input_size, how)
+        self.view = RecognizerView(template, crop_size, recognizer.input_size, how, recognizer.crop)
         self.freeze()
 
     def forward(self, images: Tensor, view: Tensor) -> Tensor:

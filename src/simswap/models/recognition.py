@@ -26,16 +26,27 @@ class Recognizer(FrozenModule):
         network: Images [B, 3, S, S] in ``pixel_range`` → [B, E] of any length.
         name: Its name in tables and checkpoints.
         sha256: Of the file with its weights; a checkpoint refuses a recognizer with another hash.
-        input_size: S, the side of its `arcface` crops in px.
+        input_size: S, the side of its crops in px.
         embedding_size: E.
         pixel_range: Its input range, a name of `simswap.pixels.RANGES`.
+        crop: Which crop it takes, a name of `simswap.faces.alignment.RECOGNIZER_CROPS`.
+        weights_sha256: Of the weights alone, where ``sha256`` covers more; None if they are the same. Two recognizers
+            with the same weights are the same network, whatever is done with its vectors.
 
     Raises:
         InputError: The pixel range is unknown.
     """
 
     def __init__(
-        self, network: nn.Module, name: str, sha256: str, input_size: int, embedding_size: int, pixel_range: str
+        self,
+        network: nn.Module,
+        name: str,
+        sha256: str,
+        input_size: int,
+        embedding_size: int,
+        pixel_range: str,
+        crop: str = "arcface",
+        weights_sha256: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -44,6 +55,8 @@ class Recognizer(FrozenModule):
         self.input_size = input_size
         self.embedding_size = embedding_size
         self.pixel_range = pixel_range
+        self.crop = crop
+        self.weights_sha256 = weights_sha256 or sha256
         self.settings = {"kind": "recognizer", "input_size": input_size, "pixel_range": pixel_range}
         pixels.get_range(pixel_range)
         self.freeze()
@@ -52,7 +65,7 @@ class Recognizer(FrozenModule):
         """Embed faces.
 
         Args:
-            images: `arcface` crops, float RGB [B, 3, S, S] in unit range.
+            images: Crops as it takes them, float RGB [B, 3, S, S] in unit range.
 
         Returns:
             Unit-length embeddings [B, E], at least fp32.

@@ -4,12 +4,13 @@ A checkpoint is data: its ``_target_`` is compared with the names below. Beside 
 package that the command line trusts is called.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simswap.errors import InputError
 from simswap.models import builtin
 from simswap.models.arcface import arcface_recognizer
+from simswap.models.dlib_recognizer import dlib_recognizer
 from simswap.models.hopenet import HopenetPose
 from simswap.models.iresnet import iresnet_recognizer
 from simswap.models.landmark_pose import Landmarks68Pose
@@ -18,10 +19,11 @@ from simswap.models.recognition import Recognizer, onnx_recognizer
 from simswap.settings.targets import check_target, import_target
 from simswap.settings.trusted import is_trusted
 
-READERS = {
+READERS: dict[str, Callable[..., Recognizer]] = {
     "simswap.models.recognition.onnx_recognizer": onnx_recognizer,
     "simswap.models.arcface.arcface_recognizer": arcface_recognizer,
     "simswap.models.iresnet.iresnet_recognizer": iresnet_recognizer,
+    "simswap.models.dlib_recognizer.dlib_recognizer": dlib_recognizer,
 }
 
 ESTIMATORS: dict[str, type[PoseEstimator]] = {
@@ -42,8 +44,8 @@ def recognizer_of(config: Mapping[str, Any], path: str | None) -> Recognizer:
         InputError: The recognizer is not one of this project's, or its file cannot be read.
     """
     settings = config.get("recognition") or {}
-    if path and not is_trusted(str(settings.get("_target_"))):
-        return READERS.get(str(settings.get("_target_")), onnx_recognizer)(path)
+    if path and str(settings.get("_target_")) not in READERS and not is_trusted(str(settings.get("_target_"))):
+        return onnx_recognizer(path)
     moved = {"path": path} if path else {}
     return _recognizer(settings | moved, "recognition", "recognition.path=<file>") or builtin.recognizer()
 
@@ -84,7 +86,10 @@ def _recognizer(settings: Mapping[str, Any], group: str, how: str) -> Recognizer
     if target in (None, "simswap.models.builtin.recognizer"):
         return builtin.recognizer() if target else None
     if target in READERS:
-        return READERS[target](str(settings.get("path")))
+        # A string, or nothing: no other type of a checkpoint's config reaches a reader.
+        own = {"centered": bool(settings["centered"])} if "centered" in settings else {}
+        path = settings.get("path")
+        return READERS[target](path if path is None else str(path), **own)
     if is_trusted(str(target)):
         return _of_trusted_package(settings, group)
     raise InputError(f"the checkpoint names an unknown recognizer, {target!r}; set {how}{_hint(settings)}")

@@ -24,6 +24,7 @@ _RECOGNIZERS = (
     "simswap.models.recognition.onnx_recognizer",
     "simswap.models.arcface.arcface_recognizer",
     "simswap.models.iresnet.iresnet_recognizer",
+    "simswap.models.dlib_recognizer.dlib_recognizer",
 )
 TARGETS: dict[str, tuple[str, ...]] = {
     "data": ("simswap.data.datamodule.SwapDataModule",),
