@@ -41,7 +41,8 @@ def test_one_evaluation_at_a_time_in_a_folder(tmp_path, door):
 def test_a_checkpoint_alone_is_enough(run, door):
     last = run / "checkpoints" / "last.ckpt"
     write_slim(last, run / "slim.ckpt")
-    code, out, errors = door(main, f"checkpoint={last}", f"shipped={run / 'slim.ckpt'}", "gaze=builtin", *SMALL)
+    more = [f"shipped={run / 'slim.ckpt'}", "gaze=builtin", "slices.min_pairs=4"]
+    code, out, errors = door(main, f"checkpoint={last}", *more, *SMALL)
     assert code == 0, errors
     content = json.loads((run / "evaluation.json").read_text())
     protocol, results = content["protocol"], content["results"]
@@ -104,6 +105,16 @@ def test_a_checkpoint_alone_is_enough(run, door):
     assert "yaw >= 25" in slices
     assert 0 < slices["yaw >= 25"]["targets"] <= slices["yaw >= 25"]["pairs"] <= 12
     assert 0 < slices["yaw >= 25"]["source_persons"] <= 6
+    # What was measured on the faces slices the pairs too, alike for every swapper.
+    assert protocol["slices"]["cosine"]["rule"] == "thirds of the pairs"
+    assert len(protocol["slices"]["target_yaw"]["slices"]) == 3
+    for name, part in protocol["slices"]["cosine"]["slices"].items():
+        assert part["pairs"] == 4
+        assert all(result["slices"][name]["pairs"] == 4 for result in results.values()), name
+    similarity = [results["copy_source"]["slices"][f"cosine {part}"]["target_similarity"]["value"]
+                  for part in ("low", "middle", "high")]  # fmt: skip
+    assert similarity == sorted(similarity)
+    assert "trained by cosine" in out
     with Image.open(run / "evaluation.png") as grid:
         assert grid.text["Description"] == "synthetic face swap"  # type: ignore[attr-defined]
         assert grid.text["Checkpoint"].startswith("sha256:")  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
 from simswap.evaluation.runner import Evaluated, baselines, checkpoint_swappers, describe_protocol, run_protocol
+from simswap.evaluation.slice_tables import slice_text
 from simswap.evaluation.swap_precision import described_precision, swap_dtype
 from simswap.launching.claims import claimed
 from simswap.launching.devices import choose_device
@@ -23,6 +24,7 @@ from simswap.launching.front_door import front_door
 from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.instruments import instruments_for
 from simswap.measuring.sampling import grid_of, grid_rows
+from simswap.measuring.slices import check_slices, measured_slices
 from simswap.measuring.swappers import PrecomputedSwaps, Swapper
 from simswap.models.recorded import judge_of, pose_of, recognizer_of
 from simswap.pictures import provenance, write_png
@@ -65,14 +67,17 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     work = data.work(instruments)
     evaluator = Evaluator(data.faces, data.pairs, instruments, data.batch_size, device, work, data.jitter, cfg.workers)
     swappers: list[Swapper | PrecomputedSwaps] = [*ours, *data.finished, *baselines(cfg.baselines)]
-    evaluated = run_protocol(evaluator, swappers, data)
+    slices = measured_slices(evaluator.gallery, data.pairs, cfg.slices.by, cfg.slices.yaw_edges, cfg.slices.min_pairs)
+    evaluated = run_protocol(evaluator, swappers, data, slices.masks)
     ranks.leave()
     if ranks.rank:
         return
     for kind, content in networks:
         facts = {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
         evaluated.results[kind].update(facts)
-    description = describe_protocol(data, instruments, recognizer, evaluated.chance, described_precision(dtype))
+    description = describe_protocol(
+        data, instruments, recognizer, evaluated.chance, described_precision(dtype), slices.facts
+    )
     write_results(out, data, description, evaluated)
     grids = write_grids(out, data, ours, {kind: content.sha256 for kind, content in networks}, cfg.grid_faces, device)
     print(f"figures: {out / EVALUATION}")
@@ -99,6 +104,8 @@ def write_results(out: Path, data: ProtocolData, description: Mapping[str, Any],
     write_pairs(out / PAIRS, data.names, {name: entry["kind"] for name, entry in results.items()}, evaluated.samples)
     write_evaluation(out / EVALUATION, description, results)
     print_table(description, results)
+    if text := slice_text(description, results):
+        print(f"\n{text}")
 
 
 def write_grids(
@@ -136,10 +143,11 @@ def check_evaluation(cfg: DictConfig) -> None:
     """Check what no type and no range can tell.
 
     Raises:
-        InputError: A network is to come from a checkpoint, and there is none.
+        InputError: A network is to come from a checkpoint, and there is none; or slices are not defined.
     """
     if not OmegaConf.is_missing(cfg, "checkpoint"):
         refuse_of_training(cfg, cfg.checkpoint)
+    check_slices(cfg.slices.by, cfg.slices.yaw_edges)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from simswap.measuring.stage import THERE, results_of
 from simswap.measuring.transfer import Arrays, to_host
 from simswap.models.described import digest
 
-FORMAT = 1  # increased when a stage computes something else, so that cached chunks are not used
+FORMAT = 2  # increased when a stage computes something else, so that cached chunks are not used
 
 
 class DiskWork:

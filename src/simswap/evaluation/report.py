@@ -103,39 +103,42 @@ def print_table(
 
 
 def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The protocol, one row per swapper, and the slices, in at most 80 columns.
+    """The protocol, one row per swapper, and the slices by attributes, in at most 80 columns.
 
     Takes the arguments of :func:`write_evaluation` or what it wrote, and raises the same ValueError. Unknown figures
     are shown as "-".
     """
     check_evaluation(protocol, results)
-    lines = [*protocol_lines(protocol), "", *_table(results, required()), ""]
+    lines = [*protocol_lines(protocol), "", *figure_table(results, required()), ""]
     more = [
         figure
         for figure in FIGURES.values()
         if figure.printed and not figure.required and any(_is_there(result, figure) for result in results.values())
     ]
     for start in range(0, len(more), ACROSS):
-        lines += [*_table(results, more[start : start + ACROSS]), ""]
+        lines += [*figure_table(results, more[start : start + ACROSS]), ""]
     for name, result in results.items():
         if result.get("missed_results"):
-            lines += _wrapped(
+            lines += wrapped(
                 "no result",
                 f"{name}: {result['missed_results']:,} of {protocol['pairs']:,} pairs have "
                 "none that can be used (missing, no finite numbers, or not to be embedded by the "
                 "judge); its figures are over the others",
             )
         if result.get("missed_poses"):
-            lines += _wrapped(
+            lines += wrapped(
                 "no pose",
                 f"{name}: no face found in {result['missed_poses']:,} of {protocol['pairs']:,} pairs; "
                 "its pose error is over the others",
             )
     if protocol.get("skipped"):
-        lines += _wrapped(
+        lines += wrapped(
             "left out", f"{protocol['skipped']:,} entries could not be used, and are listed in evaluation_skipped.csv"
         )
+    measured = {name for found in (protocol.get("slices") or {}).values() for name in found["slices"]}
     for part in dict.fromkeys(key for result in results.values() for key in result.get("slices", {})):
+        if part in measured:  # `slice_tables.slice_text` shows them
+            continue
         sliced = {name: r["slices"][part] for name, r in results.items() if part in r.get("slices", {})}
         counts = {"groups": protocol.get("groups", "persons"), **next(iter(sliced.values()))}
         few = approximate(counts)
@@ -143,7 +146,7 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
         lines += [
             f"targets with {part}: {counts['pairs']:,} pairs",
             *([f"intervals {few}"] if few else []),
-            *_table(kinds, required()),
+            *figure_table(kinds, required()),
             "",
         ]
     return "\n".join(lines).rstrip("\n")
@@ -164,35 +167,35 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     groups, few, targets = protocol.get("groups", "persons"), approximate(protocol), protocol.get("targets")
     more = []
     if protocol.get("gaze"):
-        more = _wrapped(
+        more = wrapped(
             "gaze", f"{_network(protocol['gaze'])} against the true gaze; {_floor(protocol['gaze']['noise_floor_deg'])}"
         )
     if protocol.get("fid"):
-        more += _wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
+        more += wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
     return [
-        *_wrapped(
+        *wrapped(
             "protocol",
             f"{protocol['name']}: {protocol['pairs']:,} swaps, {split}"
             f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops"
             + ("" if protocol["seed"] is None else f", seed {protocol['seed']}"),
         ),
-        *_wrapped(
+        *wrapped(
             "gallery",
             f"{protocol['gallery_images']:,} images of {protocol['gallery_persons']:,} {groups}: "
             f"{protocol['gallery_rule']}",
         ),
-        *_wrapped(
+        *wrapped(
             "chance",
             "not known"
             if not _known(protocol["chance"])
             else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery",
         ),
-        *_wrapped("trained by", _network(recognizer) if recognizer else "not known: no checkpoint of ours"),
-        *_wrapped("judge", judged),
-        *_wrapped("pose", f"{_network(pose)}; {noise}"),
+        *wrapped("trained by", _network(recognizer) if recognizer else "not known: no checkpoint of ours"),
+        *wrapped("judge", judged),
+        *wrapped("pose", f"{_network(pose)}; {noise}"),
         *more,
-        *_wrapped("intervals", f"95 %, clustered by {groups} as sources and as targets{few and f'; {few}'}"),
-        *([] if targets is None else _wrapped("self-recon", f"over {targets:,} distinct targets, each counted once")),
+        *wrapped("intervals", f"95 %, clustered by {groups} as sources and as targets{few and f'; {few}'}"),
+        *([] if targets is None else wrapped("self-recon", f"over {targets:,} distinct targets, each counted once")),
     ]
 
 
@@ -200,10 +203,12 @@ def _floor(degrees: float) -> str:
     return f"noise floor {degrees:.1f} degrees, the error of a single reading (means are told apart by their intervals)"
 
 
-def _table(results: Mapping[str, Mapping[str, Any]], figures: Sequence[Figure]) -> list[str]:
-    """Two lines per swapper: its name and values, then its kind and their intervals."""
+def figure_table(
+    results: Mapping[str, Mapping[str, Any]], figures: Sequence[Figure], row: str = "swapper"
+) -> list[str]:
+    """Two lines per row: its name and values, then its kind and their intervals. row: what a row stands for."""
     columns = [(figure, figure.printed) for figure in figures if figure.printed]
-    rows = [["", *(heading.first for _, heading in columns)], ["swapper", *(heading.second for _, heading in columns)]]
+    rows = [["", *(heading.first for _, heading in columns)], [row, *(heading.second for _, heading in columns)]]
     nothing = dict.fromkeys(INTERVAL_KEYS)
     for name, result in results.items():
         cells = [_cell(result.get(f.name, nothing), f.factor, heading.decimals) for f, heading in columns]
@@ -240,7 +245,8 @@ def _known(number: float | None) -> bool:
     return number is not None and math.isfinite(number)
 
 
-def _wrapped(label: str, text: str) -> list[str]:
+def wrapped(label: str, text: str) -> list[str]:
+    """The text behind its label, in lines of at most 80 columns."""
     return textwrap.wrap(text, WIDTH, initial_indent=f"{label:<11}", subsequent_indent=" " * 11)
 
 

@@ -83,8 +83,24 @@ class Evaluated(NamedTuple):
     chance: float
 
 
-def run_protocol(evaluator: Evaluator, swappers: Sequence[Swapper | PrecomputedSwaps], data: ProtocolData) -> Evaluated:
-    """Measure the swappers and the controls on the same pairs. Raises InputError for two swappers with one name."""
+def run_protocol(
+    evaluator: Evaluator,
+    swappers: Sequence[Swapper | PrecomputedSwaps],
+    data: ProtocolData,
+    slices: Mapping[str, np.ndarray] | None = None,
+) -> Evaluated:
+    """Measure the swappers and the controls on the same pairs.
+
+    Args:
+        evaluator: Measures the swappers.
+        swappers: The swappers.
+        data: The protocol's pairs and its own slices.
+        slices: Further slices, bool [pairs] by name.
+
+    Raises:
+        InputError: For two swappers with one name.
+    """
+    masks = {**data.slices, **(slices or {})}
     results: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, np.ndarray]] = {}
     chance = float("nan")
@@ -99,9 +115,7 @@ def run_protocol(evaluator: Evaluator, swappers: Sequence[Swapper | PrecomputedS
             **_plain(measured.figures()),
             "missed_results": measured.missed_results,
             "missed_poses": measured.missed_poses,
-            "slices": {
-                name: {**_plain(measured.figures(mask)), **_counts(data, mask)} for name, mask in data.slices.items()
-            },
+            "slices": {name: {**_plain(measured.figures(mask)), **_counts(data, mask)} for name, mask in masks.items()},
         }
     return Evaluated(results, samples, chance)
 
@@ -112,8 +126,18 @@ def describe_protocol(
     recognizer: Recognizer | None,
     chance: float,
     precision: str = PRECISION,
+    slices: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The ``protocol`` of evaluation.json. recognizer: the one used in training, None without a checkpoint."""
+    """The ``protocol`` of evaluation.json.
+
+    Args:
+        data: The protocol's faces and pairs.
+        instruments: What measured them.
+        recognizer: The one used in training; None without a checkpoint.
+        chance: The retrieval of a blind draw.
+        precision: Of the swaps.
+        slices: `MeasuredSlices.facts`.
+    """
     found, gaze = descriptions(instruments), instruments.gaze
     same = recognizer is not None and instruments.judge.recognizer.weights_sha256 == recognizer.weights_sha256
     return {
@@ -131,6 +155,7 @@ def describe_protocol(
         "image_size": data.faces.size,
         "template": data.faces.template,
         "skipped": len(data.skipped),
+        "slices": dict(slices or {}),
         **data.facts,
     }
 

@@ -24,6 +24,7 @@ from simswap.measuring.transfer import to_device
 from simswap.measuring.usable import is_direction, is_picture, true_gaze, usable_pairs
 from simswap.metrics.figures import registered
 from simswap.metrics.reconstruction import SelfReconstruction
+from simswap.metrics.sharpness import sharpness
 from simswap.precision import figures_device, full_precision
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Evaluator:
         self.usable = usable_pairs(self.gallery["embedding"], pairs, instruments.judge.recognizer.name)
 
     def _read(self, rows: np.ndarray, faces: Faces) -> Predictions:
-        return self.instruments.read(faces, self.faces.template)
+        return self.instruments.read(faces, self.faces.template) | {"sharpness": sharpness(faces.images)}
 
     def _chunks(self, rows: np.ndarray) -> list[np.ndarray]:
         return np.array_split(rows, max(1, -(-len(rows) // self.batch_size)))

@@ -208,6 +208,8 @@ RANGES: dict[str, Range] = {
     "logger.finish_timeout": number(0, 86400),
     # simswap-evaluate
     "grid_faces": whole(1, tried=50),
+    "slices.yaw_edges": number(0, 180, above=True, below=True, tried=(1, 179), count=2),
+    "slices.min_pairs": whole(1, tried=10**6),
     "protocol.persons": whole(2, tried=10**6),
     "protocol.images_per_person": whole(1, tried=10**6),
     "protocol.pairs": whole(1, tried=100),
