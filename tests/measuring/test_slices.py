@@ -73,8 +73,8 @@ def test_what_nobody_knows_has_no_slices():
 
 
 def test_bad_settings_are_named():
-    with pytest.raises(InputError, match=r"slices\.by: unknown quantity yaw; did you mean target_yaw\?"):
-        cut("yaw")
+    with pytest.raises(InputError, match=r"slices\.by: unknown quantity target_yow; did you mean target_yaw\?"):
+        cut("target_yow")
     for edges in ([30, 15], [15, 15], [0, 15]):
         with pytest.raises(InputError, match="ascend from above 0"):
             cut(*QUANTITIES, edges=edges)

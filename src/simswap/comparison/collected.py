@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simswap.comparison.ended import check_current, check_state
-from simswap.comparison.run import Curve, Run, SwapperRow
+from simswap.comparison.run import Curve, Run, SliceRow, SwapperRow
 from simswap.comparison.run_settings import flat
 from simswap.errors import InputError
 from simswap.metrics.figures import Interval, required, validated
@@ -119,6 +119,7 @@ def _load(
             missed=results[key].missed,
             checkpoint=results[key].checkpoint,
             iteration=results[key].iteration,
+            slices=slices_of(file, evaluation["protocol"], key, evaluation["results"][key]),
             **shared,
         )
 
@@ -126,11 +127,7 @@ def _load(
 def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> SwapperRow:
     """Read one result of an evaluation. where: its file or address. Raises InputError if it is malformed."""
     try:
-        figures = {
-            name: Interval(*(math.nan if figure[k] is None else float(figure[k]) for k in ("value", "low", "high")))
-            for name, figure in entry.items()
-            if isinstance(figure, Mapping) and "value" in figure
-        }
+        figures = _figures(entry)
         missed = {name: int(entry[name]) for name in ("missed_results", "missed_poses") if entry.get(name)}
         iteration = entry.get("iteration")
         return SwapperRow(
@@ -144,6 +141,34 @@ def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: results.{key} is not a result ({error}); run simswap-evaluate again") from error
+
+
+def slices_of(
+    where: Path | str, protocol: Mapping[str, Any], key: str, entry: Mapping[str, Any]
+) -> dict[str, SliceRow]:
+    """Read the slices of one result; see `swapper_of`. Raises InputError if they are malformed."""
+    try:
+        edges = {
+            name: (part["low"], part["high"])
+            for found in (protocol.get("slices") or {}).values()
+            for name, part in found["slices"].items()
+        }
+        return {
+            name: SliceRow(int(part["pairs"]), edges.get(name, (None, None)), _figures(part))
+            for name, part in (entry.get("slices") or {}).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: results.{key} has malformed slices ({error}); run simswap-evaluate again"
+        ) from error
+
+
+def _figures(entry: Mapping[str, Any]) -> dict[str, Interval]:
+    return {
+        name: Interval(*(math.nan if figure[k] is None else float(figure[k]) for k in ("value", "low", "high")))
+        for name, figure in entry.items()
+        if isinstance(figure, Mapping) and "value" in figure
+    }
 
 
 def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Mapping[str, SwapperRow]) -> None:

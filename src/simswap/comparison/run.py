@@ -12,6 +12,24 @@ Curve = tuple[list[float], list[float]]
 """Iterations and a metric's values at them."""
 
 
+class SliceRow(NamedTuple):
+    """A slice of the pairs.
+
+    Attributes:
+        pairs: Their number.
+        edges: The lower and the upper edge of what was measured; both None for a slice by an attribute.
+        figures: The figures over these pairs by name.
+    """
+
+    pairs: int
+    edges: tuple[float | None, float | None]
+    figures: Mapping[str, Interval]
+
+    def like(self, other: "SliceRow") -> bool:
+        """Whether both are over equally many pairs between the same edges."""
+        return (self.pairs, self.edges) == (other.pairs, other.edges)
+
+
 class SwapperRow(NamedTuple):
     """A row of an evaluation.
 
@@ -61,6 +79,7 @@ class Run:
         missed: As in `SwapperRow`.
         checkpoint: As in `SwapperRow`.
         iteration: As in `SwapperRow`.
+        slices: Slices of its evaluation's pairs, by name.
     """
 
     name: str
@@ -79,6 +98,7 @@ class Run:
     missed: Mapping[str, int] = field(default_factory=dict)
     checkpoint: str = ""
     iteration: int | None = None
+    slices: Mapping[str, SliceRow] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:

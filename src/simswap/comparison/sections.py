@@ -9,6 +9,7 @@ from simswap.comparison.charts.sweeps import importance_chart, parallel_chart
 from simswap.comparison.charts.tradeoff import tradeoff_chart
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.page import Section, differences_caption, results_caption
+from simswap.comparison.slices import slices_table
 from simswap.comparison.swaps import side_by_side
 from simswap.comparison.tables import (
     Table,
@@ -24,6 +25,7 @@ SWAPS = (
     "Targets and sources that no training saw. Each result should show the source's person in the target's pose, "
     "expression and light."
 )
+SLICES = "Slices of the pairs, the same for all variants. Edges and exact definitions are in evaluation.json."
 ORDERINGS = (
     "holds: every difference's 95 % interval over seeds lies on the paper's side of 0; does not hold: one lies on "
     "the other side; not decided: neither."
@@ -42,6 +44,7 @@ def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str
     tables = differences_table(comparison), settings_table(comparison), orderings_table(comparison)
     differences, settings, orderings = tables
     swaps, missing = side_by_side(comparison, pictures)
+    slices, apart = slices_table(comparison)
     found = [
         Section("results", "Final figures", (results_table(comparison),), caption=results_caption(comparison)),
         differences and Section("differences", f"Difference to {comparison.baseline.label}", (differences,),
@@ -56,6 +59,8 @@ def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str
         Section("swaps", "The same faces, swapped by each", swaps=tuple(swaps), caption=" ".join([SWAPS, *missing]))
         if swaps else (Section("swaps", "The same faces", caption=" ".join(missing)) if missing else None),
         _drawn("sweep", "The sweep", [importance_chart(comparison), parallel_chart(comparison)]),
+        slices and Section("slices", "Where it fails", folded=slices, folded_title="The figures of slices of the pairs",
+                           caption=" ".join([SLICES, *([apart] if apart else [])])),
         Section("runs", "Every run", (runs_table(comparison),)),
     ]  # fmt: skip
     return [section for section in found if section]
