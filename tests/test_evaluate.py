@@ -41,7 +41,7 @@ def test_one_evaluation_at_a_time_in_a_folder(tmp_path, door):
 def test_a_checkpoint_alone_is_enough(run, door):
     last = run / "checkpoints" / "last.ckpt"
     write_slim(last, run / "slim.ckpt")
-    more = [f"shipped={run / 'slim.ckpt'}", "gaze=builtin", "slices.min_pairs=4"]
+    more = [f"shipped={run / 'slim.ckpt'}", "gaze=builtin", "slices.min_pairs=4", "worst_pairs=3"]
     code, out, errors = door(main, f"checkpoint={last}", *more, *SMALL)
     assert code == 0, errors
     content = json.loads((run / "evaluation.json").read_text())
@@ -105,6 +105,17 @@ def test_a_checkpoint_alone_is_enough(run, door):
     assert "yaw >= 25" in slices
     assert 0 < slices["yaw >= 25"]["targets"] <= slices["yaw >= 25"]["pairs"] <= 12
     assert 0 < slices["yaw >= 25"]["source_persons"] <= 6
+    for kind, file in (("trained", "evaluation_worst.png"), ("shipped", "evaluation_worst_shipped.png")):
+        worst = results[kind]["worst"]
+        counts = {name: len(entries) for name, entries in worst.items()}
+        assert counts == {"pose_error_deg": 3, "identity_share": 3, "no_result": 0, "no_pose": 0}
+        first = worst["pose_error_deg"][0]
+        start = 12 * list(results).index(kind)
+        assert first["pose_error_deg"] == max(table["pose_error_deg"][start : start + 12])
+        assert first["target"] == table["target"][first["pair"]]
+        with Image.open(run / file) as picture:
+            assert picture.text["Checkpoint"] == f"sha256:{results[kind]['sha256']}"  # type: ignore[attr-defined]
+    assert "worst" not in nothing
     # What was measured on the faces slices the pairs too, alike for every swapper.
     assert protocol["slices"]["cosine"]["rule"] == "thirds of the pairs"
     assert len(protocol["slices"]["target_yaw"]["slices"]) == 3

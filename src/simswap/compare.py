@@ -44,7 +44,9 @@ def page_of(cfg: DictConfig, pictures: Path) -> None:
         columns=None if cfg.columns is None else list(cfg.columns),
         left_out=left_out,
     )
-    sections = sections_of(comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures)
+    sections = sections_of(
+        comparison, published=cfg.published, curves=list(cfg.curves), pictures=cfg.pictures, most=cfg.worst
+    )
     # Created only when there is something to write; two processes at the same moment get two folders.
     out = new_folder(Path("outputs") / "compare" / time.strftime(TIME)) if cfg.out is None else Path(cfg.out)
     with claimed(out, WORK):

@@ -17,6 +17,7 @@ from simswap.evaluation.report import keep_earlier, print_table, write_evaluatio
 from simswap.evaluation.runner import Evaluated, baselines, checkpoint_swappers, describe_protocol, run_protocol
 from simswap.evaluation.slice_tables import slice_text
 from simswap.evaluation.swap_precision import described_precision, swap_dtype
+from simswap.evaluation.worst import add_worst, write_worst
 from simswap.launching.claims import claimed
 from simswap.launching.devices import choose_device
 from simswap.launching.evaluation_ranks import EvaluationRanks
@@ -75,13 +76,16 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     for kind, content in networks:
         facts = {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
         evaluated.results[kind].update(facts)
+    values = add_worst(evaluated, data.names, cfg.worst_pairs)
     description = describe_protocol(
         data, instruments, recognizer, evaluated.chance, described_precision(dtype), slices.facts
     )
     write_results(out, data, description, evaluated)
-    grids = write_grids(out, data, ours, {kind: content.sha256 for kind, content in networks}, cfg.grid_faces, device)
+    sha256 = {kind: content.sha256 for kind, content in networks}
+    grids = write_grids(out, data, ours, sha256, cfg.grid_faces, device)
+    worst = write_worst(out, data, ours, values, sha256, cfg.worst_pairs, device)
     print(f"figures: {out / EVALUATION}")
-    put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb)
+    put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb, worst)
 
 
 def protocol_data(

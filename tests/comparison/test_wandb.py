@@ -118,11 +118,14 @@ def test_evaluations_come_out_of_the_summaries(tmp_path):
     for run in runs[:2]:
         run.summary_metrics |= evaluation_summary(protocol, results)
         run.summary_metrics["evaluation/grid"] = {"_type": "image-file", "path": "media/images/summary/grid_1.png"}
+        run.summary_metrics["evaluation/worst"] = {"_type": "image-file", "path": "media/images/summary/worst_1.png"}
     del runs[1].summary_metrics["evaluation/pose_error_deg"]
     found, left_out = load_wandb(Api(runs), "me/p", "evaluation", [], keep_where(None), tmp_path / "pictures")
     assert [(r.name, r.figures["id_retrieval"], r.protocol) for r in found] == [("0", (0.5, 0.4, 0.6), protocol)]
     assert [(other.name, other.kind) for other in found[0].others] == [("do_nothing", "control")]
     assert found[0].grid.read_bytes() == (tmp_path / "evaluation.png").read_bytes()
+    assert found[0].worst.name == "worst_1.png"
+    assert found[0].worst.is_file()
     assert left_out == [
         "https://wandb.example/1 comes from an older version: it lacks results.trained.pose_error_deg; run "
         "simswap-evaluate again",

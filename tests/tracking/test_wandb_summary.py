@@ -92,14 +92,16 @@ def test_it_is_added_to_the_run_that_training_began(tmp_path, capsys):
     best = {"max": 0.8, "last": 0.5}  # the first start's is not forgotten
     assert last_fragment(tmp_path, "val/id_retrieval", best)[1]["val/id_retrieval"] == best
     Image.new("RGB", (4, 4)).save(tmp_path / "evaluation.png")
-    put_evaluation(tmp_path, PROTOCOL, RESULTS, tmp_path / "evaluation.png", "auto")
+    worst = {"trained": tmp_path / "evaluation.png", "shipped": tmp_path / "evaluation.png"}
+    put_evaluation(tmp_path, PROTOCOL, RESULTS, tmp_path / "evaluation.png", "auto", worst)
     assert "W&B: the evaluation is in the run's summary; to upload: wandb sync" in capsys.readouterr().err
     expected = {"value": 0.5, "low": 0.25, "high": 0.75}
     names, summary = last_fragment(tmp_path, "evaluation/id_retrieval", expected)
     assert names == ("3 seed=1", "sweep", "simswap")
     assert summary["evaluation/id_retrieval"] == expected
     assert summary["val/id_retrieval"] == best
-    assert (tmp_path / "wandb" / "latest-run" / "files" / summary["evaluation/grid"]["path"]).is_file()
+    for picture in ("evaluation/grid", "evaluation/worst", "evaluation/shipped/worst"):
+        assert (tmp_path / "wandb" / "latest-run" / "files" / summary[picture]["path"]).is_file()
     assert len(offline_fragments(tmp_path, known_as(tmp_path).id)) == 3
 
 

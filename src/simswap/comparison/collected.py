@@ -15,6 +15,7 @@ from simswap.tracking.runs import (
     CONFIG,
     EVALUATION,
     PAIRS,
+    WORST,
     find_runs,
     newest_grid,
     read_config,
@@ -120,6 +121,7 @@ def _load(
             checkpoint=results[key].checkpoint,
             iteration=results[key].iteration,
             slices=slices_of(file, evaluation["protocol"], key, evaluation["results"][key]),
+            worst=folder / WORST if key == "trained" and (folder / WORST).is_file() else None,
             **shared,
         )
 

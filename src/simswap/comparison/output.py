@@ -41,6 +41,10 @@ def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], ma
     for name, plot in plots.items():
         with atomic_write(out / "figures" / f"{name}.png") as part:
             part.write_bytes(plot.png)
+    for section in sections:
+        for shown in section.pictures:
+            with atomic_write(out / "figures" / f"{shown.name}.png") as part:
+                part.write_bytes(shown.png)
     if swaps:
         picture, words = sheet(swaps, {v.label: v.short for v in comparison.variants})
         write_png(out / "figures" / "swaps.png", picture, words)

@@ -14,6 +14,7 @@ from simswap.comparison.summary import at_a_glance, protocol_words
 from simswap.comparison.swaps import SwapRow, cell_png
 from simswap.comparison.tables import Cell, Table, markdown
 from simswap.comparison.variants import shown_value
+from simswap.comparison.worst import Picture
 from simswap.metrics.intervals import approximate
 from simswap.version import __version__
 
@@ -31,6 +32,7 @@ class Section:
         charts: Its charts.
         swaps: Rows of swaps side by side.
         caption: How to read it.
+        pictures: Finished pictures that open on a click.
         folded: A table that opens on a click.
         folded_title: That table's title.
     """
@@ -41,6 +43,7 @@ class Section:
     charts: tuple[Chart, ...] = ()
     swaps: tuple[SwapRow, ...] = ()
     caption: str = ""
+    pictures: tuple[Picture, ...] = ()
     folded: Table | None = None
     folded_title: str = ""
 
@@ -90,6 +93,8 @@ def markdown_page(comparison: Comparison, sections: Sequence[Section], made: str
             lines += [f"![{shown(chart.alt)}](figures/{chart.name}.png)", "", shown(chart.caption), ""]
         if section.swaps:
             lines += ["![The same targets and sources, swapped by every variant](figures/swaps.png)", ""]
+        for picture in section.pictures:
+            lines += [f"{shown(picture.title)}:", "", f"![{shown(picture.title)}](figures/{picture.name}.png)", ""]
         for table in section.tables:
             lines += [markdown(table), ""]
         lines += [shown(section.caption), ""] if section.caption else []
@@ -108,6 +113,7 @@ def _section(section: Section, plots: Mapping[str, Rendered]) -> str:
     parts = [f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>']
     parts += [_chart(chart, plots[chart.name], several=len(section.charts) > 1) for chart in section.charts]
     parts += [_swap_row(row) for row in section.swaps]
+    parts += [_picture(picture) for picture in section.pictures]
     parts += [html_table(table) for table in section.tables]
     if section.folded:
         parts.append(
@@ -126,6 +132,14 @@ def _chart(chart: Chart, plot: Rendered, several: bool) -> str:
         f'<figure id="figure-{chart.name}"><picture><source media="{PHONE}" srcset="{narrow}">'
         f'<img src="{wide}" alt="{escape(chart.alt)}"></picture>'
         f"<figcaption>{title}{escape(chart.caption)}</figcaption></figure>"
+    )
+
+
+def _picture(picture: Picture) -> str:
+    title = escape(picture.title)
+    return (
+        f"<details><summary>{title}</summary><figure>"
+        f'<img src="{_data(picture.png, "png")}" alt="{escape(f"Worst pairs: {picture.title}")}"></figure></details>'
     )
 
 

@@ -80,6 +80,7 @@ class Run:
         checkpoint: As in `SwapperRow`.
         iteration: As in `SwapperRow`.
         slices: Slices of its evaluation's pairs, by name.
+        worst: The picture of its worst pairs, if there is one.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Run:
     checkpoint: str = ""
     iteration: int | None = None
     slices: Mapping[str, SliceRow] = field(default_factory=dict)
+    worst: Path | None = None
 
     @property
     def seed(self) -> int:

@@ -20,10 +20,15 @@ from simswap.comparison.tables import (
     runs_table,
     settings_table,
 )
+from simswap.comparison.worst import worst_pictures
 
 SWAPS = (
     "Targets and sources that no training saw. Each result should show the source's person in the target's pose, "
     "expression and light."
+)
+WORST = (
+    "Each row is a pair: on the left those with the largest pose error, on the right those with the least identity. "
+    "identity: the way from the target (0 %) to the source (100 %) by the judge. The pairs differ between variants."
 )
 SLICES = "Slices of the pairs, the same for all variants. Edges and exact definitions are in evaluation.json."
 ORDERINGS = (
@@ -32,7 +37,9 @@ ORDERINGS = (
 )
 
 
-def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str], pictures: int) -> list[Section]:
+def sections_of(
+    comparison: Comparison, *, published: bool, curves: Sequence[str], pictures: int, most: int = 6
+) -> list[Section]:
     """The sections for which these runs have content.
 
     Args:
@@ -40,11 +47,13 @@ def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str
         published: Whether to show published figures of others.
         curves: The metrics to draw.
         pictures: The number of rows of swaps side by side.
+        most: The number of variants whose worst pairs are shown.
     """
     tables = differences_table(comparison), settings_table(comparison), orderings_table(comparison)
     differences, settings, orderings = tables
     swaps, missing = side_by_side(comparison, pictures)
     slices, apart = slices_table(comparison)
+    worst, unseen = worst_pictures(comparison, most)
     found = [
         Section("results", "Final figures", (results_table(comparison),), caption=results_caption(comparison)),
         differences and Section("differences", f"Difference to {comparison.baseline.label}", (differences,),
@@ -59,6 +68,8 @@ def sections_of(comparison: Comparison, *, published: bool, curves: Sequence[str
         Section("swaps", "The same faces, swapped by each", swaps=tuple(swaps), caption=" ".join([SWAPS, *missing]))
         if swaps else (Section("swaps", "The same faces", caption=" ".join(missing)) if missing else None),
         _drawn("sweep", "The sweep", [importance_chart(comparison), parallel_chart(comparison)]),
+        Section("worst", "Worst pairs", pictures=tuple(worst), caption=" ".join([WORST, *unseen])) if worst
+        else (Section("worst", "Worst pairs", caption=" ".join(unseen)) if unseen else None),
         slices and Section("slices", "Where it fails", folded=slices, folded_title="The figures of slices of the pairs",
                            caption=" ".join([SLICES, *([apart] if apart else [])])),
         Section("runs", "Every run", (runs_table(comparison),)),

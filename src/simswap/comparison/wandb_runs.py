@@ -19,7 +19,7 @@ from simswap.metrics.figures import validated
 from simswap.settings.recorded_names import earlier_figures, with_current_names
 from simswap.tracking.metrics_rows import STEP_METRIC
 from simswap.tracking.wandb_environment import tidied
-from simswap.tracking.wandb_summary import GRID, evaluation_in
+from simswap.tracking.wandb_summary import GRID, PREFIX, WORST, evaluation_in
 
 GRIDS = "media/images/samples_"
 """The beginning of the sample grids' names among a run's files (tracking.logger.log_picture)."""
@@ -160,6 +160,7 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
         )
     grid = summary.get(GRID)
     picture = _download(run, pictures, run.file(grid["path"])) if isinstance(grid, Mapping) else None
+    worst = summary.get(PREFIX + WORST)
     return Run(
         figures=own.figures,
         others=tuple(results.values()),
@@ -170,6 +171,7 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
         missed=own.missed,
         checkpoint=own.checkpoint,
         iteration=own.iteration,
+        worst=_download(run, pictures, run.file(worst["path"])) if isinstance(worst, Mapping) else None,
         **shared,
     )
 

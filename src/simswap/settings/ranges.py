@@ -208,6 +208,7 @@ RANGES: dict[str, Range] = {
     "logger.finish_timeout": number(0, 86400),
     # simswap-evaluate
     "grid_faces": whole(1, tried=50),
+    "worst_pairs": whole(0, 100),
     "slices.yaw_edges": number(0, 180, above=True, below=True, tried=(1, 179), count=2),
     "slices.min_pairs": whole(1, tried=10**6),
     "protocol.persons": whole(2, tried=10**6),
@@ -244,6 +245,7 @@ RANGES: dict[str, Range] = {
     "paste.detail": share(),
     # simswap-compare
     "pictures": whole(0, tried=100),
+    "worst": whole(0, tried=100),
 }
 """Dotted key → its range. A test checks that every numeric key in conf/ is listed.
 

@@ -16,6 +16,8 @@ PREFIX = "evaluation/"
 FACTS = PREFIX + "facts"
 """Each swapper's values that are not figures, by its name."""
 KEPT_FACTS = ("checkpoint", "sha256", "iteration", "missed_results", "missed_poses")
+WORST = "worst"
+"""The picture of a swapper's worst pairs, behind its place."""
 KINDS, PROTOCOL, GRID = PREFIX + "kinds", PREFIX + "protocol", PREFIX + "grid"
 FORMAT_KEY = PREFIX + "format"
 
@@ -95,7 +97,12 @@ def evaluation_in(summary: Mapping[str, Any], where: str = "the run's summary in
 
 
 def put_evaluation(
-    run: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], grid: Path | None, mode: str
+    run: Path,
+    protocol: Mapping[str, Any],
+    results: Mapping[str, Mapping[str, Any]],
+    grid: Path | None,
+    mode: str,
+    worst: Mapping[str, Path] | None = None,
 ) -> None:
     """Add an evaluation to the run's summary in W&B, if its training logged there.
 
@@ -108,6 +115,7 @@ def put_evaluation(
         results: As in evaluation.json.
         grid: A grid of its swaps; None without one.
         mode: See `settled_mode`.
+        worst: Pictures of the worst pairs, by the swapper's name.
     """
     called, mode = known_as(run), settled_mode(mode)
     if called is None or mode == "disabled":
@@ -128,6 +136,8 @@ def put_evaluation(
     summary = training_summary(run) | evaluation_summary(protocol, results)
     if grid is not None:
         summary[GRID] = wandb.Image(str(grid))
+    for swapper, picture in (worst or {}).items():
+        summary[_place(swapper) + WORST] = wandb.Image(str(picture))
     experiment.summary.update(summary)
     where = f"to upload: wandb sync {folder_of(experiment)}" if experiment.offline else experiment.url
     end(experiment, failed=state not in (FINISHED, None))
