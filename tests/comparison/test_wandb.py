@@ -24,7 +24,7 @@ class File:
 
     def download(self, root, replace):
         target = Path(root, self.name)
-        target.parent.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.content, target)
 
 
