@@ -18,6 +18,7 @@ from PIL import Image
 from simswap.data.manifest import Manifest
 from simswap.faces.alignment import template_points
 from simswap.prepare import main
+from simswap.rendered.dataset import write_dataset
 from tests.waiting import DEADLINE, started, until
 
 HEADER = "NAME_ID,P1X,P1Y,P2X,P2Y,P3X,P3Y,P4X,P4Y,P5X,P5Y"
@@ -219,6 +220,25 @@ def test_real_faces_by_table_and_by_detector_agree(prepare, shared, tmp_path):
     assert (distance <= 2).mean() >= 0.99
     settings = json.loads((tmp_path / "by_detector" / "prepare.json").read_text())["settings"]
     assert settings["detector"]["size"] == 256
+
+
+def test_dlib_finds_the_faces_without_a_table_or_a_pack(prepare, tmp_path):
+    """Rendered photos by dlib's detector: all aligned, landmarks near the truth; its settings are recorded."""
+    write_dataset("faces", 2, 2, 128, 4)
+    code, printed, errors = prepare("raw=faces", "out=crops", "size=64", "detector=dlib")
+    assert (code, errors) == (0, "")
+    assert "aligned 4 of 4 images (100.00 %), 2 persons" in printed
+    table, truth = (pacsv.read_csv(file) for file in ("crops/manifest.csv", "faces/loose_landmark.csv"))
+    found = np.stack([table[f"{axis}{number}"].to_numpy() for number in range(1, 6) for axis in "xy"], 1)
+    true = np.stack([truth[f"P{number}{axis}"].to_numpy() for number in range(1, 6) for axis in "XY"], 1)
+    assert np.abs(found - true).mean() < 3
+    settings = json.loads(Path("crops/prepare.json").read_text())["settings"]
+    assert (settings["detector"]["upsample"], settings["detector"]["path"]) == (1, None)
+    bad = ("detector=dlib", "detector.path=crops/prepare.json")
+    code, _, errors = prepare("raw=faces", "out=crops 2", "size=64", *bad)
+    assert code == 2
+    assert "crops/prepare.json is" in errors
+    assert not Path("crops 2").exists()
 
 
 def test_reduced_decoding_follows_the_folder(prepare, raw, tmp_path):

@@ -112,10 +112,9 @@ def _reduced_decoding(cfg: DictConfig) -> bool:
 def _record(cfg: DictConfig, crops: CropSettings, tables: list[Path]) -> dict[str, Any]:
     """The settings that decide the crops; a second run into the same folder must have the same."""
     detector: Any = OmegaConf.to_container(cfg.detector, resolve=True) if cfg.detector is not None else None
-    if detector and Path(detector["pack"]).is_dir():
-        detector["pack"] = str(
-            Path(detector["pack"]).resolve()
-        )  # the same pack may be named from another working folder
+    for key in ("pack", "path", "cnn_path"):  # the same file may be named from another working folder
+        if detector and detector.get(key) and Path(detector[key]).exists():
+            detector[key] = str(Path(detector[key]).resolve())
     return {
         "raw": str(Path(cfg.raw).resolve()),
         "template": cfg.template,

@@ -35,7 +35,10 @@ def landmark_files(landmarks: str | Sequence[str] | None, has_detector: bool, ke
     if bool(files) and has_detector:
         raise InputError(f"{key}= and detector= both give face positions; use one of them")
     if not files and not has_detector:
-        raise InputError(f"nothing gives face positions; set {key}=<csv>, or detector=insightface detector.pack=<pack>")
+        raise InputError(
+            f"nothing gives face positions; set {key}=<csv>, detector=dlib, or detector=insightface "
+            "detector.pack=<pack>"
+        )
     return files
 
 

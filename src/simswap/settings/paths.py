@@ -35,6 +35,8 @@ PATHS = frozenset(
         "pose.pack",
         "fid.path",
         "detector.pack",
+        "detector.path",
+        "detector.cnn_path",
         "protocol.root",
         "protocol.pairs",
         "protocol.landmarks",

@@ -225,6 +225,7 @@ RANGES: dict[str, Range] = {
     "protocol.frames": whole(1, tried=1000),
     "fid.size": whole(1, 4096, null=True),
     "detector.size": whole(32, 4096),
+    "detector.upsample": whole(0, 4),
     "detector.threshold": number(0, 1, above=True, below=True, tried=(0.01, 0.99)),
     # simswap-prepare, simswap-import
     "size": whole(16, 4096),

@@ -40,7 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "gaze": ("simswap.models.gaze.gaze_estimator",),
     "fid": ("simswap.models.features.FeatureNetwork",),
-    "detector": ("simswap.faces.detection.InsightFaceDetector",),
+    "detector": ("simswap.faces.detection.InsightFaceDetector", "simswap.faces.dlib_detector.DlibDetector"),
     "objective": ("simswap.losses.objective.Objective",),
     "optimizer": ("simswap.training.optimization.OptimizerSettings",),
     "optimizer.algorithm": ("torch.optim.Adam", "torch.optim.AdamW"),
