@@ -144,7 +144,7 @@ def endings() -> frozenset[str]:
 
 
 def unknown_members(group: str, value: str) -> list[str]:
-    given = [part.strip("'\"() ") for part in value.split(",")]
+    given = [part.strip("'\"()[] ") for part in value.split(",")]
     return [one for one in given if one and not one.startswith(OPEN) and one not in members(group)]
 
 

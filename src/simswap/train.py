@@ -37,6 +37,7 @@ from simswap.training.callbacks.saving import BestCheckpoint, NewestCheckpoint
 from simswap.training.callbacks.speed_monitor import SpeedMonitor
 from simswap.training.callbacks.stopping import GracefulStop
 from simswap.training.checkpoint_files import NEWEST, CheckpointWriter, WholeFiles
+from simswap.training.loss_recognition import LossRecognizer, build_loss_recognizers
 from simswap.training.module import SimSwapModule
 from simswap.training.resuming import newest_checkpoint, settings_of, write_record
 from simswap.training.speed import check_precision, cuda_settings, layout, set_speed
@@ -81,14 +82,15 @@ def fit(
     L.seed_everything(short_seed(cfg.seed), workers=True, verbose=False)
     workers = keep_to_share(cfg.threads, cfg.data.workers)
     data = build(cfg.data, seed=cfg.seed, workers=workers, unreadable_list=run / "unreadable.csv")
-    frozen = build_frozen(cfg)
+    frozen, loss_recognizers = build_frozen(cfg), build_loss_recognizers(cfg.loss_recognition)
     keep_layout(cfg, run, data.size)
     settings = plain(cfg)
-    module = build_module(cfg, data, *frozen, settings)
+    module = build_module(cfg, data, *frozen, settings, loss_recognizers)
     if cfg.start_from and newest is None:
         start_from(module, cfg.start_from)
     if cfg.trainer.precision == "64-true":
         module.embedder.double()  # it is frozen, so the trainer does not convert it
+        module.loss_recognition.double()
     set_speed(module, cfg.channels_last, cfg.compile, "cuda" if on_gpu(cfg.trainer) else "cpu")
     log.info("%s", summary(module, data, run))
 
@@ -100,7 +102,11 @@ def fit(
         **processes.trainer_settings(cfg.trainer, [WholeFiles()]),
         logger=build(cfg.logger, run=run, name=run_name(), group=group_name(cfg.name), config=settings),
         profiler=build_optional(cfg.profiler),
-        callbacks=[*build_callbacks(cfg, run, data, frozen, stop, writer), *extra_callbacks(cfg), *around],
+        callbacks=[
+            *build_callbacks(cfg, run, data, frozen, loss_recognizers, stop, writer),
+            *extra_callbacks(cfg),
+            *around,
+        ],
         enable_progress_bar=False,
         enable_model_summary=False,
         # an epoch has no end: pairs are drawn by iteration, and validation runs every so many iterations
@@ -140,7 +146,13 @@ def build_frozen(cfg: DictConfig) -> tuple[Any, Any, Any]:
 
 
 def build_module(
-    cfg: DictConfig, data: Any, recognizer: Any, judge: Any, pose: Any, settings: dict[str, Any]
+    cfg: DictConfig,
+    data: Any,
+    recognizer: Any,
+    judge: Any,
+    pose: Any,
+    settings: dict[str, Any],
+    loss_recognizers: Mapping[str, LossRecognizer],
 ) -> SimSwapModule:
     """The module that trains, with its networks, objective and validation."""
     return SimSwapModule(
@@ -153,6 +165,7 @@ def build_module(
         ema_decay=cfg.ema_decay,
         seed=cfg.seed,
         config=settings,
+        loss_recognizers=loss_recognizers,
     )
 
 
@@ -161,6 +174,7 @@ def build_callbacks(
     run: Path,
     data: Any,
     frozen: tuple[Any, Any, Any],
+    loss_recognizers: Mapping[str, LossRecognizer],
     stop: GracefulStop,
     writer: CheckpointWriter,
 ) -> list[L.Callback]:
@@ -173,7 +187,7 @@ def build_callbacks(
         SampleGrid(run, cfg.samples.every, cfg.samples.faces, cfg.seed, stop),
         BestCheckpoint(writer, "val/id_retrieval"),
         NewestCheckpoint(run, cfg.checkpoints.every, writer),
-        RunFingerprint(data, *frozen, allow_others=cfg.resume_overrides == "allow"),
+        RunFingerprint(data, *frozen, cfg.resume_overrides == "allow", loss_recognizers),
         watch,
         Progress(cfg.progress_every, watch),
     ]
@@ -244,7 +258,7 @@ def summary(module: SimSwapModule, data: Any, run: Path) -> str:
         f"run folder {run}; {len(data.rows('train'))} crops of {len(data.persons('train'))} persons to train on, "
         f"{data.manifest.template} {data.size} px; generator {count:.2f} M parameters, range "
         f"{module.generator.pixel_range}; discriminators with {layers} layers{note}; recognizer "
-        f"{module.embedder.recognizer.name}"
+        f"{module.embedder.recognizer.name}{module.loss_recognition.words(module.validation.judge)}"
     )
 
 

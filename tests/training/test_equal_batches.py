@@ -11,17 +11,22 @@ import torch.multiprocessing
 from lightning.pytorch.strategies import DDPStrategy
 
 from simswap.compat.lightning import UnwrappedDDP
+from simswap.training.loss_recognition import LossRecognizer
 from tests.training.test_module import logged, reference_run
-from tests.training.tiny import batches, fit, tiny_module
+from tests.training.tiny import batches, fit, tiny_module, tiny_recognizer
 
 FAST, PROOF = 4, 50  # iterations
 CYCLE = {"cycle": 5.0}  # a term that runs the generator twice
+OTHER_LOSS = ((2, 5, 3.0), (1, 8, 1.0))  # (seed, size, weight) of recognizers; seed 1 is the conditioning's
 SKIPPED_ON = 2  # of the run in which one rank's discriminators give a loss that is not finite
 
 
-def train(steps, precision, micro_batches=1, breaks=None, weights=None, **trainer):
-    """Losses and weights of a run; ``breaks(module)`` may put a fault in."""
-    module = tiny_module("none", "none", weights, micro_batches=micro_batches, generator_clip=50.0)
+def train(steps, precision, micro_batches=1, breaks=None, weights=None, loss=(), **trainer):
+    """Losses and weights of a run; ``breaks(module)`` may put a fault in. loss: what the identity loss judges by."""
+    judged_by = {f"r{seed}": LossRecognizer(tiny_recognizer(seed, size), weight) for seed, size, weight in loss}
+    module = tiny_module(
+        "none", "none", weights, loss_recognizers=judged_by, micro_batches=micro_batches, generator_clip=50.0
+    )
     if breaks is not None:
         breaks(module)
     lines = logged(module)
@@ -117,6 +122,8 @@ def one_rank(rank, port, folder, iterations):
         "64 in parts": train(steps[:3], "64-true", micro_batches=2, strategy=ddp(), **trainer),
         "cycle": train(steps[:2], "64-true", weights=CYCLE, strategy=ddp(), **trainer),
         "cycle in parts": train(steps[:2], "64-true", micro_batches=2, weights=CYCLE, strategy=ddp(), **trainer),
+        "loss": train(steps[:2], "64-true", loss=OTHER_LOSS, strategy=ddp(), **trainer),
+        "loss in parts": train(steps[:2], "64-true", 2, loss=OTHER_LOSS, strategy=ddp(), **trainer),
         "32": train(steps[:1], "32-true", strategy=ddp(), **trainer),
         "wrapped": train(steps[:2], "64-true", strategy=wrapped, **trainer),
         "gradients": gradients(steps, strategy=ddp(), **trainer),
@@ -179,6 +186,17 @@ def test_the_cycle_too_is_the_same_over_ranks_and_micro_batches(two_ranks, steps
     assert all(line["train/cycle"] > 0.01 for line in whole["losses"])
     parts = train(steps[:2], "64-true", micro_batches=4, weights=CYCLE)
     for made in (parts, two_ranks[0]["cycle"], two_ranks[0]["cycle in parts"]):
+        assert len(made["losses"]) == 2
+        assert_same_losses(made, whole, 1e-8)
+        assert_same_weights(made, whole, 1e-8)
+
+
+def test_so_is_a_loss_by_other_recognizers(two_ranks, steps):
+    whole = train(steps[:2], "64-true", loss=OTHER_LOSS)
+    by_one = train(steps[:2], "64-true")
+    assert abs(whole["losses"][1]["train/identity"] - by_one["losses"][1]["train/identity"]) > 0.001
+    parts = train(steps[:2], "64-true", micro_batches=4, loss=OTHER_LOSS)
+    for made in (parts, two_ranks[0]["loss"], two_ranks[0]["loss in parts"]):
         assert len(made["losses"]) == 2
         assert_same_losses(made, whole, 1e-8)
         assert_same_weights(made, whole, 1e-8)

@@ -13,10 +13,11 @@ from simswap.errors import InputError
 from tests.training.tiny import SIZE, batches, fit, tiny_module
 
 
-def reference_run(module, steps, draws=1):
+def reference_run(module, steps, draws=1, judged_by=()):
     """Iterations as the method's text has them, in float64, with nothing of the project but the networks.
 
     draws: batches in each of the steps, one for each of the discriminators' steps; the first is the generator's too.
+    judged_by: recognizers of the identity loss with their weights, where it is not the conditioning's alone.
     """
     G, D = copy.deepcopy(module.generator).double().train(), copy.deepcopy(module.discriminators).double().train()
     R = copy.deepcopy(module.embedder.recognizer).double()
@@ -69,6 +70,9 @@ def reference_run(module, steps, draws=1):
             adversarial = adversarial - logits.mean() / 2
             matching = matching + sum((fake_features[m] - real_features[m]).abs().mean() for m in (1, 2))
         identity = (1 - F.cosine_similarity(F.normalize(R(fake)), z)).mean()
+        if judged_by:
+            each = [w * (1 - F.cosine_similarity(Q(fake), Q(S).detach())).mean() for Q, w in judged_by]
+            identity = sum(each) / sum(w for _, w in judged_by)
         same = batch["same_identity"][:B].double()
         reconstruction = ((fake - T).abs().mean(dim=(1, 2, 3)) * same).sum() / len(T)
         opt_g.zero_grad()

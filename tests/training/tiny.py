@@ -16,6 +16,7 @@ from simswap.models.discriminator_contract import DiscriminatorPyramid
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recognizer
+from simswap.training.loss_recognition import LossRecognizer
 from simswap.training.module import SimSwapModule
 from simswap.training.optimization import OptimizerSettings
 
@@ -25,11 +26,11 @@ SIZE = 32
 ADAM = {"_target_": "torch.optim.Adam", "betas": [0.0, 0.999]}
 
 
-def tiny_recognizer(seed: int = 1) -> Recognizer:
+def tiny_recognizer(seed: int = 1, outputs: int = 8) -> Recognizer:
     torch.manual_seed(seed)
-    network = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Tanh(), nn.Flatten(), nn.LazyLinear(8))
+    network = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Tanh(), nn.Flatten(), nn.LazyLinear(outputs))
     network(torch.zeros(1, 3, SIZE, SIZE))
-    return Recognizer(network, "tiny", f"{seed:064x}", SIZE, 8, "symmetric")
+    return Recognizer(network, "tiny", f"{seed:064x}", SIZE, outputs, "symmetric")
 
 
 def tiny_module(
@@ -39,6 +40,7 @@ def tiny_module(
     pixel_range: str = "unit",
     checkpointing: bool = False,
     discriminators: DiscriminatorPyramid | None = None,
+    loss_recognizers: dict[str, LossRecognizer] | None = None,
     **optimizer: Any,
 ) -> SimSwapModule:
     recognizer = tiny_recognizer()
@@ -66,6 +68,7 @@ def tiny_module(
         ema_decay=0.99,
         seed=5,
         config={"name": "tiny"},
+        loss_recognizers=loss_recognizers,
     )
 
 
@@ -115,6 +118,7 @@ def fit(
     made = L.Trainer(**(settings | trainer))
     if precision == "64-true":
         module.embedder.double()
+        module.loss_recognition.double()
     start = 0 if resume is None else torch.load(resume, weights_only=True)["global_step"]
     rest = copy.deepcopy(steps[start:] + steps[:start])  # Lightning counts what was before as taken from the loader
     made.fit(module, DataLoader(rest, batch_size=None), ckpt_path=resume, weights_only=True)  # type: ignore[arg-type]

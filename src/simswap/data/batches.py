@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from simswap.launching.stops import WaitOver, interruptible
 
 # This many replacements in a row mean that the crops are gone, not that one is damaged.
 MAX_REPLACEMENTS = 20
+
+LOSS_IDENTITY = "loss_identity/"
+"""Before the name of a recognizer of the loss: the key of its embeddings of the sources in a batch."""
 
 Pair = tuple[int, int, bool]  # target, source (indices into the split's rows), same person
 
@@ -47,6 +50,7 @@ class PairBatches(Dataset):
         cache_mb: budget for decoded crops.
         identities: table of the crops' identity embeddings; then source images are not read, and a batch holds
             `source_identity`.
+        loss_identities: further tables, by the name of the loss's recognizer; a batch holds `loss_identity/<name>`.
         draws: batches per iteration; an item holds them one after another.
     """
 
@@ -61,12 +65,15 @@ class PairBatches(Dataset):
         cache_mb: int = 0,
         identities: Path | None = None,
         draws: int = 1,
+        loss_identities: Mapping[str, Path] | None = None,
     ) -> None:
         self.manifest, self.rows, self.sampler, self.positions = manifest, rows, sampler, positions
         self.draws = draws
         self.size, self.augmentation = size, augmentation
         self.cache = CropCache(len(rows), size, cache_mb)
-        self.identities = identities
+        # Key of the batch → table; empty where sources are images.
+        further = {f"{LOSS_IDENTITY}{name}": path for name, path in (loss_identities or {}).items()}
+        self.tables = {} if identities is None else {"source_identity": identities} | further
 
     def __getitem__(self, iteration: int) -> dict[str, Any]:
         """The iteration's SwapBatch (see `SwapDataModule`) and `unreadable`: a list of (manifest row, reason).
@@ -118,17 +125,10 @@ class PairBatches(Dataset):
             targets.append(target)
             sources.append(source)
             view[:, item] = target_view, source_view
-        name, brought = (
-            ("source", _stacked(sources))
-            if self.identities is None
-            else (
-                "source_identity",
-                torch.from_numpy(np.stack(sources)),  # [B, E]
-            )
-        )
+        brought = self._split(torch.from_numpy(np.stack(sources))) if self.tables else {"source": _stacked(sources)}
         return {
             "target": _stacked(targets),  # [B, 3, H, W]
-            name: brought,
+            **brought,
             "same_identity": torch.from_numpy(same),  # [B]
             "target_index": torch.from_numpy(index[0]),
             "source_index": torch.from_numpy(index[1]),
@@ -152,10 +152,11 @@ class PairBatches(Dataset):
         )
 
     def _source(self, row: int, unreadable: Unreadable) -> np.ndarray:
-        """The crop, or its identity embedding if there is a table of them."""
-        if self.identities is None:
+        """The crop, or its identity embeddings, one after another, if there are tables of them."""
+        if not self.tables:
             return self._crop(row, unreadable)
-        identity = np.array(open_table(self.identities, len(self.manifest))[self.rows[row]])
+        count, place = len(self.manifest), self.rows[row]
+        identity = np.concatenate([open_table(path, count)[place] for path in self.tables.values()])
         if np.isnan(identity).any():
             # The file itself gives the reason; if it has been repaired since, the pair is still replaced.
             self._crop(row, unreadable)
@@ -163,6 +164,12 @@ class PairBatches(Dataset):
             unreadable.append((int(self.rows[row]), reason))
             raise UnreadableImage(reason)
         return identity
+
+    def _split(self, identities: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Each table's part [B, E] of embeddings that `_source` put one after another."""
+        sizes = [open_table(path, len(self.manifest)).shape[1] for path in self.tables.values()]
+        parts = identities.split(sizes, dim=1)
+        return {name: part.contiguous() for name, part in zip(self.tables, parts, strict=True)}
 
     def _crop(self, row: int, unreadable: Unreadable) -> np.ndarray:
         crop = self.cache.get(row)

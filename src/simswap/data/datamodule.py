@@ -32,7 +32,8 @@ class SwapDataModule(lightning.LightningDataModule):
 
     `train_dataloader()` yields one SwapBatch per iteration, without end:
 
-    - `target`, `source`: uint8 [B, 3, H, W] RGB; with cached identities `source_identity` float32 [B, E] for `source`
+    - `target`, `source`: uint8 [B, 3, H, W] RGB; with cached identities `source_identity` float32 [B, E] for `source`,
+      and `loss_identity/<name>` float32 [B, E] for each further recognizer of the loss
     - `same_identity`: bool [B]
     - `target_index`, `source_index`: int64 [B], rows of the manifest
     - `target_view`, `source_view`: int64 [B], view of the crop's template (after a flip)
@@ -115,7 +116,11 @@ class SwapDataModule(lightning.LightningDataModule):
         self.prepare_training()
 
     def prepare_training(
-        self, draws: int = 1, identities: Path | None = None, validation_chunks: Sequence[np.ndarray] = ()
+        self,
+        draws: int = 1,
+        identities: Path | None = None,
+        validation_chunks: Sequence[np.ndarray] = (),
+        loss_identities: Mapping[str, Path] | None = None,
     ) -> None:
         """Set what depends on the training, before the first loader is asked for.
 
@@ -123,8 +128,10 @@ class SwapDataModule(lightning.LightningDataModule):
             draws: batches per iteration.
             identities: table of source embeddings, needed with `cache_embeddings`.
             validation_chunks: items of the validation loader, int64 [n] each.
+            loss_identities: the same for further recognizers of the loss, by name.
         """
         self.draws, self.identities, self.validation_chunks = draws, identities, validation_chunks
+        self.loss_identities = dict(loss_identities or {})
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -199,7 +206,16 @@ class SwapDataModule(lightning.LightningDataModule):
         local = self.batch_size // world_size
         positions = (rank * local, (rank + 1) * local)
         return PairBatches(
-            self.manifest, rows, sampler, positions, self.size, augmentation, self.cache_mb, self.identities, self.draws
+            self.manifest,
+            rows,
+            sampler,
+            positions,
+            self.size,
+            augmentation,
+            self.cache_mb,
+            self.identities,
+            self.draws,
+            self.loss_identities,
         )
 
     def train_dataloader(self) -> SwapLoader:

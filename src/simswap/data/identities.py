@@ -81,7 +81,7 @@ def _is_writable(folder: Path) -> bool:
         return False
 
 
-@lru_cache(maxsize=2)  # once per process, not once per row, and not pickled with the data set
+@lru_cache(maxsize=8)  # a table per recognizer, once per process, not once per row, and not pickled with the data set
 def open_table(path: Path, rows: int) -> Identities:
     """The table, read-only and memory-mapped: only the rows that are read use memory.
 

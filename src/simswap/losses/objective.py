@@ -72,7 +72,7 @@ class Objective:
 
     def discriminator(self, inputs: DiscriminatorInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminators' total, a scalar with a graph, and each logged value, scalars without one."""
-        return self._sum(DISCRIMINATOR, _precise_outputs(inputs))
+        return self._sum(DISCRIMINATOR, replace(inputs, **_precise_outputs(inputs)))
 
     def generator(self, inputs: GeneratorInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's total, a scalar with a graph, and each logged value, scalars without one."""
@@ -80,12 +80,17 @@ class Objective:
         return self._sum(
             GENERATOR,
             replace(
-                _precise_outputs(inputs),
+                inputs,
                 target=_precise(inputs.target),
                 result=_precise(inputs.result),
                 source_identity=_precise(inputs.source_identity),
-                result_identity=_precise(inputs.result_identity),
+                result_identity=lambda: _precise(inputs.result_identity),
+                recognized={
+                    name: one._replace(result=_precise(one.result), source=_precise(one.source))
+                    for name, one in inputs.recognized.items()
+                },
                 generate=lambda images, identity: _precise(generate(images, identity)),
+                **_precise_outputs(inputs),
             ),
         )
 
@@ -152,16 +157,15 @@ class _PreciseLayers(Sequence):
         return _precise(found) if isinstance(found, Tensor) else _PreciseLayers(found)
 
 
-def _precise_outputs(inputs: Any) -> Any:
-    """The same inputs with the discriminators' outputs in at least fp32."""
+def _precise_outputs(inputs: Any) -> dict[str, Any]:
+    """The discriminators' outputs in at least fp32, by field."""
 
     def features(scales: Sequence[Sequence[Tensor]]) -> list[Sequence[Tensor]]:
         return [_PreciseLayers(layers) for layers in scales]
 
-    return replace(
-        inputs,
-        real_features=features(inputs.real_features),
-        real_logits=[_precise(x) for x in inputs.real_logits],
-        fake_features=features(inputs.fake_features),
-        fake_logits=[_precise(x) for x in inputs.fake_logits],
-    )
+    return {
+        "real_features": features(inputs.real_features),
+        "real_logits": [_precise(x) for x in inputs.real_logits],
+        "fake_features": features(inputs.fake_features),
+        "fake_logits": [_precise(x) for x in inputs.fake_logits],
+    }

@@ -10,9 +10,9 @@ its keyword-only parameters are the settings below ``objective.<name>``::
 """
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -22,7 +22,39 @@ GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 """The two phases of an iteration. A term's gradient reaches the network of its phase only."""
 
 
-@dataclass(frozen=True)
+class Recognized(NamedTuple):
+    """What one recognizer of the identity loss sees.
+
+    Attributes:
+        result: [B, E], its unit-length embeddings of the swaps; gradient passes to the images.
+        source: [B, E], its unit-length embeddings of the sources; no gradient.
+        weight: Of this recognizer among the others, above 0.
+    """
+
+    result: Tensor
+    source: Tensor
+    weight: float
+
+
+class _Deferred:
+    """A field that holds a tensor, or a function that computes it at the first read."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, instance: Any, owner: type) -> Tensor:
+        if instance is None:
+            raise AttributeError("a dataclass asks for a default, and there is none")
+        value = instance.__dict__[self._name]
+        if not isinstance(value, Tensor):
+            value = instance.__dict__[self._name] = value()
+        return value
+
+    def __set__(self, instance: Any, value: Tensor | Callable[[], Tensor]) -> None:
+        instance.__dict__[self._name] = value
+
+
+@dataclass(frozen=True, kw_only=True)
 class GeneratorInputs:
     """What a term of the generator's phase may read: one micro-batch of B pairs.
 
@@ -33,7 +65,8 @@ class GeneratorInputs:
         result: The swaps, with the generator's graph.
         same_identity: bool [B], True where target and source show one person.
         source_identity: [B, E], the unit-length embeddings that the generator was given; no gradient.
-        result_identity: [B, E], the unit-length embeddings of ``result``; gradient passes to the images.
+        result_identity: [B, E], the unit-length embeddings of ``result`` by the same recognizer; gradient passes to the
+            images. Where no recognizer of ``recognized`` is that one, it is computed at the first read.
         real_features: The discriminators' features of ``target``, ``[scale][layer]`` → [B, C, H, W]; no gradient.
         real_logits: The discriminators' patch logits of ``target``, ``[scale]`` → [B, 1, h, w]; no gradient.
         fake_features: The features of ``result``; gradient passes to the images.
@@ -43,13 +76,15 @@ class GeneratorInputs:
             the first pass.
         embed: Images aligned like the targets → unit-length embeddings [B, E]; gradient passes to the images.
         to_unit: Images → the unit range [0, 1], not clamped.
+        recognized: Name → what that recognizer of the identity loss sees, for ``loss_recognition``; empty where
+            ``source_identity`` and ``result_identity`` are all there is.
     """
 
     target: Tensor
     result: Tensor
     same_identity: Tensor
     source_identity: Tensor
-    result_identity: Tensor
+    result_identity: _Deferred = _Deferred()
     real_features: Sequence[Sequence[Tensor]]
     real_logits: Sequence[Tensor]
     fake_features: Sequence[Sequence[Tensor]]
@@ -57,6 +92,7 @@ class GeneratorInputs:
     generate: Callable[[Tensor, Tensor], Tensor]
     embed: Callable[[Tensor], Tensor]
     to_unit: Callable[[Tensor], Tensor]
+    recognized: Mapping[str, Recognized] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from simswap.errors import InputError
 from simswap.settings.ranges import OPTIONAL, RANGES, range_of
 from simswap.settings.recorded_names import NULLABLE
-from simswap.settings.targets import TARGETS, check_target, check_targets, import_target
+from simswap.settings.targets import NO_TARGET, TARGETS, check_target, check_targets, import_target, node_rule
 from simswap.settings.trainer_keys import allowed_of_trainer
 from simswap.settings.trusted import KEY, ONLY_HERE
 from simswap.settings.words import explain_hydra, nearest
@@ -24,8 +24,11 @@ from simswap.settings.words import explain_hydra, nearest
 ANY_KEY = "**"
 """Stands among a target's parameters where it takes keys by any name, and checks them itself."""
 
-ENTRIES = ("callbacks", "logger.more")
+ENTRIES = ("callbacks", "logger.more", "loss_recognition")
 """Groups of named entries: the user chooses the names, and each entry has its own ``_target_``."""
+
+OWN_KEYS = {"loss_recognition.*": ("weight",)}
+"""Node → keys beside its target's parameters, which the program reads itself."""
 
 SUPPLIED = {"optimizer.algorithm": ("params", "lr")}
 """Node → parameters of its target that the program gives, so that a configuration does not."""
@@ -59,14 +62,16 @@ def check(cfg: DictConfig, reference: DictConfig) -> None:
 def _check_node(node: Any, reference: Any, path: str) -> None:
     if not isinstance(node, dict):
         return
-    target = node.get("_target_")
+    target, own = node.get("_target_"), OWN_KEYS.get(node_rule(path), ())
     hints: dict[str, Any] = {}
     if path in ENTRIES:
         _check_entries(node, path)
         allowed: set[str] | None = set(node)
+    elif own and target is None:
+        allowed = {*own, "_target_"}
     elif target is not None:
         hints = _signature_types(target, path)
-        allowed = None if ANY_KEY in hints else {*hints, "_target_"}
+        allowed = None if ANY_KEY in hints else {*hints, *own, "_target_"}
         if path == "trainer":
             allowed = allowed_of_trainer(node, reference, hints)
     elif isinstance(reference, dict) and f"{path}.*" not in RANGES:
@@ -78,7 +83,9 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
         if allowed is not None and key not in allowed:
             raise InputError(ONLY_HERE if where == KEY else f"unknown key {where}{nearest(str(key), allowed)}")
         known = reference.get(key) if isinstance(reference, dict) else None
-        listed = target is None or target in TARGETS.get(path, ())  # ranges are those of this project's targets
+        listed = target is None or target in TARGETS.get(
+            node_rule(path), ()
+        )  # ranges are those of this project's targets
         limit = range_of(where) if listed and _is_numeric(hints.get(str(key))) else None
         if limit is not None:
             limit.check(where, value)
@@ -97,7 +104,10 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
 def _check_entries(node: dict[str, Any], path: str) -> None:
     """A group of named entries: each is null or has a ``_target_``."""
     for name, entry in node.items():
-        if entry is not None and (not isinstance(entry, dict) or entry.get("_target_") is None):
+        unnamed = not isinstance(entry, dict) or entry.get("_target_") is None
+        if isinstance(entry, dict) and "_target_" in entry and f"{path}.*" in NO_TARGET:
+            unnamed = False
+        if entry is not None and unnamed:
             raise InputError(f"{path}.{name} names no class: give {path}.{name}._target_=…, or remove the entry")
 
 

@@ -49,13 +49,15 @@ PATHS = frozenset(
         "hydra.searchpath",
     }
 )
-"""Keys whose value is a path. A test checks that every path in conf/ is listed."""
+"""Keys whose value is a path. A test checks that every path in conf/ is listed, but for those of `is_path_of_entry`."""
 
 LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks", "protocol.swaps", "hydra.searchpath"})
 """Keys that also take a list of paths, as in ``[a,b]``."""
 
 NUMBERS_TOO = frozenset({"protocol.pairs"})
 """Keys that are a path in one protocol and a number in another."""
+
+_OF_ENTRY = re.compile(r"loss_recognition\.\w+\.path")
 
 _KEY = re.compile(r"^(\+{0,2})([A-Za-z_][\w.]*)=(.*)$", re.S)
 _PARSER = OverridesParser.create()
@@ -72,12 +74,17 @@ def read_arguments(arguments: Sequence[str]) -> list[str]:
     return [_read(argument, several) for argument in arguments]
 
 
+def is_path_of_entry(key: str) -> bool:
+    """Whether a dotted key is the path of a named entry, such as ``loss_recognition.onnx.path``."""
+    return _OF_ENTRY.fullmatch(key) is not None
+
+
 def _read(argument: str, several: bool) -> str:
     flag, equals, folder = argument.partition("=")
     if equals and flag.startswith("-"):
         return f"{flag}={os.path.expanduser(folder)}"
     found = _KEY.match(argument)
-    if found is None or found[2] not in PATHS:
+    if found is None or not (found[2] in PATHS or is_path_of_entry(found[2])):
         return argument
     prefix, key, value = found.groups()
     if value in ("", "null", "???") or (key in NUMBERS_TOO and re.fullmatch(r"[\d.,e+-]+", value)):
@@ -159,6 +166,9 @@ def with_home(cfg: DictConfig) -> None:
     """Expand ``~`` at the start of the configuration's paths, including those from YAML files, in place."""
     for key in [key for key in PATHS if not key.startswith("hydra.")]:  # simswap.settings.before expands those
         _replace(cfg, key, os.path.expanduser)
+    entries = OmegaConf.select(cfg, "loss_recognition")
+    for name in map(str, entries) if isinstance(entries, DictConfig) else ():
+        _replace(cfg, f"loss_recognition.{name}.path", os.path.expanduser)
 
 
 def _replace(cfg: DictConfig, key: str, change: Callable[[str], str]) -> None:

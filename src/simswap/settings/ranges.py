@@ -181,6 +181,7 @@ RANGES: dict[str, Range] = {
     "objective.weights.*": number(0, tried=(None, 1e3)),
     "objective.feature_matching.first_layer": whole(0, 4),
     "objective.feature_matching.last_layer": whole(0, 4),
+    "loss_recognition.*.weight": above_zero(1e-3, 1e3),
     "optimizer.generator_lr": above_zero(1e-12, 1e-1),
     "optimizer.discriminator_lr": above_zero(1e-12, 1e-1),
     "optimizer.algorithm.betas": number(0, 1, below=True, count=2, tried=(None, 0.9999)),
@@ -250,13 +251,15 @@ RANGES: dict[str, Range] = {
 }
 """Dotted key → its range. A test checks that every numeric key in conf/ is listed.
 
-A last part ``*`` stands for every key of an open node: the code that takes the node knows its keys.
+A last part ``*`` stands for every key of an open node: the code that takes the node knows its keys. A part ``*`` before
+the last stands for every entry of a group of named entries.
 """
 
 
 def range_of(key: str) -> Range | None:
-    """The range of a dotted key, by its own name or by that of its open node."""
-    return RANGES.get(key) or RANGES.get(f"{key.rpartition('.')[0]}.*")
+    """The range of a dotted key, by its own name, by that of its open node or of its group of named entries."""
+    node, _, name = key.rpartition(".")
+    return RANGES.get(key) or RANGES.get(f"{node}.*") or RANGES.get(f"{node.rpartition('.')[0]}.*.{name}")
 
 
 OPTIONAL = {"checkpoint"}

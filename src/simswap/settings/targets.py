@@ -31,6 +31,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "generator": ("simswap.models.generator.Generator",),
     "discriminator": ("simswap.models.discriminator.Discriminators",),
     "recognition": _RECOGNIZERS,
+    "loss_recognition.*": ("simswap.models.builtin.judge", *_RECOGNIZERS),
     "judge": ("simswap.models.builtin.judge", *_RECOGNIZERS),
     "pose": (
         "simswap.models.builtin.pose_estimator",
@@ -79,6 +80,7 @@ KINDS = LIBRARIES | {
     "data": "simswap.data.datamodule.SwapDataModule",
     "discriminator": "simswap.models.discriminator_contract.DiscriminatorPyramid",
     "recognition": "simswap.models.recognition.Recognizer",
+    "loss_recognition.*": "simswap.models.recognition.Recognizer",
     "judge": "simswap.models.recognition.Recognizer",
     "pose": "simswap.models.pose.PoseEstimator",
     "gaze": "simswap.models.gaze.GazeEstimator",
@@ -97,6 +99,9 @@ UNSUITABLE = {
     "lightning.pytorch.loggers.WandbLogger": "the group logger has its own settings for W&B",
 }
 """Classes of the libraries that cannot work here, with the reason."""
+
+NO_TARGET = ("loss_recognition.*",)
+"""Entries of groups that may say ``_target_: null``: the conditioning's recognizer, which ``recognition`` names."""
 
 HYDRA_TARGETS = (
     "simswap.launching.jobs.FailedJobs",
@@ -172,8 +177,8 @@ def check_target(target: Any, node: str) -> None:
         photometric(target, node)
         return
     in_hydra = node == "hydra" or node.startswith("hydra.")
-    allowed = HYDRA_TARGETS if in_hydra else TARGETS.get(node, ())
-    if target is None and (node in NULLABLE or in_hydra):
+    allowed = HYDRA_TARGETS if in_hydra else TARGETS.get(node_rule(node), ())
+    if target is None and (node in NULLABLE or node_rule(node) in NO_TARGET or in_hydra):
         return
     name, kind = current_target(target), None if in_hydra else kind_of(node)
     if isinstance(name, str) and name in allowed:

@@ -1,6 +1,7 @@
 """Source embeddings, computed once per image instead of once per pair (``data.cache_embeddings``)."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
@@ -50,6 +51,12 @@ def embedding_table(trainer: L.Trainer, data: SwapDataModule, embedder: Embedder
             f"{path} is not visible to every process: it must be one folder for all nodes; set data.embeddings=<folder>"
         )
     return path
+
+
+def embedding_tables(trainer: L.Trainer, data: SwapDataModule, embedders: Mapping[str, Embedder]) -> dict[str, Path]:
+    """`embedding_table` of each of these embedders, by name; empty unless ``data.cache_embeddings``."""
+    found = {name: embedding_table(trainer, data, embedder) for name, embedder in embedders.items()}
+    return {name: path for name, path in found.items() if path is not None}
 
 
 @torch.no_grad()

@@ -3,6 +3,8 @@
 One iteration = discriminator steps (one by default) + one generator step = one ``global_step``.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,14 +28,13 @@ from simswap.models.statistics import (
     unmoved_batch_norm_statistics,
 )
 from simswap.settings.recorded_names import CALLBACKS
-from simswap.training.embedding_table import embedding_table
+from simswap.training.embedding_table import embedding_table, embedding_tables
+from simswap.training.loss_recognition import LossRecognition, LossRecognizer
 from simswap.training.optimization import OptimizerSettings, averaged_copy, update_ema
-from simswap.training.phase import Decision, MicroBatch, Phase
+from simswap.training.phase import Decision, MicroBatch, Phase, rows_of
 from simswap.training.stepping import SteppingModule
 from simswap.training.training_embedder import Switches, training_embedder
 from simswap.training.validation import Validation
-
-PART_KEYS = ("target", "source", "source_identity", "same_identity", "target_view", "source_view")
 
 
 class SimSwapModule(SteppingModule):
@@ -49,6 +50,7 @@ class SimSwapModule(SteppingModule):
         ema_decay: of the generator's EMA.
         seed: of the gradient penalty's interpolation.
         config: the complete config as plain values, stored in the checkpoint.
+        loss_recognizers: the recognizers of the identity loss; empty for the embedder's alone.
 
     Raises:
         InputError: image size, networks and objective do not fit each other.
@@ -65,6 +67,7 @@ class SimSwapModule(SteppingModule):
         ema_decay: float,
         seed: int,
         config: dict[str, Any],
+        loss_recognizers: Mapping[str, LossRecognizer] | None = None,
     ) -> None:
         super().__init__(
             [
@@ -84,12 +87,14 @@ class SimSwapModule(SteppingModule):
         self.ema = averaged_copy(generator)
         # In a tuple, so that torch does not register it: frozen networks are in no state dict, optimizer or EMA.
         self._frozen = (embedder, embedder)
+        self.loss_recognition = LossRecognition(loss_recognizers or {}, embedder)
         self.switches = Switches()
         self.objective, self.optimizer_settings, self.validation = objective, optimizer, validation
         self.ema_decay, self.seed = ema_decay, seed
         self.description = describe(
             generator, embedder.view.template, embedder.view.crop_size, embedder.recognizer, config
         )
+        self.description |= self.loss_recognition.described()
 
     @property
     def embedder(self) -> Embedder:
@@ -115,16 +120,20 @@ class SimSwapModule(SteppingModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is not None:
             self.optimizer_settings.check_batch(data.batch_size, self.trainer.world_size)
+            others = self.loss_recognition.others() if stage == "fit" else {}
             data.prepare_training(
                 draws=self.optimizer_settings.discriminator_steps,
                 identities=embedding_table(self.trainer, data, self.embedder) if stage == "fit" else None,
                 validation_chunks=self.validation.prepare(data, self.trainer.global_rank, self.trainer.world_size),
+                loss_identities=embedding_tables(self.trainer, data, others),
             )
 
     def on_fit_start(self) -> None:
         """Move the embedder to the device and prepare the optimizer steps."""
         self.embedder.to(self.device)
-        self._frozen = (self.embedder, training_embedder(self.embedder, self.trainer.precision, self.switches))
+        form = partial(training_embedder, precision=self.trainer.precision, switches=self.switches)
+        self._frozen = (self.embedder, form(self.embedder))
+        self.loss_recognition.prepare(self.device, form)
         self.prepare_steps()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -190,7 +199,7 @@ class SimSwapModule(SteppingModule):
         def embed(images: Tensor) -> Tensor:
             return self.training_embedder(to_unit(images), micro_batch.batch["target_view"])
 
-        result_identity = embed(result)
+        result_identity, recognized = self.loss_recognition.see(result, to_unit, embed, micro_batch)
         with torch.no_grad():
             real = self.discriminators(target)
         return self.objective.generator(
@@ -203,6 +212,7 @@ class SimSwapModule(SteppingModule):
                 generate=self._generate_again,
                 embed=embed,
                 to_unit=to_unit,
+                recognized=recognized,
                 **outputs(real, self.discriminators(result)),
             )
         )
@@ -219,13 +229,9 @@ class SimSwapModule(SteppingModule):
         step = size // settings.micro_batches
         draws = []
         for draw in range(settings.discriminator_steps):
-            micro_batches = []
             mix = self._mix(batch, draw, size).to(self.device, dtype)
-            for start in range(0, size, step):
-                rows = slice(draw * size + start, draw * size + start + step)
-                share = {name: batch[name][rows] for name in PART_KEYS if name in batch}
-                micro_batches.append(MicroBatch(share, mix[start : start + step], self._identity(share)))
-            draws.append(micro_batches)
+            shares = [rows_of(batch, draw * size + start, step) for start in range(0, size, step)]
+            draws.append([MicroBatch(x, m, self._identity(x)) for x, m in zip(shares, mix.split(step), strict=True)])
         return draws
 
     def _identity(self, batch: dict[str, Tensor]) -> Tensor:

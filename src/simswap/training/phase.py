@@ -1,6 +1,6 @@
 """One phase of an iteration, its micro-batches, and the outcome of its step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
+from simswap.data.batches import LOSS_IDENTITY
 from simswap.training.gradient_reduction import GradientReduction
+
+PART_KEYS = ("target", "source", "source_identity", "same_identity", "target_view", "source_view")
+"""What a micro-batch takes of a SwapBatch, beside the loss recognizers' embeddings."""
 
 Decision = bool | Tensor
 """A decision about a step: a bool scalar on the device, or a bool where the host has read it."""
@@ -33,6 +37,12 @@ class MicroBatch:
     mix: Tensor
     identity: Tensor
     result: Tensor | None = None
+
+
+def rows_of(batch: Mapping[str, Tensor], start: int, count: int) -> dict[str, Tensor]:
+    """These positions of a SwapBatch."""
+    keys = [key for key in batch if key in PART_KEYS or key.startswith(LOSS_IDENTITY)]
+    return {key: batch[key][start : start + count] for key in keys}
 
 
 @dataclass

@@ -15,7 +15,7 @@ from simswap.errors import InputError
 from simswap.files import atomic_write, remove_leftovers
 from simswap.launching import ranks
 from simswap.settings.check import SWITCHES, check, fill
-from simswap.settings.paths import escape_tree, with_home
+from simswap.settings.paths import escape_tree, is_path_of_entry, with_home
 from simswap.settings.records import read_record
 from simswap.settings.targets import TRANSFORMS
 from simswap.training.checkpoint_files import NEWEST, NEWEST_FIRST
@@ -122,7 +122,7 @@ def _check_changes(run: Path, changed: dict[str, tuple[Any, Any]], overrides: st
             f"resume={run}: {_in_words({ALGORITHM: changed[ALGORITHM]})}: a resumed run needs the optimizer whose "
             "state its checkpoint has; for another one, start a new run from the weights with start_from="
         )
-    refused = {key: values for key, values in changed.items() if not _below(key, HARMLESS)}
+    refused = {key: values for key, values in changed.items() if not (_below(key, HARMLESS) or is_path_of_entry(key))}
     if refused and overrides != "allow":
         raise InputError(
             f"resume={run}: the run was started with other settings ({_in_words(refused)}); leave them out to resume "

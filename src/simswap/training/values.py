@@ -11,6 +11,7 @@ from simswap.config import build, refuse_of_training
 from simswap.errors import InputError
 from simswap.launching.distributed import local_devices
 from simswap.settings.words import nearest
+from simswap.training.loss_recognition import check_loss_recognition
 from simswap.training.validation import logged_names
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -36,6 +37,7 @@ def check_training(cfg: DictConfig) -> None:
     shares = OmegaConf.to_container(cfg.data.fractions, resolve=True)
     if isinstance(shares, dict) and abs(sum(shares.values()) - 1) > 1e-6:
         raise InputError(f"data.fractions: {shares} must be shares from 0 to 1 that sum to 1")
+    check_loss_recognition(cfg.loss_recognition)
     build(cfg.objective)  # it knows its terms and their settings
     valid = logged_names()
     for name in cfg.sweep.metrics:

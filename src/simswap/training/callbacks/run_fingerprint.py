@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -10,6 +11,7 @@ from simswap.data.datamodule import SwapDataModule
 from simswap.errors import InputError
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recognizer
+from simswap.training.loss_recognition import GROUP, LossRecognizer
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class RunFingerprint(L.Callback):
         judge: Recognizer | None,
         pose: PoseEstimator,
         allow_others: bool,
+        loss_recognizers: Mapping[str, LossRecognizer] | None = None,
     ) -> None:
         self.allow_others = allow_others
         networks = {"recognition": recognizer, "judge": judge, "pose": pose}
@@ -37,6 +40,7 @@ class RunFingerprint(L.Callback):
         self.words["data"] = f"{len(data.manifest)} crops of {len(data.manifest.person_names)} persons"
         self.hashes = {group: network.sha256 if network else "none" for group, network in networks.items()}
         self.hashes["data"] = _of_data(data)
+        self.words[GROUP], self.hashes[GROUP] = _of_loss(loss_recognizers or {})
 
     def state_dict(self) -> dict[str, Any]:
         """Hashes and descriptions."""
@@ -49,6 +53,7 @@ class RunFingerprint(L.Callback):
             InputError: see the class.
         """
         before, words = state_dict["hashes"], state_dict["words"]
+        before, words = {GROUP: "none"} | before, {GROUP: "none"} | words  # what earlier checkpoints lack
         others = [group for group, value in self.hashes.items() if before.get(group, value) != value]
         if not others:
             return
@@ -59,6 +64,15 @@ class RunFingerprint(L.Callback):
         if not self.allow_others:
             raise InputError(f"the run cannot resume unchanged: {differ}; use the same, or set resume_overrides=allow")
         log.warning("the run resumes with other data or networks: %s", differ)
+
+
+def _of_loss(recognizers: Mapping[str, LossRecognizer]) -> tuple[str, str]:
+    """The recognizers of the identity loss in words, and a SHA-256 of their hashes; ``none`` without any."""
+    if not recognizers:
+        return "none", "none"
+    found = {name: one.recognizer.sha256 if one.recognizer else "recognition's" for name, one in recognizers.items()}
+    words = ", ".join(f"{name} {value[:8]}" for name, value in sorted(found.items()))
+    return words, hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
 
 
 def _of_data(data: SwapDataModule) -> str:
