@@ -30,7 +30,7 @@ OF_THE_GENERATOR = ["adversarial", "identity", "reconstruction", "feature_matchi
 
 def other():
     recognizer = tiny_recognizer(2, 5)
-    recognizer.sha256 = "2" * 64
+    recognizer.sha256 = recognizer.weights_sha256 = "2" * 64
     return recognizer
 
 
@@ -92,6 +92,8 @@ def test_they_are_frozen_in_no_state_dict_and_described(tmp_path):
         "other": {"name": "tiny", "sha256": "2" * 64, "weight": 3.0},
         "same": {"name": "tiny", "sha256": f"{1:064x}", "weight": 1.0},
     }
+    for one in expected.values():
+        one["weights_sha256"] = one["sha256"]
     assert load(tmp_path / "a.ckpt").description["loss_recognizers"] == expected
     assert "loss_recognizers" not in plain.description
 

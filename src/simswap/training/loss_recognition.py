@@ -90,12 +90,12 @@ class LossRecognition:
         self._conditioning, seen = conditioning, dict[str, str]()
         for name, (recognizer, _) in recognizers.items():
             found = conditioning.recognizer if recognizer is None else recognizer
-            if found.sha256 in seen:
+            if found.weights_sha256 in seen:
                 raise InputError(
-                    f"{GROUP}.{name} is the same network as {GROUP}.{seen[found.sha256]} ({found.name}); give it once, "
-                    "with a larger weight"
+                    f"{GROUP}.{name} is the same network as {GROUP}.{seen[found.weights_sha256]} ({found.name}); give "
+                    "it once, with a larger weight"
                 )
-            seen[found.sha256] = name
+            seen[found.weights_sha256] = name
             same = found.sha256 == conditioning.recognizer.sha256
             self.embedders[name] = conditioning if same else Embedder(found, template, size)
         self._training = dict(self.embedders)
@@ -112,7 +112,12 @@ class LossRecognition:
     def described(self) -> dict[str, Any]:
         """What a checkpoint keeps: ``loss_recognizers``, name → name, hash and weight; empty without any."""
         entries = {
-            name: {"name": one.recognizer.name, "sha256": one.recognizer.sha256, "weight": self.weights[name]}
+            name: {
+                "name": one.recognizer.name,
+                "sha256": one.recognizer.sha256,
+                "weights_sha256": one.recognizer.weights_sha256,
+                "weight": self.weights[name],
+            }
             for name, one in self.embedders.items()
         }
         return {"loss_recognizers": entries} if entries else {}
@@ -122,7 +127,8 @@ class LossRecognition:
         if not self.embedders:
             return ""
         entries = ", ".join(f"{one.recognizer.name} ({self.weights[name]:g})" for name, one in self.embedders.items())
-        judged = judge and judge.sha256 in {one.recognizer.sha256 for one in self.embedders.values()}
+        networks = {one.recognizer.weights_sha256 for one in self.embedders.values()}
+        judged = judge and judge.weights_sha256 in networks
         flattering = f"; the judge, {judge.name}, is one of them and flatters the results" if judge and judged else ""
         return f"; identity loss by {entries}{flattering}"
 
