@@ -84,3 +84,13 @@ def test_a_described_network_takes_no_more_memory_than_its_weights(described, tr
         checkpoint.load(tmp_path / "a.ckpt")
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 700
+
+
+def test_a_slim_checkpoint_names_no_folder_of_the_machine(trained, crops, tmp_path):
+    checkpoint.write_slim(trained / "checkpoints" / "last.ckpt", tmp_path / "slim.ckpt", {"terms": "none"})
+    whole, slim = (checkpoint.load(path) for path in (trained / "checkpoints" / "last.ckpt", tmp_path / "slim.ckpt"))
+    assert whole.description["config"]["data"]["root"] == str(crops)
+    assert slim.description["config"]["data"]["root"] == crops.name
+    assert slim.description["config"]["generator"] == whole.description["config"]["generator"]
+    assert slim.description["notes"] == {"terms": "none"}
+    assert str(crops.parent).encode() not in (tmp_path / "slim.ckpt").read_bytes()

@@ -250,8 +250,13 @@ def write_generator(out: Path, generator: Generator, description: dict[str, Any]
 
 
 def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> None:
-    """Write only the description and the EMA generator, in half precision."""
+    """Write only the description and the EMA generator, in half precision.
+
+    A slim checkpoint is to be shared, so absolute paths in its config lose their folders: they name places on one
+    machine and may hold a user's name.
+    """
     content = read(source)
+    content[KEY]["config"] = _without_folders(content[KEY].get("config") or {})
     weights = {
         name: value.half() if value.is_floating_point() else value
         for name, value in content["state_dict"].items()
@@ -261,6 +266,15 @@ def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> 
     slim = {KEY: content[KEY] | {"iterations": content.get("global_step"), "notes": notes or {}}, "state_dict": weights}
     with atomic_write(out) as part:
         torch.save(slim, part)
+
+
+def _without_folders(value: Any) -> Any:
+    """Plain values with every absolute path cut to its last name."""
+    if isinstance(value, dict):
+        return {key: _without_folders(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def main() -> None:
