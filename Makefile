@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # albumentations must not ask the network for newer versions.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: install demo ablation test test-slow test-lowest test-newest coverage lint bench gpu clean
+.PHONY: install demo photos ablation test test-slow test-lowest test-newest coverage lint bench gpu clean
 
 install: $(INSTALLED)
 
@@ -27,6 +27,10 @@ demo: install
 		shipped=src/simswap/weights/demo.ckpt
 	$(BIN)/python -m simswap.launching.product_rate --threads 2
 DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
+
+# Swap faces in photographs that installed packages bring, with the checkpoint for photographs (docs/models.md).
+photos: install
+	$(BIN)/python -m simswap.inference.demo_photos --out outputs/photos
 
 # The paper's ablation on a small scale (docs/ablation.md): seven variants, two reductions, three seeds, one warm start.
 # Repeat the command to continue after an interruption.

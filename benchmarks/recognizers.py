@@ -6,7 +6,8 @@ folds is the best one of the other nine. Rank-1: each person's second crop is lo
 ``--gallery`` persons. ``dlib, its own chip`` lets dlib find five points in the crop and cut its chip by them; the
 others see the crop through their fixed warp.
 
-    simswap-prepare raw=<lfw>/images out=outputs/data/lfw112 size=112 template=arcface landmarks=<lfw>/loose_landmark.csv
+    simswap-prepare raw=<lfw>/images landmarks=<lfw>/loose_landmark.csv out=outputs/data/lfw112 size=112 \\
+        template=arcface
     python benchmarks/recognizers.py outputs/data/lfw112 --onnx <pack>/mobilefacenet.onnx
 """
 
