@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from simswap import checkpoint
 from simswap.config import OF_TRAINING, build, build_optional, refuse_of_training
+from simswap.errors import InputError
 from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
@@ -18,6 +20,7 @@ from simswap.evaluation.runner import Evaluated, baselines, checkpoint_swappers,
 from simswap.evaluation.slice_tables import slice_text
 from simswap.evaluation.swap_precision import described_precision, swap_dtype
 from simswap.evaluation.worst import add_worst, write_worst
+from simswap.faces.paste import PasteSettings
 from simswap.launching.claims import claimed
 from simswap.launching.devices import choose_device
 from simswap.launching.evaluation_ranks import EvaluationRanks
@@ -27,6 +30,8 @@ from simswap.measuring.instruments import instruments_for
 from simswap.measuring.sampling import grid_of, grid_rows
 from simswap.measuring.slices import check_slices, measured_slices
 from simswap.measuring.swappers import PrecomputedSwaps, Swapper
+from simswap.measuring.window import PHOTO, WINDOWS, Window
+from simswap.models.embedder import Embedder
 from simswap.models.recorded import judge_of, pose_of, recognizer_of
 from simswap.pictures import provenance, write_png
 from simswap.tracking.runs import EVALUATION, PAIRS
@@ -61,15 +66,18 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     pose = pose_of(config) if cfg.pose == OF_TRAINING else build(cfg.pose)
     gaze, features = build_optional(cfg.gaze), build_optional(cfg.fid)
 
-    data = protocol_data(cfg, first, out, ranks)
+    window = measuring_window(cfg, first)
+    data = protocol_data(cfg, first, out, ranks, window)
     template, size = data.faces.template, data.faces.size
     instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size)
-    ours = checkpoint_swappers(networks, recognizer, data.faces, device, dtype)
+    if window is not None and recognizer is not None:  # it sees a window by the warp, whatever it saw of the crops
+        instruments = replace(instruments, trained=Embedder(recognizer, template, size))
+    ours = checkpoint_swappers(networks, recognizer, data.faces, device, dtype, window)
     work = data.work(instruments)
     evaluator = Evaluator(data.faces, data.pairs, instruments, data.batch_size, device, work, data.jitter, cfg.workers)
-    swappers: list[Swapper | PrecomputedSwaps] = [*ours, *data.finished, *baselines(cfg.baselines)]
+    swappers: list[Swapper | PrecomputedSwaps] = [*ours, *data.finished, *baselines(cfg.baselines, window)]
     slices = measured_slices(evaluator.gallery, data.pairs, cfg.slices.by, cfg.slices.yaw_edges, cfg.slices.min_pairs)
-    evaluated = run_protocol(evaluator, swappers, data, slices.masks)
+    evaluated = run_protocol(evaluator, swappers, data, slices.masks, window)
     ranks.leave()
     if ranks.rank:
         return
@@ -77,9 +85,8 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
         facts = {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
         evaluated.results[kind].update(facts)
     values = add_worst(evaluated, data.names, cfg.worst_pairs)
-    description = describe_protocol(
-        data, instruments, recognizer, evaluated.chance, described_precision(dtype), slices.facts
-    )
+    precision = described_precision(dtype)
+    description = describe_protocol(data, instruments, recognizer, evaluated.chance, precision, slices.facts, window)
     write_results(out, data, description, evaluated)
     sha256 = {kind: content.sha256 for kind, content in networks}
     grids = write_grids(out, data, ours, sha256, cfg.grid_faces, device)
@@ -89,7 +96,11 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
 
 
 def protocol_data(
-    cfg: DictConfig, first: checkpoint.SwapCheckpoint | None, out: Path, ranks: EvaluationRanks
+    cfg: DictConfig,
+    first: checkpoint.SwapCheckpoint | None,
+    out: Path,
+    ranks: EvaluationRanks,
+    window: Window | None = None,
 ) -> ProtocolData:
     """The protocol's faces and pairs. first: the checkpoint whose crops and data are the defaults."""
     protocol: EvaluationProtocol = build(cfg.protocol)
@@ -97,7 +108,27 @@ def protocol_data(
     config, template, size = (
         (first.description["config"], first.template, first.image_size) if first else ({}, None, None)
     )
-    return protocol.prepare(Setting(config, template, size, cfg.data.root, detector, out, ranks, cfg.workers))
+    root, raw = cfg.data.root, cfg.measure.raw
+    return protocol.prepare(Setting(config, template, size, root, detector, out, ranks, cfg.workers, window, raw))
+
+
+def measuring_window(cfg: DictConfig, first: checkpoint.SwapCheckpoint | None) -> Window | None:
+    """What ``measure`` asks for; None to measure the generator's own crops.
+
+    Args:
+        cfg: The checked config.
+        first: The checkpoint whose crops the baselines take; None without one.
+
+    Raises:
+        InputError: For an unknown window or template, or a setting of the paste out of range.
+    """
+    template, size = cfg.measure.template, cfg.measure.size
+    if cfg.measure.window not in WINDOWS:
+        raise InputError(f"measure.window={cfg.measure.window}: it takes {' or '.join(WINDOWS)}")
+    if cfg.measure.window != PHOTO:
+        return None
+    crops = (first.template, first.image_size) if first else (template, size)
+    return Window(template, size, PasteSettings(**cfg.paste), crops)
 
 
 def write_results(out: Path, data: ProtocolData, description: Mapping[str, Any], evaluated: Evaluated) -> None:
@@ -138,7 +169,8 @@ def write_grids(
     for swapper in swappers if len(shown[0]) else []:
         kind = swapper.name
         files[kind] = file = out / ("evaluation.png" if kind == "trained" else f"evaluation_{kind}.png")
-        write_png(file, grid_of(data.faces, *shown, swapper.swap, device), provenance(f"sha256:{sha256[kind]}"))
+        grid = grid_of(data.faces, *shown, swapper.swap, device, swapper.landmarks)
+        write_png(file, grid, provenance(f"sha256:{sha256[kind]}"))
         print(f"grid ({kind}): {file}")
     return files
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from simswap.comparison.run import Run
 from simswap.errors import InputError
+from simswap.measuring.window import OF_CROPS
 from simswap.metrics.figures import FIGURES
 
 SAME_RULER = (
+    ("window", "measuring windows"),
     ("judge", "judges"), ("pose", "pose estimators"), ("gallery_persons", "gallery sizes"),
     ("gallery_images", "gallery sizes"), ("name", "protocols"), ("pairs", "numbers of pairs"),
     ("image_size", "picture sizes"), ("template", "crop templates"), ("split", "splits"), ("precision", "precisions"),
@@ -35,7 +37,8 @@ def check_one_ruler(runs: Sequence[Run]) -> None:
             "pairs_sha256"
         )
         for key, called in (*SAME_RULER, *(SAME_ON_SAME_PAIRS if same_pairs else ())):
-            ours, theirs = first.protocol.get(key), run.protocol.get(key)
+            default = OF_CROPS if key == "window" else None  # earlier evaluations measured crops
+            ours, theirs = (one.protocol.get(key, default) for one in (first, run))
             if differ(ours, theirs) and not (key in NEWER and (ours is None or theirs is None)):
                 raise _refusal(first, run, f"measured with different {called}", *_told_apart(ours, theirs))
         ours, theirs = first.protocol.get("faces"), run.protocol.get("faces")

@@ -149,6 +149,27 @@ class Manifest:
         table = table.filter(pc.equal(table["status"], OK))
         return np.stack([table[name].to_numpy() for name in LANDMARK_COLUMNS], axis=-1).reshape(-1, 5, 2)
 
+    def photo_landmarks(self, row: int) -> npt.NDArray[np.float64]:
+        """The five landmarks [5, 2] of a crop's face in px of its photo."""
+        return self._photo_landmarks[int(row)].astype(np.float64)
+
+    def photo(self, row: int) -> str:
+        """A crop's photo below the folder that was prepared, with slashes.
+
+        Raises:
+            InputError: it would be outside of that folder.
+        """
+        name = self._photos[int(row)].as_py() or ""
+        if Path(name).is_absolute() or ".." in Path(name).parts or not Path(name).parts:
+            raise InputError(f"{self.root / MANIFEST_FILE} names the photo {name!r}, which is in no folder of photos")
+        return Path(name).as_posix()
+
+    @cached_property
+    def _photos(self) -> pa.ChunkedArray:
+        types = {"source": pa.large_string(), "status": _NEEDED["status"]}
+        table = read_csv(self.root / MANIFEST_FILE, pacsv.ConvertOptions(column_types=types, include_columns=types))
+        return table.filter(pc.equal(table["status"], OK))["source"]
+
     def name(self, row: int) -> str:
         """``person/stem``, the NAME_ID of VGGFace2's tables."""
         return str(self._names(self._paths.slice(int(row), 1))[0].as_py())

@@ -146,7 +146,8 @@ class FaceForensics:
         """Find the faces of the originals, and list frames and videos without one. crops: (template, size)."""
         names = sorted(videos if self.gallery == "all" else {name for pair in pairs for name in pair}, key=natural_key)
         numbers = self._frame_numbers(videos, names, pairs)
-        made_by = [FORMAT, *crops, self.jitter, describe(finder.described)["digest"]]
+        parts = setting.window is not None
+        made_by = [FORMAT, *crops, self.jitter, describe(finder.described)["digest"], *(["parts"] if parts else [])]
         states = [[made_by, name, numbers[name], file_state(videos[name], numbers[name])] for name in names]
         files = [folder / "frames" / f"{digest(state)}.npz" for state in states]
 
@@ -156,10 +157,10 @@ class FaceForensics:
         def make(places: Sequence[int]) -> Iterator[Arrays]:
             with closing(ahead(read, places, setting.workers, depth=1)) as frames:  # type: ignore[type-var]
                 for name, shown in zip((names[place] for place in places), frames, strict=True):
-                    yield face_crops(videos[name], name, numbers[name], shown, finder, *crops, self.jitter)
+                    yield face_crops(videos[name], name, numbers[name], shown, finder, *crops, self.jitter, parts)
 
         share(files, make, setting.ranks, "finding faces", "video")
-        faces = VideoFaces(files, *crops)
+        faces = VideoFaces(files, *crops, parts)
         skipped: list[Skipped] = []
         for name, lines in zip(names, faces.skipped, strict=True):
             skipped += [Skipped(f"video {name}, frame {line.split(': ')[0]}", line.split(": ", 1)[1]) for line in lines]

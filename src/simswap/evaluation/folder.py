@@ -91,9 +91,14 @@ class Folder:
                 "protocol.aligned=true: the view of the simswap template is not known for a precomputed crop; give the "
                 "original images and a detector"
             )
+        if self.aligned and setting.window is not None:
+            raise InputError(
+                "protocol.aligned=true: the files are crops, without the photos that measure.window=photo needs; give "
+                "photos with protocol.aligned=false and a detector, or measure the crops with measure.window=crop"
+            )
         finder = None if self.aligned else FrameFaceFinder.of(self.landmarks, setting.detector)
         listed = self._listed()
-        windows = Windows(self.root, finder, template, size)
+        windows = Windows(self.root, finder, template, size, parts=setting.window is not None)
         kept, skipped = self._usable(listed, windows)
 
         # Rows: the kept sources and targets, then the gallery's other images.

@@ -17,6 +17,7 @@ from simswap.data.video import read_frames, why_unreadable
 from simswap.evaluation.disk_work import load
 from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import Detector, Pixels, pick_main_face
+from simswap.faces.photo_part import PhotoPart, cut_part
 from simswap.faces.plausible import landmark_fault
 from simswap.files import sha256_of
 from simswap.measuring.swappers import Faces
@@ -25,6 +26,8 @@ from simswap.models.described import Instrument, Source, digest
 from simswap.precision import from_array
 
 CROPS = {-1: "before", 0: "crops", 1: "after"}
+PARTS = {-1: "part_before", 0: "part", 1: "part_after"}
+"""Arrays of frames around the faces, by their offset in frames: one after the other in uint8 [bytes]."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def face_crops(
     template: str,
     size: int,
     jitter: bool,
+    parts: bool = False,
 ) -> Arrays:
     """The aligned faces of a video's frames.
 
@@ -111,16 +115,18 @@ def face_crops(
         template: Of the crops.
         size: Of the crops in pixels.
         jitter: Whether to crop the frames before and after each frame too.
+        parts: Whether to keep the part of the frame around each face, for swaps that are pasted into it.
 
     Returns:
         Arrays of the n kept frames: ``slot`` (place in ``numbers``), ``number``, ``crops`` uint8 [n, 3, S, S],
         ``view``, ``matrix`` [n, 2, 3] (frame → crop), ``landmarks`` [n, 5, 2] in pixels of the crop, ``shape`` [n, 2]
-        of the frame; with ``jitter`` also ``before`` and ``after``, the same window in the neighboring frames; and
-        ``skipped``, "frame: reason" for each frame that was not kept.
+        of the frame; with ``jitter`` also ``before`` and ``after``, the same window in the neighboring frames; with
+        ``parts`` also those of `_stored_parts`; and ``skipped``, "frame: reason" for each frame that was not kept.
     """
     frames = dict(read)
     kept: dict[str, list[Any]] = {name: [] for name in ("slot", "number", "view", "matrix", "landmarks", "shape")}
     crops: dict[str, list[np.ndarray]] = {CROPS[offset]: [] for offset in ((-1, 0, 1) if jitter else (0,))}
+    around: list[dict[int, PhotoPart]] = []
     skipped = []
     for slot, number in enumerate(numbers):
         nearby = _nearby(frames, number, jitter)
@@ -140,17 +146,39 @@ def face_crops(
         values = (slot, number, alignment.view, alignment.matrix, apply(alignment.matrix, landmarks), picture.shape[:2])
         for name, value in zip(kept, values, strict=True):
             kept[name].append(value)
-        for offset, frame in nearby.items():
-            # At the ends of the video the frame is repeated: nothing moves there.
-            shown = picture if frame is None else frame
-            crops[CROPS[offset]].append(warp(shown, alignment.matrix, size).transpose(2, 0, 1))
+        # At the ends of the video the frame is repeated: nothing moves there.
+        shown = {offset: picture if frame is None else frame for offset, frame in nearby.items()}
+        if parts:  # of one shape, whatever the neighbors' is
+            shown = {o: frame if frame.shape == picture.shape else picture for o, frame in shown.items()}
+            around.append({offset: cut_part(frame, landmarks) for offset, frame in shown.items()})
+        for offset, frame in shown.items():
+            # Swaps are pasted into the part, so it is cut from there too: OpenCV rounds coordinates by their size.
+            made = around[-1][offset].crop(template, size) if parts else warp(frame, alignment.matrix, size)
+            crops[CROPS[offset]].append(made.transpose(2, 0, 1))
     n = len(kept["slot"])
     arrays: Arrays = {name: np.array(kept[name], dtype=np.int64) for name in ("slot", "number", "view")}
     arrays["shape"] = np.array(kept["shape"], dtype=np.int64).reshape(n, 2)
     arrays["matrix"] = np.array(kept["matrix"], dtype=np.float64).reshape(n, 2, 3)
     arrays["landmarks"] = np.array(kept["landmarks"], dtype=np.float64).reshape(n, 5, 2)
     pictures = {name: np.array(made, dtype=np.uint8).reshape(n, 3, size, size) for name, made in crops.items()}
-    return {**arrays, **pictures, "skipped": np.array(skipped, dtype=np.str_)}
+    stored = _stored_parts(around, jitter) if parts else {}
+    return {**arrays, **pictures, **stored, "skipped": np.array(skipped, dtype=np.str_)}
+
+
+def _stored_parts(around: Sequence[Mapping[int, PhotoPart]], jitter: bool) -> Arrays:
+    """Parts of n frames and of their neighbors as arrays.
+
+    ``part`` (and ``part_before``, ``part_after``) uint8 [bytes], one part behind the other; their ``part_shape`` int64
+    [n, 2], and ``part_landmarks`` [n, 5, 2] in pixels of the part.
+    """
+    none = [np.zeros(0, np.uint8)]
+    pictures = {
+        PARTS[offset]: np.concatenate(none + [parts[offset].pixels.reshape(-1) for parts in around])
+        for offset in ((-1, 0, 1) if jitter else (0,))
+    }
+    shape = np.array([parts[0].pixels.shape[:2] for parts in around], dtype=np.int64).reshape(-1, 2)
+    points = np.array([parts[0].landmarks for parts in around], dtype=np.float64).reshape(-1, 5, 2)
+    return {**pictures, "part_shape": shape, "part_landmarks": points}
 
 
 def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
@@ -200,6 +228,18 @@ def file_state(path: Path, numbers: Sequence[int]) -> list[Any]:
     return [[str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
 
 
+@lru_cache(maxsize=16)
+def _parts_of(file: Path, offset: int) -> list[PhotoPart]:
+    """The parts of a video's frames, ``offset`` frames later."""
+    with np.load(file, allow_pickle=False) as stored:
+        pixels, shape, points = stored[PARTS[offset]], stored["part_shape"], stored["part_landmarks"]
+    pieces = np.split(pixels, np.cumsum(3 * shape.prod(1))[:-1])
+    return [
+        PhotoPart(piece.reshape(height, width, 3), landmarks)
+        for piece, (height, width), landmarks in zip(pieces, shape, points, strict=True)
+    ]
+
+
 @lru_cache(maxsize=64)
 def _crops_of(file: Path, name: str) -> np.ndarray:
     with np.load(file, allow_pickle=False) as stored:
@@ -221,10 +261,11 @@ class VideoFaces:
         files: The stored results of `face_crops`, one per video.
         template: Of the crops.
         size: Of the crops in pixels.
+        parts: Whether the files have the frames around the faces.
     """
 
-    def __init__(self, files: Sequence[Path], template: str, size: int) -> None:
-        self.files, self.template, self.size = list(files), template, size
+    def __init__(self, files: Sequence[Path], template: str, size: int, parts: bool = False) -> None:
+        self.files, self.template, self.size, self.parts = list(files), template, size, parts
         stored = [load(file) for file in self.files]
         counts = [len(arrays["slot"]) for arrays in stored]
         self.person = np.repeat(np.arange(len(files)), counts).astype(np.int64)
@@ -238,7 +279,11 @@ class VideoFaces:
         """The crops of these rows, ``offset`` frames later."""
         images = crops_at(self.files, self.person[rows], self.place[rows], offset, device)
         points = from_array(self.landmarks[rows], device) if landmarks else None
-        return Faces(images, to_device(torch.from_numpy(self.view[rows]), device), points)
+        photos = None
+        if landmarks and self.parts:
+            places = zip(self.person[rows], self.place[rows], strict=True)
+            photos = tuple(_parts_of(self.files[video], offset)[place] for video, place in places)
+        return Faces(images, to_device(torch.from_numpy(self.view[rows]), device), points, photos)
 
     def attribute(self, name: str) -> np.ndarray | None:
         """None: no attribute is known."""

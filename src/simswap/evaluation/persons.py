@@ -1,7 +1,7 @@
 """``protocol=persons``: cross-person swaps among unseen persons of a prepared folder, and self-swaps."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ from simswap.data.datamodule import SwapDataModule
 from simswap.data.manifest import read_settings
 from simswap.errors import InputError
 from simswap.evaluation.pairs_file import PairNames, names_sha256
+from simswap.evaluation.photo_faces import PhotoFaces, photo_folder
 from simswap.evaluation.protocol_data import ProtocolData, Setting
 from simswap.measuring.gallery import ProtocolPairs, choose_pairs
-from simswap.measuring.swappers import PreparedFaces
+from simswap.measuring.swappers import FaceSource, PreparedFaces
 from simswap.models.described import Source, describe
 
 KEEP_MB = 1024  # of decoded crops: 7,000 of 224 px
@@ -54,7 +55,8 @@ class Persons:
             raise InputError("protocol=persons runs in one process; use protocol=faceforensics for several")
         data = held_out(setting.config, setting.data_root)
         pairs = choose_pairs(data, self.split, self.persons, self.images_per_person, self.pairs, self.seed)
-        faces, manifest = PreparedFaces(data, KEEP_MB), data.manifest
+        faces, manifest = faces_to_measure(data, pairs, setting), data.manifest
+        names = manifest.relative_path if setting.window is None else manifest.photo
         person = manifest.person[pairs.gallery]
         facts = {
             "name": "persons", "pairing": "cross-person, each person as often target as source, drawn by seed",
@@ -62,13 +64,13 @@ class Persons:
             "gallery_rule": "all images of the protocol's persons, up to images_per_person each, including the source "
             "image and the target's original (id_retrieval_without_source: without the source image)",
             "data": str(manifest.root), "split": self.split, "seed": self.seed,
-            "faces": describe(prepared_crops(data, pairs)),
-            "gallery_sha256": names_sha256([manifest.relative_path(row) for row in pairs.gallery]),
+            "faces": describe((prepared_crops if setting.window is None else prepared_photos)(data, pairs)),
+            "gallery_sha256": names_sha256([names(int(row)) for row in pairs.gallery]),
         }  # fmt: skip
         return ProtocolData(
             faces,
             pairs,
-            named_pairs(data, pairs),
+            named_pairs(data, pairs, names),
             facts,
             self.batch_size,
             slices=slice_pairs(faces, pairs, self.slices),
@@ -101,16 +103,30 @@ def prepared_crops(data: SwapDataModule, pairs: ProtocolPairs) -> Source:
     return Source("prepared crops", sha256, {"kind": "prepared crops", **kept})
 
 
-def named_pairs(data: SwapDataModule, pairs: ProtocolPairs) -> PairNames:
-    """The pairs by name: files below the data's root, and persons."""
+def faces_to_measure(data: SwapDataModule, pairs: ProtocolPairs, setting: Setting) -> PreparedFaces | PhotoFaces:
+    """The prepared crops, or windows of the photos that they were made of."""
+    if setting.window is None:
+        return PreparedFaces(data, KEEP_MB)
+    return PhotoFaces(data, photo_folder(data.manifest, setting.photos), setting.window, pairs.gallery, KEEP_MB)
+
+
+def prepared_photos(data: SwapDataModule, pairs: ProtocolPairs) -> Source:
+    """The source of the gallery's faces in their photos: a hash of their landmarks."""
+    points = np.stack([data.manifest.photo_landmarks(int(row)) for row in pairs.gallery])
+    sha256 = hashlib.sha256(np.rint(points * 10).astype(np.int64).tobytes()).hexdigest()  # to a tenth of a pixel
+    return Source("photos of prepared crops", sha256, {"kind": "photos"})
+
+
+def named_pairs(data: SwapDataModule, pairs: ProtocolPairs, names: Callable[[int], str]) -> PairNames:
+    """The pairs by name: files below the data's root or below the folder of photos, and persons."""
     manifest, both = data.manifest, (pairs.target, pairs.source)
     return PairNames(
-        *([manifest.relative_path(row) for row in rows] for rows in both),
+        *([names(int(row)) for row in rows] for rows in both),
         *([manifest.person_names[manifest.person[row]] for row in rows] for rows in both),
     )
 
 
-def slice_pairs(faces: PreparedFaces, pairs: ProtocolPairs, slices: Mapping[str, float]) -> dict[str, np.ndarray]:
+def slice_pairs(faces: FaceSource, pairs: ProtocolPairs, slices: Mapping[str, float]) -> dict[str, np.ndarray]:
     """Slices ``<attribute> >= <threshold>`` by the targets' attributes, bool [pairs]; empty if none are known."""
     chosen = {}
     for attribute, threshold in slices.items():

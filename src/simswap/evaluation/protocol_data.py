@@ -18,6 +18,7 @@ from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.measured import Predictions
 from simswap.measuring.swappers import FaceSource, PrecomputedSwaps
+from simswap.measuring.window import Window
 
 DEFAULT_TEMPLATE, DEFAULT_SIZE = "arcface", 112
 
@@ -35,6 +36,8 @@ class Setting:
         out: The folder of results.
         ranks: The processes that share the evaluation.
         workers: Threads that read ahead.
+        window: The window of photos to measure; None to measure crops.
+        photos: The folder of photos that the command line names, or None.
     """
 
     config: Mapping[str, Any]
@@ -45,17 +48,27 @@ class Setting:
     out: Path
     ranks: EvaluationRanks
     workers: int = 0
+    window: Window | None = None
+    photos: str | None = None
 
     def crops(self, template: str | None, size: int | None) -> tuple[str, int]:
-        """Template and size of the crops to make.
+        """Template and size of the crops to measure: the window's, if there is one.
 
         Args:
             template: The protocol's, which has precedence; None for the checkpoint's.
             size: Likewise, in pixels.
 
         Raises:
-            InputError: For an unknown template, or a size out of range.
+            InputError: For an unknown template, or a size out of range; for either beside a window.
         """
+        if self.window is not None:
+            for key, value in (("template", template), ("size", size)):
+                if value is not None:
+                    raise InputError(
+                        f"protocol.{key}={value} is for crops, and measure.window=photo measures windows of photos: "
+                        f"give measure.{key}={value} instead"
+                    )
+            return self.window.template, self.window.size
         template = template or self.template or DEFAULT_TEMPLATE
         if template not in TEMPLATES:
             raise InputError(f"protocol.template={template}: unknown template; choose one of {', '.join(TEMPLATES)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from simswap.files import atomic_write
+from simswap.measuring.window import PHOTO
 from simswap.metrics.figures import FIGURES, Figure, required
 from simswap.metrics.intervals import approximate
 from simswap.tracking.evaluation_format import FORMAT
@@ -176,7 +177,7 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
         *wrapped(
             "protocol",
             f"{protocol['name']}: {protocol['pairs']:,} swaps, {split}"
-            f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} crops"
+            f"{protocol['data']}, {protocol['image_size']} px {protocol['template']} {measured_on(protocol)}"
             + ("" if protocol["seed"] is None else f", seed {protocol['seed']}"),
         ),
         *wrapped(
@@ -197,6 +198,15 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
         *wrapped("intervals", f"95 %, clustered by {groups} as sources and as targets{few and f'; {few}'}"),
         *([] if targets is None else wrapped("self-recon", f"over {targets:,} distinct targets, each counted once")),
     ]
+
+
+def measured_on(protocol: Mapping[str, Any]) -> str:
+    """What the instruments saw, in words: crops, or windows of the photos."""
+    window = protocol.get("window") or {}
+    if window.get("name") != PHOTO:
+        return "crops"
+    kept = {key: value for key, value in window["settings"].items() if key != "kind"}
+    return f"windows of the photos, results pasted in ({', '.join(f'{key} {value}' for key, value in kept.items())})"
 
 
 def _floor(degrees: float) -> str:

@@ -16,6 +16,7 @@ from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.instruments import PRECISION, Instruments, descriptions
 from simswap.measuring.measured import Estimate
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, PrecomputedSwaps, Swapper, swap_faces
+from simswap.measuring.window import OF_CROPS, Window
 from simswap.models.described import describe
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recognizer
@@ -45,8 +46,11 @@ def checkpoint_swappers(
     faces: FaceSource,
     device: torch.device,
     dtype: torch.dtype | None = None,
+    window: Window | None = None,
 ) -> list[Swapper]:
     """One swapper per (kind, checkpoint), named after its kind.
+
+    With a window, each takes crops of its own template and size from the photos, and returns windows.
 
     Raises:
         InputError: If the recognizer or the crops do not fit a checkpoint.
@@ -55,18 +59,21 @@ def checkpoint_swappers(
     for kind, content in rows:
         assert recognizer is not None
         content.check_recognizer(recognizer)
-        content.check_crops(faces.template, faces.size)
-        seen = Embedder(recognizer, faces.template, faces.size, content.recognizer_view)
-        made.append(checkpoint_swapper(content, seen, kind, kind, device, dtype))
+        if window is None:
+            content.check_crops(faces.template, faces.size)
+        crops = content.template, content.image_size
+        seen = Embedder(recognizer, *crops, content.recognizer_view)
+        swapper = checkpoint_swapper(content, seen, kind, kind, device, dtype)
+        made.append(swapper if window is None else window.around(swapper, crops))
     return made
 
 
-def baselines(names: Sequence[str]) -> list[Swapper]:
+def baselines(names: Sequence[str], window: Window | None = None) -> list[Swapper]:
     """Swappers that need no training, by name. Raises InputError for an unknown name."""
     for name in names:
         if name not in BASELINES:
             raise InputError(f"baselines: there is no {name!r}{nearest(name, BASELINES)}")
-    return [BASELINES[name] for name in names]
+    return [BASELINES[name] if window is None else window.around(BASELINES[name]) for name in names]
 
 
 class Evaluated(NamedTuple):
@@ -88,6 +95,7 @@ def run_protocol(
     swappers: Sequence[Swapper | PrecomputedSwaps],
     data: ProtocolData,
     slices: Mapping[str, np.ndarray] | None = None,
+    window: Window | None = None,
 ) -> Evaluated:
     """Measure the swappers and the controls on the same pairs.
 
@@ -96,6 +104,7 @@ def run_protocol(
         swappers: The swappers.
         data: The protocol's pairs and its own slices.
         slices: Further slices, bool [pairs] by name.
+        window: What is measured of each photo; None for crops.
 
     Raises:
         InputError: For two swappers with one name.
@@ -104,7 +113,7 @@ def run_protocol(
     results: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, np.ndarray]] = {}
     chance = float("nan")
-    for swapper in (*swappers, *CONTROLS):
+    for swapper in (*swappers, *(window.controls() if window else CONTROLS)):
         if swapper.name in results:
             raise InputError(f"two rows of the table are named {swapper.name!r}; give one of them another name")
         measured = evaluator.measure(swapper)
@@ -112,6 +121,7 @@ def run_protocol(
         samples[swapper.name] = {name: values.cpu().numpy() for name, values in measured.samples().items()}
         results[swapper.name] = {
             "kind": swapper.kind,
+            **({"crop": swapper.crop} if isinstance(swapper, Swapper) and swapper.crop else {}),
             **_plain(measured.figures()),
             "missed_results": measured.missed_results,
             "missed_poses": measured.missed_poses,
@@ -127,6 +137,7 @@ def describe_protocol(
     chance: float,
     precision: str = PRECISION,
     slices: Mapping[str, Any] | None = None,
+    window: Window | None = None,
 ) -> dict[str, Any]:
     """The ``protocol`` of evaluation.json.
 
@@ -137,6 +148,7 @@ def describe_protocol(
         chance: The retrieval of a blind draw.
         precision: Of the swaps.
         slices: `MeasuredSlices.facts`.
+        window: What was measured of each photo; None for crops.
     """
     found, gaze = descriptions(instruments), instruments.gaze
     same = recognizer is not None and instruments.judge.recognizer.weights_sha256 == recognizer.weights_sha256
@@ -152,6 +164,7 @@ def describe_protocol(
         "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},
         "fid": found["fid"],
         "precision": precision,
+        "window": window.described if window else OF_CROPS,
         "image_size": data.faces.size,
         "template": data.faces.template,
         "skipped": len(data.skipped),

@@ -13,8 +13,10 @@ from simswap.errors import InputError
 from simswap.evaluation.frames import FrameFaceFinder
 from simswap.faces.alignment import align, apply, template_points, warp
 from simswap.faces.detection import Pixels
+from simswap.faces.photo_part import PhotoPart, cut_part
 from simswap.measuring.swappers import Faces
 from simswap.measuring.transfer import to_device
+from simswap.measuring.window import faces_of_photos
 from simswap.precision import from_array
 
 
@@ -22,10 +24,19 @@ class Windows:
     """Where the face on each image is, found once; an image is read again whenever its crop is needed.
 
     A window is the matrix [2, 3] from image to crop, the template's view, and the landmarks [5, 2] in the crop.
+
+    Args:
+        root: The folder of the images.
+        finder: Finds faces; None where the images are crops already.
+        template: Of the crops.
+        size: Of the crops in pixels.
+        parts: Whether swappers get the part of the image around the face too, to paste into it.
     """
 
-    def __init__(self, root: Path, finder: FrameFaceFinder | None, template: str, size: int) -> None:
-        self.root, self.finder, self.template, self.size = root, finder, template, size
+    def __init__(
+        self, root: Path, finder: FrameFaceFinder | None, template: str, size: int, parts: bool = False
+    ) -> None:
+        self.root, self.finder, self.template, self.size, self.parts = root, finder, template, size, parts
         self.windows: dict[str, tuple[np.ndarray, int, np.ndarray]] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.lost: dict[str, str] = {}
@@ -61,6 +72,8 @@ class Windows:
 
     def load(self, names: Sequence[str], device: torch.device, landmarks: bool = False) -> Faces:
         """Crops of these images, float32 [B, 3, S, S] in unit range, with views and, if asked for, landmarks."""
+        if self.parts:
+            return faces_of_photos(list(map(self._part, names)), self.template, self.size, device, keep=landmarks)
         crops = np.stack([self._crop(name) for name in names]).transpose(0, 3, 1, 2)
         view = torch.tensor([self.windows[name][1] for name in names], device=device)
         points = np.stack([self.windows[name][2] for name in names])
@@ -70,11 +83,18 @@ class Windows:
             from_array(points, device) if landmarks else None,
         )
 
-    def _crop(self, name: str) -> Pixels:
+    def _read(self, name: str) -> Pixels:
         try:
-            picture = read_image(self.root / name)
+            return read_image(self.root / name)
         except UnreadableImage as error:
             raise InputError(f"{self.root / name}: {error}; it was readable a moment ago") from error
+
+    def _part(self, name: str) -> PhotoPart:
+        matrix, _, points = self.windows[name]
+        return cut_part(self._read(name), apply(cv2.invertAffineTransform(matrix), points))  # type: ignore[arg-type]
+
+    def _crop(self, name: str) -> Pixels:
+        picture = self._read(name)
         if self.finder is not None:
             return warp(picture, self.windows[name][0], self.size)
         if picture.shape[0] == self.size:

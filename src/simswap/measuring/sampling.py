@@ -44,15 +44,19 @@ def grid_of(
     sources: np.ndarray,
     swap: Callable[[Faces, Faces], Faces],
     device: torch.device,
+    landmarks: bool = False,
 ) -> np.ndarray:
-    """A grid, uint8 [H, W, 3], with the targets' rows [n] down the left and the sources' rows [n] along the top."""
+    """A grid, uint8 [H, W, 3], with the targets' rows [n] down the left and the sources' rows [n] along the top.
+
+    landmarks: Whether the swap needs them (`Swapper.landmarks`).
+    """
     half = len(targets)
-    images, views, _ = faces.load(np.concatenate([targets, sources]), device)
-    crops = pixels.to_uint8(images).cpu()
-    source = Faces(images[half:], views[half:])
+    shown = faces.load(np.concatenate([targets, sources]), device, landmarks)
+    crops = pixels.to_uint8(shown.images).cpu()
+    source = shown.at(range(half, len(crops)))
     swaps: list[Tensor] = []
     for t in range(half):
-        target = Faces(images[t : t + 1].expand(half, -1, -1, -1), views[t : t + 1].expand(half))
+        target = shown.at([t] * half)
         swaps.append(pixels.to_uint8(swap(target, source).images).cpu())
     return swap_grid(crops[:half], crops[half:], torch.stack(swaps))
 

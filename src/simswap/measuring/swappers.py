@@ -1,6 +1,6 @@
 """Faces, swappers, and the two controls that every measurement is compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from torch import Tensor
 from simswap import pixels
 from simswap.data.manifest import ATTRIBUTES_FILE
 from simswap.errors import InputError
+from simswap.faces.photo_part import PhotoPart
 from simswap.measuring.transfer import to_device
 from simswap.measuring.usable import is_direction, is_picture
 from simswap.models.embedder import Embedder
@@ -30,11 +31,20 @@ class Faces(NamedTuple):
         images: Float [B, 3, S, S] in unit range.
         view: int64 [B], the view of the crops' template.
         landmarks: [B, 5, 2] in pixels of the crop (eyes, nose, mouth corners), for swappers that need them.
+        photos: The B photos around the faces, for swappers that paste into them (`measuring.window`).
     """
 
     images: Tensor
     view: Tensor
     landmarks: Tensor | None = None
+    photos: tuple[PhotoPart, ...] | None = None
+
+    def at(self, places: Sequence[int]) -> "Faces":
+        """The faces at these places, in their order; a place may be there more than once."""
+        chosen = list(places)
+        landmarks = None if self.landmarks is None else self.landmarks[chosen]
+        photos = None if self.photos is None else tuple(self.photos[place] for place in chosen)
+        return Faces(self.images[chosen], self.view[chosen], landmarks, photos)
 
 
 class FaceSource(Protocol):
@@ -45,7 +55,10 @@ class FaceSource(Protocol):
     person: np.ndarray
 
     def load(self, rows: np.ndarray, device: torch.device, landmarks: bool = False, offset: int = 0) -> Faces:
-        """The crops of these rows; for videos, the same window ``offset`` frames later (-1, 0 or 1)."""
+        """The crops of these rows; for videos, the same window ``offset`` frames later (-1, 0 or 1).
+
+        With ``landmarks``, what swappers need beside crops: landmarks, and photos where a window of them is measured.
+        """
 
     def attribute(self, name: str) -> np.ndarray | None:
         """An attribute of every row, float64 [rows]; None if it is unknown."""
@@ -59,8 +72,9 @@ class Swapper:
         name: Its name in tables.
         kind: ``trained``, ``shipped``, ``control`` or ``other``.
         swap: (target, source) → result.
-        landmarks: Whether it needs the faces' landmarks.
+        landmarks: Whether it needs the faces' landmarks, or photos.
         key: Distinguishes it from others with its name, such as a file's hash.
+        crop: Size and template of the crops that it swaps, where something else is measured.
     """
 
     name: str
@@ -68,6 +82,7 @@ class Swapper:
     swap: Callable[[Faces, Faces], Faces]
     landmarks: bool = False
     key: str = ""
+    crop: str = ""
 
 
 @dataclass(frozen=True)

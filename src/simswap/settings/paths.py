@@ -30,6 +30,7 @@ PATHS = frozenset(
         "data.root",
         "data.embeddings",
         "recognition.path",
+        "measure.raw",
         "judge.path",
         "pose.path",
         "pose.pack",

@@ -224,6 +224,7 @@ RANGES: dict[str, Range] = {
     "protocol.max_skipped_share": share(),
     "protocol.size": whole(16, 4096, null=True),
     "protocol.frames": whole(1, tried=1000),
+    "measure.size": whole(16, 4096),
     "fid.size": whole(1, 4096, null=True),
     "detector.size": whole(32, 4096),
     "detector.upsample": whole(0, 4),
