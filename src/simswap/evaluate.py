@@ -19,6 +19,7 @@ from simswap.evaluation.report import keep_earlier, print_table, write_evaluatio
 from simswap.evaluation.runner import Evaluated, baselines, checkpoint_swappers, describe_protocol, run_protocol
 from simswap.evaluation.slice_tables import slice_text
 from simswap.evaluation.swap_precision import described_precision, swap_dtype
+from simswap.evaluation.trained_by import loss_recognizers
 from simswap.evaluation.worst import add_worst, write_worst
 from simswap.faces.paste import PasteSettings
 from simswap.launching.claims import claimed
@@ -85,8 +86,10 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
         facts = {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
         evaluated.results[kind].update(facts)
     values = add_worst(evaluated, data.names, cfg.worst_pairs)
-    precision = described_precision(dtype)
-    description = describe_protocol(data, instruments, recognizer, evaluated.chance, precision, slices.facts, window)
+    loss, precision = loss_recognizers([content for _, content in networks]), described_precision(dtype)
+    description = describe_protocol(
+        data, instruments, recognizer, evaluated.chance, precision, slices.facts, window, loss
+    )
     write_results(out, data, description, evaluated)
     sha256 = {kind: content.sha256 for kind, content in networks}
     grids = write_grids(out, data, ours, sha256, cfg.grid_faces, device)

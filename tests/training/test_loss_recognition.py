@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import json
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 
+from simswap import evaluate
 from simswap.checkpoint import KEY, load
 from simswap.data.datamodule import SwapDataModule
 from simswap.data.identities import open_table, table_path
@@ -217,6 +219,25 @@ def test_resume_refuses_others_and_allows_them_when_told(whole, tmp_path, door):
     assert code == 0, errors
     assert "loss_recognition was" in (run / "train.log").read_text()
     assert "loss_recognizers" not in torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)[KEY]
+
+
+@pytest.mark.parametrize("judge", ["builtin", "none"])
+def test_the_evaluation_says_that_its_judge_is_in_the_loss(whole, tmp_path, door, judge):
+    small = [
+        "protocol.persons=6",
+        "protocol.images_per_person=3",
+        "protocol.pairs=12",
+        "grid_faces=2",
+        "wandb=disabled",
+    ]
+    code, text, errors = door(
+        evaluate.main, f"checkpoint={whole}/checkpoints/last.ckpt", f"out={tmp_path}/out", f"judge={judge}", *small
+    )
+    assert code == 0, errors
+    protocol = json.loads((tmp_path / "out" / "evaluation.json").read_text())["protocol"]
+    assert (protocol["judge"]["same_network"], protocol["judge"]["in_loss"]) == (True, True)
+    assert [one["name"] for one in protocol["loss_recognizers"]] == ["built-in recognizer", "built-in judge"]
+    assert "same network as one of the identity loss" in " ".join(text.split())
 
 
 def test_a_warm_start_may_have_another_loss(whole, crops, tmp_path, door):

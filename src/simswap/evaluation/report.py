@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from simswap.evaluation.trained_by import words_of_same
 from simswap.files import atomic_write
 from simswap.measuring.window import PHOTO
 from simswap.metrics.figures import FIGURES, Figure, required
@@ -64,6 +65,7 @@ def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[
         if network != "recognizer" or protocol[network] is not None:  # precomputed swaps have none
             _need(protocol[network], ("name", "sha256", *keys), f"protocol.{network}")
     same = protocol["judge"]["sha256"] == (protocol["recognizer"] or {}).get("sha256")
+    same = same or bool(protocol["judge"].get("in_loss"))
     if bool(protocol["judge"]["same_network"]) != same:
         raise ValueError(f"protocol.judge.same_network is {not same}, but the hashes say {same}")
     _need(results, CONTROLS, "results")
@@ -157,7 +159,7 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     """The description of the protocol above the table."""
     recognizer, judge, pose = protocol["recognizer"], protocol["judge"], protocol["pose"]
     if judge["same_network"]:
-        judged = f"same network as the one trained with ({_network(judge)}): identity figures are flattering"
+        judged = words_of_same(judge, _network(judge))
     elif recognizer is None:
         judged = f"{_network(judge)}; whether the swaps were trained with it is not known"
     else:

@@ -12,6 +12,7 @@ from simswap.errors import InputError
 from simswap.evaluation.classical import CLASSICAL
 from simswap.evaluation.pairs_file import pairs_sha256
 from simswap.evaluation.protocol_data import ProtocolData
+from simswap.evaluation.trained_by import part_in_training
 from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.instruments import PRECISION, Instruments, descriptions
 from simswap.measuring.measured import Estimate
@@ -138,6 +139,7 @@ def describe_protocol(
     precision: str = PRECISION,
     slices: Mapping[str, Any] | None = None,
     window: Window | None = None,
+    loss: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """The ``protocol`` of evaluation.json.
 
@@ -149,9 +151,10 @@ def describe_protocol(
         precision: Of the swaps.
         slices: `MeasuredSlices.facts`.
         window: What was measured of each photo; None for crops.
+        loss: `loss_recognizers` of the checkpoints.
     """
     found, gaze = descriptions(instruments), instruments.gaze
-    same = recognizer is not None and instruments.judge.recognizer.weights_sha256 == recognizer.weights_sha256
+    part = part_in_training(instruments.judge.recognizer, recognizer, loss)
     return {
         "name": data.facts["name"],
         **_counts(data, np.ones(len(data.pairs.target), dtype=bool)),
@@ -159,7 +162,8 @@ def describe_protocol(
         "gallery_images": len(data.pairs.gallery),
         "chance": chance,
         "recognizer": found["recognizer"] or (recognizer and describe(recognizer)),
-        "judge": {**(found["judge"] or {}), "same_network": same},
+        "judge": {**(found["judge"] or {}), **part},
+        **({"loss_recognizers": list(loss)} if loss else {}),
         "pose": {**(found["pose"] or {}), "noise_floor_deg": instruments.pose.noise_floor_deg},
         "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},
         "fid": found["fid"],
