@@ -65,7 +65,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     recognizer = recognizer_of(config, cfg.recognition.path) if first else None
     judge = judge_of(config) if cfg.judge == OF_TRAINING else build_optional(cfg.judge)
     pose = pose_of(config) if cfg.pose == OF_TRAINING else build(cfg.pose)
-    gaze, features = build_optional(cfg.gaze), build_optional(cfg.fid)
+    gaze, features, lpips = (build_optional(node) for node in (cfg.gaze, cfg.fid, cfg.lpips))
 
     window = measuring_window(cfg, first)
     data = protocol_data(cfg, first, out, ranks, window)
@@ -73,6 +73,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size)
     if window is not None and recognizer is not None:  # it sees a window by the warp, whatever it saw of the crops
         instruments = replace(instruments, trained=Embedder(recognizer, template, size))
+    instruments = replace(instruments, lpips=lpips)
     ours = checkpoint_swappers(networks, recognizer, data.faces, device, dtype, window)
     work = data.work(instruments)
     evaluator = Evaluator(data.faces, data.pairs, instruments, data.batch_size, device, work, data.jitter, cfg.workers)

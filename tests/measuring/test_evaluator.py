@@ -1,5 +1,7 @@
 """The ruler on rendered crops with a tiny judge: what is known of the controls, and how pairs are chosen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,11 @@ from simswap.measuring.evaluator import Evaluator
 from simswap.measuring.gallery import ProtocolPairs, choose_pairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.sampling import grid_rows, unseen_grid
-from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PreparedFaces, Swapper
+from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, Faces, PrecomputedSwaps, PreparedFaces, Swapper
 from simswap.metrics.intervals import mean_interval, share_interval
 from simswap.metrics.reconstruction import PairsReconstruction
 from simswap.models.embedder import Embedder
+from simswap.models.frozen import FrozenModule
 from simswap.models.pose import PoseEstimator
 from tests.training.tiny import tiny_recognizer
 
@@ -184,6 +187,38 @@ def test_missed_pairs_take_no_target_from_the_self_reconstruction(ruler, data):
     assert measured.samples()["self_reconstruction_l1"][second[1]].item() == pytest.approx(each[place].item(), rel=1e-5)
     slice_of_it = np.isin(np.arange(20), second[1:])
     assert measured.figures(slice_of_it)["self_reconstruction_l1"].n == 1
+
+
+class Difference(FrozenModule):
+    """In place of LPIPS: twice the mean absolute difference."""
+
+    name, sha256, settings = "difference", "0" * 64, {"kind": "lpips"}
+
+    def forward(self, results: Tensor, targets: Tensor) -> Tensor:
+        return 2 * (results - targets).abs().mean(dim=(1, 2, 3))
+
+
+def test_lpips_compares_results_with_targets_and_self_swaps(data, ruler):
+    instruments = replace(ruler.instruments, lpips=Difference())
+    other = Evaluator(ruler.faces, ruler.pairs, instruments, 7, torch.device("cpu"))
+    brighter = Swapper("b", "other", lambda t, s: Faces(0.5 * t.images + 0.5 * s.images.clamp(max=0.5), t.view))
+    measured = other.measure(brighter)
+    found, samples = measured.figures(), measured.samples()
+    target, source = (data.load(rows).float() / 255 for rows in (ruler.pairs.target, ruler.pairs.source))
+    expected = 2 * (0.5 * source.clamp(max=0.5) - 0.5 * target).abs().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(samples["lpips"], expected, rtol=1e-4, atol=1e-6)
+    assert found["lpips"].n == 20
+    alone = 2 * found["self_reconstruction_l1"].value  # the same differences, once per target
+    assert found["self_reconstruction_lpips"].value == pytest.approx(alone, rel=1e-3)
+    assert found["self_reconstruction_lpips"].n == len(np.unique(ruler.pairs.target))
+
+    made = PrecomputedSwaps("made", lambda places, offset, device: (
+        Faces(1 - other.faces.load(ruler.pairs.target[places], device).images, torch.zeros(len(places)).long()),
+        torch.ones(len(places), dtype=torch.bool)))  # fmt: skip
+    figures = other.measure(made).figures()
+    assert figures["lpips"].value == pytest.approx(float(2 * (1 - 2 * target).abs().mean()), rel=1e-4)
+    assert "self_reconstruction_lpips" not in figures
+    assert "lpips" not in ruler.measure(brighter).figures()
 
 
 def test_the_grid_shows_other_persons_as_sources(data):

@@ -23,7 +23,12 @@ SAME_ON_SAME_PAIRS = (("faces", "ways of finding faces"), ("gallery_sha256", "ga
 NEWER = ("template", "precision", "faces", "gallery_sha256")
 """Not in every older evaluation: compared only if both sides have it."""
 
-OPTIONAL_INSTRUMENTS = {"recognizer": "recognizers", "gaze": "gaze estimators", "fid": "feature networks"}
+OPTIONAL_INSTRUMENTS = {
+    "recognizer": "recognizers",
+    "gaze": "gaze estimators",
+    "fid": "feature networks",
+    "lpips": "LPIPS networks",
+}
 """Instruments that decide single figures: if they differ, those figures are left out and the others stay."""
 
 KEPT_NAMES = ("last.ckpt", "best.ckpt", "previous.ckpt")

@@ -175,6 +175,8 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
         )
     if protocol.get("fid"):
         more += wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
+    if protocol.get("lpips"):
+        more += wrapped("LPIPS", f"by {_network(protocol['lpips'])}")
     return [
         *wrapped(
             "protocol",

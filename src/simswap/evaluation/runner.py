@@ -167,6 +167,7 @@ def describe_protocol(
         "pose": {**(found["pose"] or {}), "noise_floor_deg": instruments.pose.noise_floor_deg},
         "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},
         "fid": found["fid"],
+        "lpips": found["lpips"],
         "precision": precision,
         "window": window.described if window else OF_CROPS,
         "image_size": data.faces.size,

@@ -44,8 +44,8 @@ class Shown(NamedTuple):
     """The faces that a chunk's results are computed from.
 
     Attributes:
-        target: The targets; None for precomputed swaps.
-        source: Likewise.
+        target: The targets; None for precomputed swaps, unless they are compared with them.
+        source: The sources; None for precomputed swaps.
         finished: Precomputed swaps and which of them exist, bool [B].
         moved: The targets, or the precomputed swaps, of the frames before and after.
     """
@@ -137,7 +137,9 @@ class Evaluator:
         offsets = (-1, 1) if self.jitter else ()
         if isinstance(swapper, PrecomputedSwaps):
             finished, *moved = (swapper.load(places, offset, self.device) for offset in (0, *offsets))
-            return Shown(finished=finished, moved=moved)
+            compared = self.instruments.lpips is not None
+            target = self.faces.load(self.pairs.target[places], self.device) if compared else None
+            return Shown(target, finished=finished, moved=moved)
         targets, sources = self.pairs.target[places], self.pairs.source[places]
         target, source = (self.faces.load(rows, self.device, swapper.landmarks) for rows in (targets, sources))
         others = [
@@ -168,6 +170,8 @@ class Evaluator:
             reconstruction.update(again.to(self.figures_device), target.images.to(self.figures_device))
             predictions = {column: reconstruction.values(column) for column in reconstruction.columns}
             there = there & is_picture(again)
+            if self.instruments.lpips is not None:
+                predictions["self_lpips"] = self.instruments.lpips(again.nan_to_num(0.0), target.images)
         else:
             assert shown.finished is not None
             result, there = shown.finished
@@ -175,6 +179,9 @@ class Evaluator:
         # Instruments never see unusable images: some fail on a NaN, others find a face in it.
         there = there & is_picture(result.images) & self.usable[place].to(self.device)
         predictions |= self.instruments.read(_without_nan(result), self.faces.template)
+        if self.instruments.lpips is not None:
+            assert shown.target is not None
+            predictions["lpips"] = self.instruments.lpips(_without_nan(result).images.clamp(0, 1), shown.target.images)
         there = there & is_direction(predictions["embedding"])
         if self.jitter:
             before, after = (self._in_motion(swapper, shown.source, *moved) for moved in shown.moved)

@@ -13,6 +13,7 @@ from simswap.models.described import describe
 from simswap.models.embedder import Embedder
 from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import GazeEstimator
+from simswap.models.lpips import PerceptualDistance
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recognizer
 from simswap.precision import full_precision
@@ -31,6 +32,7 @@ class Instruments:
         trained: The recognizer used in training, for the identity loss.
         gaze: The gaze estimator.
         features: Images in unit range [B, 3, S, S] → [B, F], for FID.
+        lpips: The perceptual distance.
     """
 
     judge: Embedder
@@ -38,10 +40,11 @@ class Instruments:
     trained: Embedder | None = None
     gaze: GazeEstimator | None = None
     features: FeatureNetwork | None = None
+    lpips: PerceptualDistance | None = None
 
     def to(self, device: torch.device) -> None:
         """Move all networks to a device."""
-        for network in (self.judge, self.pose, self.trained, self.gaze, self.features):
+        for network in (self.judge, self.pose, self.trained, self.gaze, self.features, self.lpips):
             if network is not None:
                 network.to(device)
 
@@ -112,6 +115,7 @@ def descriptions(instruments: Instruments) -> dict[str, dict[str, Any] | None]:
         "pose": describe(instruments.pose),
         "gaze": None if instruments.gaze is None else describe(instruments.gaze),
         "fid": None if instruments.features is None else describe(instruments.features),
+        "lpips": None if instruments.lpips is None else describe(instruments.lpips),
     }
 
 

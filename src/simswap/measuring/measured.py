@@ -19,7 +19,7 @@ from simswap.metrics.intervals import figure_interval
 from simswap.metrics.landmark_error import LandmarkError
 from simswap.metrics.per_sample import PairValues, PerSampleMetric
 from simswap.metrics.pose_error import PoseError
-from simswap.metrics.reconstruction import PairsReconstruction
+from simswap.metrics.reconstruction import PairsPerceptual, PairsReconstruction
 from simswap.metrics.retrieval import IdentityRetrieval
 from simswap.metrics.similarity import IdentitySimilarity
 from simswap.metrics.temporal_jitter import TemporalJitter
@@ -65,6 +65,7 @@ class Measured:
         self.pose_error, self.landmark_error = PoseError().to(device), LandmarkError().to(device)
         self.gaze_error, self.jitter = GazeError().to(device), TemporalJitter().to(device)
         self.self_reconstruction = PairsReconstruction(pairs.target).to(device)
+        self.lpips, self.self_lpips = PairValues(("lpips",)).to(device), PairsPerceptual(pairs.target).to(device)
         self.distance = FeatureDistance(gallery["features"].shape[1]).to(device) if "features" in gallery else None
         self.registered = PairValues(tuple(PREFIX + figure.name for figure in registered())).to(device)
         self._places: list[Tensor] = []
@@ -76,8 +77,9 @@ class Measured:
 
         Args:
             results: Predictions for the results, and ``place`` int64 [B], the place of each pair in the protocol.
-                Where they were made: ``l1``, ``psnr``, ``ssim`` [B] of the self-swaps, ``poses`` [B, 3, 3] and
-                ``embeddings`` [B, 3, E] of three frames, and the registered figures [B].
+                Where they were made: ``l1``, ``psnr``, ``ssim``, ``self_lpips`` [B] of the self-swaps, ``lpips`` [B] to
+                the targets, ``poses`` [B, 3, 3] and ``embeddings`` [B, 3, E] of three frames, and the registered
+                figures [B].
         """
         place = results["place"].cpu().numpy()
         self._places.append(results["place"])
@@ -94,7 +96,7 @@ class Measured:
             self.landmark_error.update(results["points"], gallery["points"][targets])
         if "gaze" in results and self._gaze is not None:
             self.gaze_error.update(results["gaze"], self._gaze[target_rows])
-        for metric in (self.self_reconstruction, self.registered):
+        for metric in (self.self_reconstruction, self.self_lpips, self.lpips, self.registered):
             if metric.columns and metric.columns[0] in results:  # precomputed swaps have no self-swaps
                 metric.update(**{name: results[name] for name in metric.columns})
         if "poses" in results:
@@ -123,6 +125,7 @@ class Measured:
         """The figures per pair that are left out if no pair has a value."""
         return {
             "identity_loss": _Kept(self.to_identity, lambda: 1 - self.to_identity.values("cosine")),
+            "lpips": _Kept(self.lpips, partial(self.lpips.values, "lpips")),
             "landmark_error": _Kept(self.landmark_error, partial(self.landmark_error.values, "error")),
             "gaze_error_deg": _Kept(self.gaze_error, partial(self.gaze_error.values, "gaze")),
             **{
@@ -138,7 +141,11 @@ class Measured:
     def _per_target(self, chosen: np.ndarray | None = None) -> dict[str, _Kept]:
         """The figures of targets swapped with themselves, one value per distinct target."""
         metric = self.self_reconstruction
-        return {f"self_reconstruction_{c}": _Kept(metric, partial(metric.in_pairs, c, chosen)) for c in metric.kept}
+        perceptual = partial(self.self_lpips.in_pairs, "self_lpips", chosen)
+        return {
+            **{f"self_reconstruction_{c}": _Kept(metric, partial(metric.in_pairs, c, chosen)) for c in metric.kept},
+            "self_reconstruction_lpips": _Kept(self.self_lpips, perceptual),
+        }
 
     def samples(self, chosen: np.ndarray | None = None) -> dict[str, Tensor]:
         """Every figure's value per pair.

@@ -50,7 +50,7 @@ class PairsReconstruction(PerSampleMetric):
     """
 
     higher_is_better = None
-    kept = ("l1", "psnr", "ssim")
+    kept: tuple[str, ...] = ("l1", "psnr", "ssim")
 
     def __init__(self, target: np.ndarray) -> None:
         super().__init__((*self.kept, "place"))
@@ -85,6 +85,20 @@ class PairsReconstruction(PerSampleMetric):
     def compute(self) -> dict[str, Tensor]:
         """The means ``l1``, ``psnr``, ``ssim`` over distinct targets, float64 []; NaN before the first sample."""
         return {column: self.in_pairs(column).double().nanmean() for column in self.kept}
+
+
+class PairsPerceptual(PairsReconstruction):
+    """LPIPS of every pair's self-swap, counted once per distinct target.
+
+    Args:
+        target: int64 [pairs], the row of every pair's target.
+    """
+
+    kept = ("self_lpips",)
+
+    def update(self, self_lpips: Tensor, place: Tensor) -> None:  # type: ignore[override]
+        """Add the distances of B pairs, float [B], and their places, int64 [B]."""
+        self.append(self_lpips=self_lpips, place=place)
 
 
 def first_of_each(target: np.ndarray, there: np.ndarray) -> np.ndarray:

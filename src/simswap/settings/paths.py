@@ -35,6 +35,7 @@ PATHS = frozenset(
         "pose.path",
         "pose.pack",
         "fid.path",
+        "lpips.path",
         "detector.pack",
         "detector.path",
         "detector.cnn_path",

@@ -59,7 +59,7 @@ PREPARED_LATER: dict[str, Any] = {"reduced_decoding": False}
 ADDED = {"optimizer.algorithm": {"_target_": "torch.optim.Adam"}}
 """What a node holds that earlier configurations lack, where a key moves into it."""
 
-NULLABLE = ("judge", "gaze", "fid", "detector", "origin", "profiler", "loss_recognition")
+NULLABLE = ("judge", "gaze", "fid", "lpips", "detector", "origin", "profiler", "loss_recognition")
 """Groups that may be null. Earlier configurations wrote ``{_target_: null}``."""
 
 DESCRIPTIONS = {"recogniser": "recognizer", "recogniser_view": "recognizer_view"}
