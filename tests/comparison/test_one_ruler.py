@@ -10,6 +10,7 @@ from simswap.comparison.collected import load_local
 from simswap.comparison.comparison import compare_runs
 from simswap.errors import InputError
 from simswap.files import sha256_of
+from simswap.measuring.window import OF_CROPS
 from simswap.models.described import digest
 from simswap.tracking.runs import find_runs
 from tests.comparison.made import made_run
@@ -40,7 +41,9 @@ def checkpoint(run, name, content=b"weights"):
 
 
 PNP = {"kind": "pnp", "size": 128, "threshold": 0.3}
+PASTED = described("photo", "", kind="photo", extent=1.0, feather=0.35, color="none", detail=1.0)
 OTHERS = {
+    "measuring windows": {"window": PASTED},
     "crop templates": {"template": "ffhq"},
     "precisions": {"precision": "bf16"},
     "pose estimators": {"pose": described("five-point PnP", **PNP | {"threshold": 0.5})},
@@ -70,6 +73,20 @@ def test_the_setting_that_differs_is_named(tmp_path):
     made_run(tmp_path / "b", seed=1, protocol=SAME | OTHERS["pose estimators"])
     with pytest.raises(InputError, match=r"sha256 aaaaaaaa, threshold=0.3 and .*sha256 aaaaaaaa, threshold=0.5\)"):
         compared(tmp_path)
+
+
+def test_windows_are_told_apart_by_their_paste_and_earlier_evaluations_measured_crops(tmp_path):
+    made_run(tmp_path / "a", protocol=SAME)
+    made_run(tmp_path / "b", seed=1, protocol=SAME | {"window": OF_CROPS})
+    compared(tmp_path)
+    made_run(tmp_path / "c", seed=2, protocol=SAME | {"window": PASTED})
+    with pytest.raises(InputError, match=r"different measuring windows \(crop and photo\), so their figures cannot be"):
+        compared(tmp_path)
+    softer = described("photo", "", **PASTED["settings"] | {"feather": 0.5})
+    for name, window in (("a", PASTED), ("b", softer)):
+        made_run(tmp_path / "pasted" / name, protocol=SAME | {"window": window})
+    with pytest.raises(InputError, match=r"measuring windows \(photo, feather=0.35 and photo, feather=0.5\)"):
+        compared(tmp_path / "pasted")
 
 
 def test_the_same_network_under_another_name_is_the_same(tmp_path):

@@ -209,3 +209,36 @@ def test_frames_are_measured_in_their_window_and_results_of_others_too(videos, t
     assert code == 2
     assert "protocol.size=112 is for crops" in one_line(errors)
     assert "give measure.size=112 instead" in one_line(errors)
+
+
+def test_plain_videos_are_paired_all_by_all(videos, tmp_path, door):
+    folder = tmp_path / "plain"
+    shutil.copytree(videos / "original_sequences/youtube/c23/videos", folder)
+    plain = [part for part in command(videos, tmp_path / "out") if not part.startswith("protocol.swaps")]
+    plain = [part for part in plain if not part.startswith("protocol.root")] + [f"protocol.root={folder}"]
+    code, _, errors = door(main, *plain, "protocol.frames=2")
+    assert code == 2
+    assert "protocol.root=<folder> protocol.originals=. protocol.pairs=all" in one_line(errors)
+
+    every = ("protocol.originals=.", "protocol.pairs=all", "protocol.frames=2", "baselines=[classical]")
+    code, _, errors = door(main, *plain, *every, *PHOTO)
+    assert code == 0, errors
+    protocol, rows = results(tmp_path / "out")
+    # Four videos, each with the three others, two frames each; the gallery has the two frames of each.
+    assert (protocol["pairs"], protocol["gallery_images"], protocol["gallery_persons"]) == (4 * 3 * 2, 8, 4)
+    assert protocol["pairing"].startswith("every video with every other, 12 pairs of videos")
+    assert list(rows) == ["trained", "classical", "do_nothing", "copy_source"]
+    pairs = parquet.read_table(tmp_path / "out" / "evaluation_pairs.parquet").to_pydict()
+    assert {*zip(pairs["target_person"], pairs["source_person"], strict=True)} == {
+        (a, b) for a in ("000", "001", "002", "003") for b in ("000", "001", "002", "003") if a != b
+    }
+
+
+def test_finished_crops_have_no_photos_to_measure(tmp_path, door):
+    (tmp_path / "pairs.csv").write_text("result,source,target\na.png,b.png,c.png\n")
+    code, _, errors = door(
+        main, "checkpoint=null", "protocol=folder", f"protocol.pairs={tmp_path / 'pairs.csv'}", f"out={tmp_path}",
+        "protocol.aligned=true", "judge=builtin", "pose=builtin", *PHOTO,
+    )  # fmt: skip
+    assert code == 2
+    assert "the files are crops, without the photos that measure.window=photo needs" in one_line(errors)

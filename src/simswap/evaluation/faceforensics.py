@@ -48,8 +48,8 @@ class FaceForensics:
     Args:
         root: FF++'s folder.
         originals: The folder of original videos below it.
-        pairs: ``splits`` (root's splits/*.json), ``swaps`` (the names of the first method's videos) or a JSON file of
-            [target, source].
+        pairs: ``splits`` (root's splits/*.json), ``swaps`` (the names of the first method's videos), ``all`` (every
+            video with every other, for a folder of videos of different persons) or a JSON file of [target, source].
         splits: Which splits.
         frames: Frames per video, evenly spaced over the length that it shares with its partners.
         gallery: ``all`` originals or those of the ``pairs``.
@@ -199,7 +199,7 @@ class FaceForensics:
         """The protocol as evaluation.json describes it. frames: ``<video>/<frame>`` of the gallery."""
         return {
             "name": "faceforensics", "groups": "videos", "gallery_persons": len(originals.names),
-            "pairing": f"FaceForensics++'s ({self.pairs}), {len(matched.videos)} pairs of videos, each target frame "
+            "pairing": f"{self._pairing()}, {len(matched.videos)} pairs of videos, each target frame "
             "with the source's frame at the same place",
             "gallery_rule": f"{self.frames} frames per video, evenly spaced over the length that it shares with its "
             "partners; the source video counts as right; the source frame and the target frame are in it "
@@ -208,6 +208,9 @@ class FaceForensics:
             "split": ", ".join(self.splits) if self.pairs == "splits" else "",
             "faces": describe(finder.described), "gallery_sha256": names_sha256(frames),
         }  # fmt: skip
+
+    def _pairing(self) -> str:
+        return "every video with every other" if self.pairs == "all" else f"FaceForensics++'s ({self.pairs})"
 
     def _pairs(
         self, videos: dict[str, Path], manipulated: dict[str, dict[str, Path]]
@@ -222,6 +225,8 @@ class FaceForensics:
             pairs = pairs_of_names(list(next(iter(manipulated.values()))))
         elif self.pairs == "splits":
             pairs = split_pairs(self.root, self.splits)
+        elif self.pairs == "all":
+            pairs = [(target, source) for target in videos for source in videos if target != source]
         else:
             pairs = read_pairs(Path(self.pairs), both_ways=False)
         lost = sorted({name for pair in pairs for name in pair if name not in videos})

@@ -21,7 +21,10 @@ def find_videos(folder: Path) -> dict[str, Path]:
         InputError: If there is no such folder or no video in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} does not exist; give FaceForensics++'s own folders, or another folder of videos")
+        raise InputError(
+            f"{folder} does not exist; give FaceForensics++'s own folders, or for a folder of plain videos "
+            "protocol.root=<folder> protocol.originals=. protocol.pairs=all"
+        )
     found: dict[str, Path] = {}
     for inner in ("videos", "images", "frames", "."):
         if (folder / inner).is_dir():
