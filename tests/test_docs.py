@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from simswap.settings.judges import as_choice
 from simswap.settings.words import CONF_DIR
 from simswap.training.validation import logged_names
 
@@ -104,7 +105,8 @@ def choices_of(command: Command) -> tuple[str, ...]:
     """The members of groups that a command chooses, the first of several."""
     pairs = [argument.partition("=")[::2] for argument in command.arguments]
     first = [(key, value.split(",")[0]) for key, value in pairs if key in GROUPS]
-    return tuple(f"{group}={member}" for group, member in first if member in members(group))
+    further = [read for argument in command.arguments if (read := as_choice(argument)) != argument]
+    return (*(f"{group}={member}" for group, member in first if member in members(group)), *further)
 
 
 @functools.cache

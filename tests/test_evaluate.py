@@ -149,6 +149,64 @@ def test_without_a_judge_the_table_says_same_network(run, door):
     assert "same network" in out
 
 
+def test_two_judges_in_one_evaluation(run, tmp_path, door):
+    last = run / "checkpoints" / "last.ckpt"
+    code, one, errors = door(main, f"checkpoint={last}", "judge=builtin", f"out={tmp_path / 'one'}", *SMALL)
+    assert code == 0, errors
+    more = ["judges.second=builtin", "judges.second._target_=simswap.models.builtin.recognizer", "judges.gone=none"]
+    code, two, errors = door(main, f"checkpoint={last}", "judge=builtin", f"out={tmp_path / 'two'}", *SMALL, *more)
+    assert code == 0, errors
+    alone, both = (json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("one", "two"))
+    (second,) = both["protocol"].pop("judges")
+    assert second["key"] == "second"
+    assert second["same_network"] is True
+    assert second["sha256"] == both["protocol"]["recognizer"]["sha256"]
+    assert second["chance"] == pytest.approx(1 / 6)
+    assert both["protocol"] == alone["protocol"]
+    table = parquet.read_table(tmp_path / "two" / "evaluation_pairs.parquet").to_pydict()
+    for place, (name, entry) in enumerate(both["results"].items()):
+        judged = entry.pop("judges")["second"]
+        assert {"id_retrieval", "id_retrieval_top5", "id_retrieval_without_source", "id_similarity", "identity_share",
+                "target_similarity", "judges_agree", "judges_kappa", "missed_results"} == set(judged)  # fmt: skip
+        for figure in ("id_retrieval", "identity_share", "judges_agree"):
+            column = np.array(table[f"judges.second.{figure}"][12 * place : 12 * place + 12])
+            assert np.nanmean(column) == pytest.approx(judged[figure]["value"], abs=1e-7)
+        # The second judge is the network trained with, whose view of the faces the identity loss has.
+        assert judged["id_similarity"]["value"] == pytest.approx(1 - entry["identity_loss"]["value"], abs=1e-6)
+        entry.pop("identity_share")
+        for part in entry["slices"].values():
+            assert part.pop("judges")["second"]["identity_share"]["n"] == part["pairs"]
+            part.pop("identity_share")
+        assert entry == alone["results"][name]
+    assert "by judges.second" in two
+    assert "judges.second: same network as the one trained with" in " ".join(two.split())
+    assert "by judges" not in one
+
+
+def test_bad_judges_are_named_in_one_line(run, tmp_path, door):
+    def complaint(*arguments: str) -> str:
+        out = tmp_path / "out"
+        last = run / "checkpoints" / "last.ckpt"
+        code, _, errors = door(main, f"checkpoint={last}", f"out={out}", "judge=builtin", *SMALL, *arguments)
+        assert code == 2
+        assert not (out / "evaluation.json").exists()
+        return one_line(errors)
+
+    assert "judges.second.path has no value" in complaint("judges.second=onnx")
+    assert "judges.second: nowhere.onnx: no such file" in complaint(
+        "judges.second=onnx", "judges.second.path=nowhere.onnx"
+    )
+    assert "judge=onx: there is no such choice; did you mean onnx?" in complaint("judges.second=onx")
+    assert "judges.b and judge are the same network" in complaint("judges.b=of_training")
+    assert "judges.b and judge are the same network" in complaint("judges.b=builtin")
+    assert "not on the list" in complaint("judges.b=builtin", "judges.b._target_=os.system")
+    code, _, errors = door(main, "checkpoint=null", "judge=builtin", "pose=builtin", "judges.b=of_training")
+    assert (code, one_line(errors)) == (
+        2,
+        "error: judges.b=of_training takes the judge from a checkpoint, and there is none here: give another",
+    )
+
+
 def change(last, out, edit):
     content = torch.load(last, weights_only=True)
     edit(content)

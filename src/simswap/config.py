@@ -62,6 +62,11 @@ def refuse_of_training(cfg: DictConfig, checkpoint: str | None) -> None:
                 f"{group}={OF_TRAINING} takes the {NETWORKS[group]} from a checkpoint, and there is none here: "
                 f"give {example}, or {group}=builtin for rendered faces"
             )
+    for name, node in (OmegaConf.select(cfg, "judges") or {}).items():
+        if node == OF_TRAINING and checkpoint is None:
+            raise InputError(
+                f"judges.{name}={OF_TRAINING} takes the judge from a checkpoint, and there is none here: give another"
+            )
 
 
 def reference_for(config_name: str, more: Sequence[str] = ()) -> DictConfig:
@@ -75,7 +80,7 @@ def reference_for(config_name: str, more: Sequence[str] = ()) -> DictConfig:
     """
     choices = HydraConfig.get().runtime.choices
     overrides = [
-        f"{group}={hydra_quoted(choice)}"
+        f"{'+' if '@' in group else ''}{group}={hydra_quoted(choice)}"
         for group, choice in choices.items()
         if not group.startswith("hydra/") and group not in OVERLAY_GROUPS and choice not in (None, "null")
     ]

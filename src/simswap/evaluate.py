@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from simswap import checkpoint
 from simswap.config import OF_TRAINING, build, build_optional, refuse_of_training
 from simswap.errors import InputError
+from simswap.evaluation.judges import further_judges
 from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
@@ -64,13 +65,14 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     # Built before the long work, so that a wrong setting shows at once.
     recognizer = recognizer_of(config, cfg.recognition.path) if first else None
     judge = judge_of(config) if cfg.judge == OF_TRAINING else build_optional(cfg.judge)
+    judges = further_judges(cfg.judges, config)
     pose = pose_of(config) if cfg.pose == OF_TRAINING else build(cfg.pose)
     gaze, features, lpips = (build_optional(node) for node in (cfg.gaze, cfg.fid, cfg.lpips))
 
     window = measuring_window(cfg, first)
     data = protocol_data(cfg, first, out, ranks, window)
     template, size = data.faces.template, data.faces.size
-    instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size)
+    instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size, judges)
     if window is not None and recognizer is not None:  # it sees a window by the warp, whatever it saw of the crops
         instruments = replace(instruments, trained=Embedder(recognizer, template, size))
     instruments = replace(instruments, lpips=lpips)
@@ -88,9 +90,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
         evaluated.results[kind].update(facts)
     values = add_worst(evaluated, data.names, cfg.worst_pairs)
     loss, precision = loss_recognizers([content for _, content in networks]), described_precision(dtype)
-    description = describe_protocol(
-        data, instruments, recognizer, evaluated.chance, precision, slices.facts, window, loss
-    )
+    description = describe_protocol(data, instruments, recognizer, evaluated, precision, slices.facts, window, loss)
     write_results(out, data, description, evaluated)
     sha256 = {kind: content.sha256 for kind, content in networks}
     grids = write_grids(out, data, ours, sha256, cfg.grid_faces, device)

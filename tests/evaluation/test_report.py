@@ -83,6 +83,65 @@ def test_table_is_worked_out_and_fits_the_terminal():
     assert text.isascii()
 
 
+JUDGED = """\
+by judges.second
+                identity  retrieval %      identity  agrees with  kappa with
+swapper      retrieval %    no source       share %  1st judge %   1st judge
+----------------------------------------------------------------------------
+trained             40.0            -          25.0         80.0        0.61
+ (trained)    35.0..45.0            -    20.0..30.0   75.0..85.0           -
+do_nothing           0.0            -           0.0        100.0           -
+ (control)      0.0..1.0            -      0.0..0.0  99.0..100.0           -
+copy_source        100.0            -         100.0        100.0           -
+ (control)   99.0..100.0            -  100.0..100.0  99.0..100.0           -"""
+
+
+def of_two_judges():
+    """The protocol and the results above with a second judge, which misses 40 pairs of the first row."""
+    protocol = {**PROTOCOL, "judges": [{"key": "second", "name": "three", "sha256": "4" * 64, "same_network": False,
+                                        "chance": 0.02}]}  # fmt: skip
+    values = {
+        "trained": ((0.4, 0.35, 0.45), (0.25, 0.2, 0.3), (0.8, 0.75, 0.85), (0.61, NAN, NAN)),
+        "do_nothing": ((0, 0, 0.01), (0, 0, 0), (1, 0.99, 1), (NAN, NAN, NAN)),
+        "copy_source": ((1, 0.99, 1), (1, 1, 1), (1, 0.99, 1), (NAN, NAN, NAN)),
+    }
+    results = copy.deepcopy(RESULTS)
+    for swapper, found in values.items():
+        names = ("id_retrieval", "identity_share", "judges_agree", "judges_kappa")
+        figures = {
+            name: dict(zip(("value", "low", "high"), value, strict=True))
+            for name, value in zip(names, found, strict=True)
+        }
+        results[swapper]["judges"] = {"second": {**figures, "missed_results": 40 * (swapper == "trained")}}
+    return protocol, results
+
+
+def test_a_second_judge_has_a_table_of_its_own(tmp_path):
+    protocol, results = of_two_judges()
+    text = table_text(protocol, results)
+    assert text.startswith(TABLE.split("pose ")[0])
+    assert JUDGED in text
+    assert max(map(len, text.splitlines())) <= 80
+    words = " ".join(text.split())
+    assert "judges.second: three (sha256 44444444), another network than the one trained with; chance 2 %" in words
+    assert "trained: judges.second can measure 960 of 1,000 pairs; its figures are over these" in words
+    write_evaluation(tmp_path / "evaluation.json", protocol, results)
+    read = read_evaluation(tmp_path)
+    assert read["protocol"]["judge"] == PROTOCOL["judge"]
+    assert read["results"]["trained"]["judges"]["second"]["identity_share"]["value"] == 0.25
+
+
+def test_contradictions_about_a_second_judge_are_refused():
+    protocol, results = of_two_judges()
+    del results["trained"]["judges"]["second"]
+    with pytest.raises(ValueError, match=r"results.trained.judges lacks second"):
+        table_text(protocol, results)
+    protocol, results = of_two_judges()
+    protocol["judges"][0]["sha256"] = "1" * 64
+    with pytest.raises(ValueError, match=r"protocol.judges.second.same_network is False, but the hashes say True"):
+        table_text(protocol, results)
+
+
 def test_slices_and_missed_poses_stand_below():
     results = copy.deepcopy(RESULTS)
     results["trained"]["missed_poses"] = 3

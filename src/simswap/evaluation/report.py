@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from simswap.evaluation.trained_by import words_of_same
+from simswap.evaluation.instrument_words import chance_words, floor_words, is_known, judge_words, network_words
 from simswap.files import atomic_write
 from simswap.measuring.window import PHOTO
 from simswap.metrics.figures import FIGURES, Figure, required
@@ -42,6 +42,11 @@ INTERVAL_KEYS = ("value", "low", "high")
 
 ACROSS = 5
 """Columns of a printed table."""
+OF_JUDGES = tuple(
+    FIGURES[name]
+    for name in ("id_retrieval", "id_retrieval_without_source", "identity_share", "judges_agree", "judges_kappa")
+)
+"""The columns of a further judge's table. No raw cosines: they mean something else for each recognizer."""
 
 
 def write_evaluation(path: Path, protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -64,14 +69,18 @@ def check_evaluation(protocol: Mapping[str, Any], results: Mapping[str, Mapping[
     for network, keys in (("recognizer", ()), ("judge", ("same_network",)), ("pose", ("noise_floor_deg",))):
         if network != "recognizer" or protocol[network] is not None:  # precomputed swaps have none
             _need(protocol[network], ("name", "sha256", *keys), f"protocol.{network}")
-    same = protocol["judge"]["sha256"] == (protocol["recognizer"] or {}).get("sha256")
-    same = same or bool(protocol["judge"].get("in_loss"))
-    if bool(protocol["judge"]["same_network"]) != same:
-        raise ValueError(f"protocol.judge.same_network is {not same}, but the hashes say {same}")
+    judges = {"judge": protocol["judge"], **{f"judges.{one['key']}": one for one in protocol.get("judges", ())}}
+    for where, judge in judges.items():
+        _need(judge, ("name", "sha256", "same_network"), f"protocol.{where}")
+        same = judge["sha256"] == (protocol["recognizer"] or {}).get("sha256")
+        same = same or bool(judge.get("in_loss"))
+        if same and not judge["same_network"]:  # one set of weights may have several hashes, with a center or without
+            raise ValueError(f"protocol.{where}.same_network is False, but the hashes say True")
     _need(results, CONTROLS, "results")
     for name, result in results.items():
         if result.get("kind") not in KINDS:
             raise ValueError(f"results.{name}.kind is {result.get('kind')!r}: one of {', '.join(KINDS)} needed")
+        _need(result.get("judges", {}), [one["key"] for one in protocol.get("judges", ())], f"results.{name}.judges")
         parts = {"": result, **{f".slices.{key}": part for key, part in result.get("slices", {}).items()}}
         for where, part in parts.items():
             _need(part, [figure.name for figure in required()], f"results.{name}{where}")
@@ -120,6 +129,8 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
     ]
     for start in range(0, len(more), ACROSS):
         lines += [*figure_table(results, more[start : start + ACROSS]), ""]
+    for judge in protocol.get("judges", ()):
+        lines += [f"by judges.{judge['key']}", *figure_table(_by_judge(results, judge["key"]), OF_JUDGES), ""]
     for name, result in results.items():
         if result.get("missed_results"):
             lines += wrapped(
@@ -128,6 +139,13 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
                 "none that can be used (missing, no finite numbers, or not to be embedded by the "
                 "judge); its figures are over the others",
             )
+        for judge, found in result.get("judges", {}).items():
+            if found.get("missed_results", 0) > result.get("missed_results", 0):
+                lines += wrapped(
+                    "no result",
+                    f"{name}: judges.{judge} can measure {protocol['pairs'] - found['missed_results']:,} of "
+                    f"{protocol['pairs']:,} pairs; its figures are over these",
+                )
         if result.get("missed_poses"):
             lines += wrapped(
                 "no pose",
@@ -157,26 +175,26 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
 
 def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     """The description of the protocol above the table."""
-    recognizer, judge, pose = protocol["recognizer"], protocol["judge"], protocol["pose"]
-    if judge["same_network"]:
-        judged = words_of_same(judge, _network(judge))
-    elif recognizer is None:
-        judged = f"{_network(judge)}; whether the swaps were trained with it is not known"
-    else:
-        judged = f"{_network(judge)}, another network than the one trained with"
+    recognizer, pose = protocol["recognizer"], protocol["pose"]
+    judges = [
+        f"judges.{one['key']}: {judge_words(one, recognizer)}; chance {chance_words(one['chance'])}"
+        for one in protocol.get("judges", ())
+    ]
     floor = pose["noise_floor_deg"]
-    noise = "noise floor not known" if not _known(floor) else _floor(floor)
+    noise = "noise floor not known" if not is_known(floor) else floor_words(floor)
     split = f"split {protocol['split']} of " if protocol["split"] else ""
     groups, few, targets = protocol.get("groups", "persons"), approximate(protocol), protocol.get("targets")
     more = []
     if protocol.get("gaze"):
         more = wrapped(
-            "gaze", f"{_network(protocol['gaze'])} against the true gaze; {_floor(protocol['gaze']['noise_floor_deg'])}"
+            "gaze",
+            f"{network_words(protocol['gaze'])} against the true gaze; "
+            f"{floor_words(protocol['gaze']['noise_floor_deg'])}",
         )
     if protocol.get("fid"):
-        more += wrapped("FID", f"of results against targets, by {_network(protocol['fid'])}")
+        more += wrapped("FID", f"of results against targets, by {network_words(protocol['fid'])}")
     if protocol.get("lpips"):
-        more += wrapped("LPIPS", f"by {_network(protocol['lpips'])}")
+        more += wrapped("LPIPS", f"by {network_words(protocol['lpips'])}")
     return [
         *wrapped(
             "protocol",
@@ -192,12 +210,16 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
         *wrapped(
             "chance",
             "not known"
-            if not _known(protocol["chance"])
-            else f"{100 * protocol['chance']:.2g} % retrieval by a blind draw from the gallery",
+            if not is_known(protocol["chance"])
+            else f"{chance_words(protocol['chance'])} retrieval by a blind draw from the gallery",
         ),
-        *wrapped("trained by", _network(recognizer) if recognizer else "not known: no checkpoint of ours"),
-        *wrapped("judge", judged),
-        *wrapped("pose", f"{_network(pose)}; {noise}"),
+        *wrapped("trained by", network_words(recognizer) if recognizer else "not known: no checkpoint of ours"),
+        *(
+            line
+            for judged in (judge_words(protocol["judge"], recognizer), *judges)
+            for line in wrapped("judge", judged)
+        ),
+        *wrapped("pose", f"{network_words(pose)}; {noise}"),
         *more,
         *wrapped("intervals", f"95 %, clustered by {groups} as sources and as targets{few and f'; {few}'}"),
         *([] if targets is None else wrapped("self-recon", f"over {targets:,} distinct targets, each counted once")),
@@ -213,8 +235,9 @@ def measured_on(protocol: Mapping[str, Any]) -> str:
     return f"windows of the photos, results pasted in ({', '.join(f'{key} {value}' for key, value in kept.items())})"
 
 
-def _floor(degrees: float) -> str:
-    return f"noise floor {degrees:.1f} degrees, the error of a single reading (means are told apart by their intervals)"
+def _by_judge(results: Mapping[str, Mapping[str, Any]], judge: str) -> dict[str, dict[str, Any]]:
+    """The results as a further judge sees them."""
+    return {name: {**result["judges"][judge], "kind": result["kind"]} for name, result in results.items()}
 
 
 def figure_table(
@@ -237,7 +260,7 @@ def figure_table(
 
 
 def _is_there(result: Mapping[str, Any], figure: Figure) -> bool:
-    return _known((result.get(figure.name) or {}).get("value"))
+    return is_known((result.get(figure.name) or {}).get("value"))
 
 
 def _cell(interval: Mapping[str, float | None], factor: float, decimals: int) -> tuple[str, str]:
@@ -247,16 +270,7 @@ def _cell(interval: Mapping[str, float | None], factor: float, decimals: int) ->
 
 
 def _shown(number: float | None, factor: float, decimals: int) -> str:
-    return "-" if number is None or not _known(number) else f"{factor * number:.{decimals}f}"
-
-
-def _network(network: Mapping[str, Any]) -> str:
-    sha256 = network["sha256"]
-    return f"{network['name']} (sha256 {sha256[:8]})" if sha256 else f"{network['name']} (no file)"
-
-
-def _known(number: float | None) -> bool:
-    return number is not None and math.isfinite(number)
+    return "-" if number is None or not is_known(number) else f"{factor * number:.{decimals}f}"
 
 
 def wrapped(label: str, text: str) -> list[str]:

@@ -14,10 +14,11 @@ from simswap.evaluation.pairs_file import pairs_sha256
 from simswap.evaluation.protocol_data import ProtocolData
 from simswap.evaluation.trained_by import part_in_training
 from simswap.measuring.evaluator import Evaluator
-from simswap.measuring.instruments import PRECISION, Instruments, descriptions
-from simswap.measuring.measured import Estimate
+from simswap.measuring.instruments import PRECISION, Instruments, describe_judge, descriptions
+from simswap.measuring.measured import Estimate, Measured
 from simswap.measuring.swappers import COPY_SOURCE, DO_NOTHING, FaceSource, PrecomputedSwaps, Swapper, swap_faces
 from simswap.measuring.window import OF_CROPS, Window
+from simswap.metrics.figures import of_judge
 from simswap.models.described import describe
 from simswap.models.embedder import Embedder
 from simswap.models.recognition import Recognizer
@@ -84,11 +85,13 @@ class Evaluated(NamedTuple):
         results: Each swapper's entry in evaluation.json.
         samples: Each swapper's figures for every pair, float [n].
         chance: The retrieval of a gallery image drawn at random.
+        chances: The same by each further judge, whose gallery lacks the images that it cannot embed.
     """
 
     results: dict[str, dict[str, Any]]
     samples: dict[str, dict[str, np.ndarray]]
     chance: float
+    chances: Mapping[str, float] = {}
 
 
 def run_protocol(
@@ -113,29 +116,46 @@ def run_protocol(
     masks = {**data.slices, **(slices or {})}
     results: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, np.ndarray]] = {}
-    chance = float("nan")
+    chance, chances = float("nan"), dict.fromkeys(evaluator.instruments.judges, float("nan"))
     for swapper in (*swappers, *(window.controls() if window else CONTROLS)):
         if swapper.name in results:
             raise InputError(f"two rows of the table are named {swapper.name!r}; give one of them another name")
         measured = evaluator.measure(swapper)
-        chance = measured.chance
+        chance, chances = measured.chance, {name: judged.chance for name, judged in measured.judges.items()}
         samples[swapper.name] = {name: values.cpu().numpy() for name, values in measured.samples().items()}
+        for judge, found in measured.judge_samples().items():
+            samples[swapper.name] |= {of_judge(judge, name): values.cpu().numpy() for name, values in found.items()}
         results[swapper.name] = {
             "kind": swapper.kind,
             **({"crop": swapper.crop} if isinstance(swapper, Swapper) and swapper.crop else {}),
             **_plain(measured.figures()),
             "missed_results": measured.missed_results,
             "missed_poses": measured.missed_poses,
-            "slices": {name: {**_plain(measured.figures(mask)), **_counts(data, mask)} for name, mask in masks.items()},
+            **_by_judge(measured),
+            "slices": {
+                name: {**_plain(measured.figures(mask)), **_by_judge(measured, mask), **_counts(data, mask)}
+                for name, mask in masks.items()
+            },
         }
-    return Evaluated(results, samples, chance)
+    return Evaluated(results, samples, chance, chances)
+
+
+def _by_judge(measured: Measured, chosen: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
+    """``judges``: the figures of each further judge, and for all pairs how many it misses; nothing without any."""
+    found: dict[str, dict[str, Any]] = {
+        name: _plain(figures) for name, figures in measured.judge_figures(chosen).items()
+    }
+    if chosen is None:
+        for name, figures in found.items():
+            figures["missed_results"] = measured.judges[name].missed
+    return {"judges": found} if found else {}
 
 
 def describe_protocol(
     data: ProtocolData,
     instruments: Instruments,
     recognizer: Recognizer | None,
-    chance: float,
+    evaluated: Evaluated,
     precision: str = PRECISION,
     slices: Mapping[str, Any] | None = None,
     window: Window | None = None,
@@ -147,22 +167,29 @@ def describe_protocol(
         data: The protocol's faces and pairs.
         instruments: What measured them.
         recognizer: The one used in training; None without a checkpoint.
-        chance: The retrieval of a blind draw.
+        evaluated: What was measured of them.
         precision: Of the swaps.
         slices: `MeasuredSlices.facts`.
         window: What was measured of each photo; None for crops.
         loss: `loss_recognizers` of the checkpoints.
     """
     found, gaze = descriptions(instruments), instruments.gaze
-    part = part_in_training(instruments.judge.recognizer, recognizer, loss)
+
+    def judge(one: Embedder) -> dict[str, Any]:
+        return {**describe_judge(one), **part_in_training(one.recognizer, recognizer, loss)}
+
+    judges = [
+        {"key": name, **judge(one), "chance": evaluated.chances[name]} for name, one in instruments.judges.items()
+    ]
     return {
         "name": data.facts["name"],
         **_counts(data, np.ones(len(data.pairs.target), dtype=bool)),
         "pairs_sha256": pairs_sha256(data.names),
         "gallery_images": len(data.pairs.gallery),
-        "chance": chance,
+        "chance": evaluated.chance,
         "recognizer": found["recognizer"] or (recognizer and describe(recognizer)),
-        "judge": {**(found["judge"] or {}), **part},
+        "judge": judge(instruments.judge),
+        **({"judges": judges} if judges else {}),
         **({"loss_recognizers": list(loss)} if loss else {}),
         "pose": {**(found["pose"] or {}), "noise_floor_deg": instruments.pose.noise_floor_deg},
         "gaze": gaze and {**(found["gaze"] or {}), "noise_floor_deg": gaze.noise_floor_deg},

@@ -29,6 +29,7 @@ from simswap.launching.stops import cut_the_end_short, obeyed
 from simswap.launching.system_errors import allow_open_files, explain_system
 from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
 from simswap.settings.check import check
+from simswap.settings.judges import as_choice
 from simswap.settings.paths import read_arguments, with_home
 from simswap.settings.recorded_names import KEYS, current_override, move_earlier_keys, removed, renamed
 from simswap.settings.records import check_folder
@@ -127,7 +128,7 @@ def _prepare_process(config_name: str) -> None:
     arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write null as None
     trusted, arguments = split_trusted(arguments)
     kept = [argument for argument in arguments if not removed(argument)]
-    sys.argv[1:] = read_arguments([current_override(argument) for argument in kept])
+    sys.argv[1:] = read_arguments([as_choice(current_override(argument)) for argument in kept])
     trust(trusted)
     for argument in arguments if ranks.is_first() else []:
         old = argument.lstrip("+~").partition("=")[0]

@@ -17,7 +17,7 @@ from torch import Tensor
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.instruments import Instruments
 from simswap.measuring.measured import Measured
-from simswap.measuring.predictions import PairPredictions, Predictions, compute_registered
+from simswap.measuring.predictions import PairPredictions, Predictions, compute_registered, embedding_of
 from simswap.measuring.stage import THERE, Stage, joined, results_of
 from simswap.measuring.swappers import Faces, FaceSource, PrecomputedSwaps, Swapper
 from simswap.measuring.transfer import to_device
@@ -70,7 +70,7 @@ class Evaluator:
         workers: Threads that read the faces of the next chunks meanwhile.
 
     Raises:
-        InputError: If the judge can embed no gallery image.
+        InputError: If a judge can embed no gallery image.
     """
 
     def __init__(
@@ -94,6 +94,8 @@ class Evaluator:
         stage = Stage(lambda rows: faces.load(rows, device), self._read, workers)
         self.gallery = joined(work("gallery", self._chunks(pairs.gallery), stage), self.figures_device)
         self.usable = usable_pairs(self.gallery["embedding"], pairs, instruments.judge.recognizer.name)
+        for name, judge in instruments.judges.items():
+            usable_pairs(self.gallery[embedding_of(name)], pairs, judge.recognizer.name)  # or it stops here
 
     def _read(self, rows: np.ndarray, faces: Faces) -> Predictions:
         return self.instruments.read(faces, self.faces.template) | {"sharpness": sharpness(faces.images)}
@@ -103,7 +105,7 @@ class Evaluator:
 
     def new_measurement(self) -> Measured:
         """An empty measurement."""
-        return Measured(self.pairs, self.person, self.gallery, self.gaze)
+        return Measured(self.pairs, self.person, self.gallery, self.gaze, list(self.instruments.judges))
 
     def measure(self, swapper: Swapper | PrecomputedSwaps) -> Measured:
         """Swap every pair, and every target with itself; logs a warning if results are unusable."""

@@ -1,13 +1,14 @@
 """The instruments: judge, recognizer, pose estimator, gaze estimator and feature network."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from simswap.checkpoint import SwapCheckpoint
 from simswap.errors import InputError
-from simswap.measuring.predictions import Predictions, registered_digests
+from simswap.measuring.predictions import Predictions, embedding_of, registered_digests
 from simswap.measuring.swappers import Faces
 from simswap.models.described import describe
 from simswap.models.embedder import Embedder
@@ -33,6 +34,7 @@ class Instruments:
         gaze: The gaze estimator.
         features: Images in unit range [B, 3, S, S] → [B, F], for FID.
         lpips: The perceptual distance.
+        judges: Further judges by name.
     """
 
     judge: Embedder
@@ -41,10 +43,12 @@ class Instruments:
     gaze: GazeEstimator | None = None
     features: FeatureNetwork | None = None
     lpips: PerceptualDistance | None = None
+    judges: Mapping[str, Embedder] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> None:
         """Move all networks to a device."""
-        for network in (self.judge, self.pose, self.trained, self.gaze, self.features, self.lpips):
+        single = (self.judge, self.pose, self.trained, self.gaze, self.features, self.lpips)
+        for network in (*single, *self.judges.values()):
             if network is not None:
                 network.to(device)
 
@@ -66,6 +70,8 @@ class Instruments:
             predictions["gaze"] = self.gaze(images, template, faces.view).float()
         if self.features is not None:
             predictions["features"] = self.features(images).float()
+        for name, judge in self.judges.items():
+            predictions[embedding_of(name)] = judge(images, faces.view).float()
         return predictions
 
 
@@ -78,6 +84,7 @@ def instruments_for(
     features: FeatureNetwork | None,
     template: str,
     size: int,
+    judges: Mapping[str, Recognizer] | None = None,
 ) -> Instruments:
     """The instruments for crops of this template and size.
 
@@ -90,9 +97,10 @@ def instruments_for(
         features: The feature network; None without one.
         template: The template of the crops.
         size: The size of the crops in pixels.
+        judges: Further judges by name.
 
     Raises:
-        InputError: If there is neither a judge nor a recognizer.
+        InputError: If there is neither a judge nor a recognizer, or one judge is given twice.
     """
     judging = judge or recognizer
     if judging is None:
@@ -103,14 +111,39 @@ def instruments_for(
     trained = None
     if first is not None and recognizer is not None:
         trained = Embedder(recognizer, template, size, first.recognizer_view)
-    return Instruments(Embedder(judging, template, size), pose, trained, gaze, features)
+    further = {name: Embedder(network, template, size) for name, network in (judges or {}).items()}
+    made = Instruments(Embedder(judging, template, size), pose, trained, gaze, features, judges=further)
+    _refuse_twice(made)
+    return made
+
+
+def _refuse_twice(instruments: Instruments) -> None:
+    """Raise InputError if two judges are the same network with the same settings."""
+    known: dict[str, str] = {}
+    for key, described in [("judge", describe_judge(instruments.judge)), *describe_judges(instruments).items()]:
+        before = known.setdefault(described["digest"], key)
+        if before != key:
+            raise InputError(
+                f"{key} and {before} are the same network ({described['name']}, sha256 {described['sha256'][:8]}), "
+                f"which would agree with itself: leave out {key}, or choose another"
+            )
+
+
+def describe_judge(judge: Embedder) -> dict[str, Any]:
+    """A judge's description, with its view of the crops."""
+    return describe(judge.recognizer, view=judge.view.how)
+
+
+def describe_judges(instruments: Instruments) -> dict[str, dict[str, Any]]:
+    """The further judges' descriptions by their keys in the configuration, ``judges.<name>``."""
+    return {f"judges.{name}": describe_judge(judge) for name, judge in instruments.judges.items()}
 
 
 def descriptions(instruments: Instruments) -> dict[str, dict[str, Any] | None]:
     """The description of each instrument (`describe`), of recognizers with their view; None for a missing one."""
     judge, trained = instruments.judge, instruments.trained
     return {
-        "judge": describe(judge.recognizer, view=judge.view.how),
+        "judge": describe_judge(judge),
         "recognizer": None if trained is None else describe(trained.recognizer, view=trained.view.how),
         "pose": describe(instruments.pose),
         "gaze": None if instruments.gaze is None else describe(instruments.gaze),
@@ -121,5 +154,6 @@ def descriptions(instruments: Instruments) -> dict[str, dict[str, Any] | None]:
 
 def signature(instruments: Instruments) -> list[str]:
     """Digests that identify these instruments and everything they predict."""
-    digests = {what: found["digest"] for what, found in descriptions(instruments).items() if found}
+    described = descriptions(instruments) | describe_judges(instruments)
+    digests = {what: found["digest"] for what, found in described.items() if found}
     return [*(f"{PRECISION} {what} {digest}" for what, digest in digests.items()), *registered_digests()]

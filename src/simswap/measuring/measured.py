@@ -1,6 +1,6 @@
 """What was measured of one swapper: from predictions for its results to figures with intervals."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 from simswap.measuring.gallery import ProtocolPairs
-from simswap.measuring.predictions import PREFIX, Predictions
-from simswap.measuring.usable import is_direction
+from simswap.measuring.judged import Judged, Kept, agreement, kappa
+from simswap.measuring.predictions import PREFIX, Predictions, embedding_of
 from simswap.metrics.feature_distance import FeatureDistance
 from simswap.metrics.figures import FIGURES, registered
 from simswap.metrics.gaze_error import GazeError
 from simswap.metrics.intervals import figure_interval
 from simswap.metrics.landmark_error import LandmarkError
-from simswap.metrics.per_sample import PairValues, PerSampleMetric
+from simswap.metrics.per_sample import PairValues
 from simswap.metrics.pose_error import PoseError
 from simswap.metrics.reconstruction import PairsPerceptual, PairsReconstruction
-from simswap.metrics.retrieval import IdentityRetrieval
 from simswap.metrics.similarity import IdentitySimilarity
 from simswap.metrics.temporal_jitter import TemporalJitter
 
@@ -37,13 +36,6 @@ class Estimate(NamedTuple):
     n: int
 
 
-class _Kept(NamedTuple):
-    """Where a figure's values are: the metric that keeps them, and how to get them from it."""
-
-    metric: PerSampleMetric
-    values: Callable[[], Tensor]
-
-
 class Measured:
     """One swapper's figures; the values of each are in the order of the pairs, NaN where there is none.
 
@@ -52,16 +44,23 @@ class Measured:
         person: int64 [rows], the person of every row of the data.
         gallery: Predictions for the gallery images, in the order of ``pairs.gallery``.
         gaze: Float [rows, 2], the true gaze in degrees where it is known; None if it never is.
+        judges: The names of the further judges.
     """
 
-    def __init__(self, pairs: ProtocolPairs, person: Tensor, gallery: Predictions, gaze: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        pairs: ProtocolPairs,
+        person: Tensor,
+        gallery: Predictions,
+        gaze: Tensor | None = None,
+        judges: Sequence[str] = (),
+    ) -> None:
         self._pairs, self._person, self._gallery, self._gaze = pairs, person, gallery, gaze
         device = gallery["embedding"].device
-        self.retrieval = IdentityRetrieval().to(device)
-        rows = torch.from_numpy(pairs.gallery).to(device)
-        known = is_direction(gallery["embedding"])
-        self.retrieval.set_gallery(gallery["embedding"][known], person[rows][known], rows[known])
-        self.to_source, self.to_target, self.to_identity = (IdentitySimilarity().to(device) for _ in range(3))
+        self.judged = Judged(pairs, person, gallery["embedding"])
+        #: By the further judges, by name.
+        self.judges = {name: Judged(pairs, person, gallery[embedding_of(name)]) for name in judges}
+        self.to_identity = IdentitySimilarity().to(device)
         self.pose_error, self.landmark_error = PoseError().to(device), LandmarkError().to(device)
         self.gaze_error, self.jitter = GazeError().to(device), TemporalJitter().to(device)
         self.self_reconstruction = PairsReconstruction(pairs.target).to(device)
@@ -85,10 +84,10 @@ class Measured:
         self._places.append(results["place"])
         target_rows, source_rows = self._pairs.target[place], self._pairs.source[place]
         targets, sources = (np.searchsorted(self._pairs.gallery, rows) for rows in (target_rows, source_rows))
-        gallery, rows = self._gallery, torch.from_numpy(source_rows).to(self._person.device)
-        self.retrieval.update(results["embedding"], self._person[rows], rows)
-        self.to_source.update(results["embedding"], gallery["embedding"][sources])
-        self.to_target.update(results["embedding"], gallery["embedding"][targets])
+        gallery = self._gallery
+        self.judged.add(results["place"], results["embedding"], usable=True)
+        for name, judged in self.judges.items():
+            judged.add(results["place"], results[embedding_of(name)])
         self.pose_error.update(results["pose"], gallery["pose"][targets])
         if "identity" in results:
             self.to_identity.update(results["identity"], gallery["identity"][sources])
@@ -107,44 +106,43 @@ class Measured:
             self.distance.update(made[known], real=False)
             self.distance.update(real[known], real=True)
 
-    def _always(self) -> dict[str, _Kept]:
+    def _always(self) -> dict[str, Kept]:
         """The figures that are reported whether or not any pair has a value."""
-        retrieval = {"id_retrieval": "top1", "id_retrieval_top5": "top5",
-                     "id_retrieval_without_source": "top1_without_source"}  # fmt: skip
+        by_judge = self.judged.kept()
+        if not self.judges:
+            by_judge.pop("identity_share")
         return {
-            **{name: _Kept(self.retrieval, partial(self.retrieval.hits, rule)) for name, rule in retrieval.items()},
-            "id_similarity": _Kept(self.to_source, partial(self.to_source.values, "cosine")),
-            "target_similarity": _Kept(self.to_target, partial(self.to_target.values, "cosine")),
+            **by_judge,
             **{
-                f"{column}_error_deg": _Kept(self.pose_error, partial(self.pose_error.values, column))
+                f"{column}_error_deg": Kept(self.pose_error, partial(self.pose_error.values, column))
                 for column in ("pose", "yaw", "pitch", "roll", "geodesic")
             },
         }
 
-    def _optional(self) -> dict[str, _Kept]:
+    def _optional(self) -> dict[str, Kept]:
         """The figures per pair that are left out if no pair has a value."""
         return {
-            "identity_loss": _Kept(self.to_identity, lambda: 1 - self.to_identity.values("cosine")),
-            "lpips": _Kept(self.lpips, partial(self.lpips.values, "lpips")),
-            "landmark_error": _Kept(self.landmark_error, partial(self.landmark_error.values, "error")),
-            "gaze_error_deg": _Kept(self.gaze_error, partial(self.gaze_error.values, "gaze")),
+            "identity_loss": Kept(self.to_identity, lambda: 1 - self.to_identity.values("cosine")),
+            "lpips": Kept(self.lpips, partial(self.lpips.values, "lpips")),
+            "landmark_error": Kept(self.landmark_error, partial(self.landmark_error.values, "error")),
+            "gaze_error_deg": Kept(self.gaze_error, partial(self.gaze_error.values, "gaze")),
             **{
-                name: _Kept(self.jitter, partial(self.jitter.values, column))
+                name: Kept(self.jitter, partial(self.jitter.values, column))
                 for name, column in {"jitter_pose_deg": "pose", "jitter_identity": "identity"}.items()
             },
             **{
-                column.removeprefix(PREFIX): _Kept(self.registered, partial(self.registered.values, column))
+                column.removeprefix(PREFIX): Kept(self.registered, partial(self.registered.values, column))
                 for column in self.registered.columns
             },
         }
 
-    def _per_target(self, chosen: np.ndarray | None = None) -> dict[str, _Kept]:
+    def _per_target(self, chosen: np.ndarray | None = None) -> dict[str, Kept]:
         """The figures of targets swapped with themselves, one value per distinct target."""
         metric = self.self_reconstruction
         perceptual = partial(self.self_lpips.in_pairs, "self_lpips", chosen)
         return {
-            **{f"self_reconstruction_{c}": _Kept(metric, partial(metric.in_pairs, c, chosen)) for c in metric.kept},
-            "self_reconstruction_lpips": _Kept(self.self_lpips, perceptual),
+            **{f"self_reconstruction_{c}": Kept(metric, partial(metric.in_pairs, c, chosen)) for c in metric.kept},
+            "self_reconstruction_lpips": Kept(self.self_lpips, perceptual),
         }
 
     def samples(self, chosen: np.ndarray | None = None) -> dict[str, Tensor]:
@@ -172,24 +170,50 @@ class Measured:
             whole[torch.cat(self._places)] = values
         return whole
 
+    def judge_samples(self) -> dict[str, dict[str, Tensor]]:
+        """Each further judge's figures per pair, float [n], with its agreement with the first judge."""
+        first, found = self.judged.samples(), {}
+        for name, judged in self.judges.items():
+            values = judged.samples()
+            found[name] = values | {"judges_agree": agreement(first["id_retrieval"], values["id_retrieval"])}
+        return found
+
     def figures(self, chosen: np.ndarray | None = None) -> dict[str, Estimate]:
         """Every figure with its interval.
 
         Args:
             chosen: Bool [n], the pairs to use; None for all. FID is only computed over all pairs and has no interval.
         """
-        person = self._person.cpu().numpy()
-        mask = np.ones(len(self._pairs.target), dtype=bool) if chosen is None else chosen
+        mask = self._mask(chosen)
+        found = self._estimates(self.samples(mask), mask)
+        if self.distance is not None and chosen is None:
+            results = len(self._pairs.target) - self.missed_results
+            found["fid"] = Estimate(float(self.distance.compute()), float("nan"), float("nan"), results)
+        return found
+
+    def judge_figures(self, chosen: np.ndarray | None = None) -> dict[str, dict[str, Estimate]]:
+        """Each further judge's figures with their intervals. chosen: as for `figures`."""
+        mask, found = self._mask(chosen), {}
+        ours = self.judged.samples()["id_retrieval"][torch.from_numpy(mask)]
+        for name, samples in self.judge_samples().items():
+            found[name] = self._estimates(samples, mask)
+            theirs = samples["id_retrieval"][torch.from_numpy(mask)]
+            counted = found[name]["judges_agree"].n
+            found[name]["judges_kappa"] = Estimate(kappa(ours, theirs), float("nan"), float("nan"), counted)
+        return found
+
+    def _mask(self, chosen: np.ndarray | None) -> np.ndarray:
+        return np.ones(len(self._pairs.target), dtype=bool) if chosen is None else chosen
+
+    def _estimates(self, samples: Mapping[str, Tensor], mask: np.ndarray) -> dict[str, Estimate]:
+        """Figures from their values per pair, over the pairs of a mask, bool [n]."""
+        person, found = self._person.cpu().numpy(), {}
         sources, targets = person[self._pairs.source[mask]], person[self._pairs.target[mask]]
-        found = {}
-        for name, values in self.samples(mask).items():
+        for name, values in samples.items():
             sample = values.cpu().numpy()[mask]
             in_source_role = targets if FIGURES[name].per_target else sources  # a target swapped with itself
             n = int((~np.isnan(sample)).sum())
             found[name] = Estimate(*figure_interval(name, sample, in_source_role, targets), n)
-        if self.distance is not None and chosen is None:
-            results = len(self._pairs.target) - self.missed_results
-            found["fid"] = Estimate(float(self.distance.compute()), float("nan"), float("nan"), results)
         return found
 
     def means(self, distributed: bool = True) -> dict[str, float]:
@@ -218,4 +242,4 @@ class Measured:
     @property
     def chance(self) -> float:
         """The top-1 retrieval of a gallery image drawn at random."""
-        return float(self.retrieval.values("chance").double().nanmean())
+        return self.judged.chance

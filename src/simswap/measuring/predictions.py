@@ -16,10 +16,15 @@ from simswap.metrics.figures import Figure, registered
 Predictions = dict[str, Tensor]
 """Predictions for B images by name: ``embedding`` [B, E] of the judge and ``pose`` [B, 3] in degrees; where they are
 available, ``identity`` [B, E'] of the recognizer used in training, ``points`` [B, P, 2] in pixels, ``gaze`` [B, 2] in
-degrees and ``features`` [B, F]."""
+degrees, ``features`` [B, F] and the embeddings of further judges (`embedding_of`)."""
 
 PREFIX = "figure_"
 """Marks a registered figure among predictions and columns, where its name could be taken."""
+
+
+def embedding_of(judge: str) -> str:
+    """The name of a further judge's embeddings [B, E] among the predictions."""
+    return f"embedding of {judge}"
 
 
 class PairPredictions(NamedTuple):

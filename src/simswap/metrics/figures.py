@@ -115,6 +115,19 @@ FIGURES = {
         Figure("id_retrieval_top5", "ID retrieval among five",
                "share of results with an image of S's person among the five nearest",
                **_RETRIEVAL, printed=Heading("retrieval %", "top 5", 1)),
+        Figure("identity_share", "identity share",
+               "mean of (e(R)·e(S) − e(T)·e(S)) / (1 − e(T)·e(S)), the share of the way from the target's identity to "
+               "the source's; only with several judges",
+               "%", 100.0, 1, "higher", instrument="judge", printed=Heading("identity", "share %", 1)),
+        Figure("judges_agree", "judges agree",
+               "share of results of which this judge and the first say the same: both find the source's person "
+               "(`id_retrieval`) or neither does",
+               **_RETRIEVAL, printed=Heading("agrees with", "1st judge %", 1)),
+        Figure("judges_kappa", "judges' kappa",
+               "Cohen's kappa of the same: 1 if they always agree, 0 if as often as by chance; undefined if both find "
+               "everyone or both find no one",
+               decimals=2, better="higher", interval=False, instrument="judge",
+               printed=Heading("kappa with", "1st judge", 2)),
         Figure("pose_error_deg", "pose error", "mean of ‖p(R) − p(T)‖₂, as in the paper's Table 1", **_ANGLE,
                **_EVERYWHERE, best=True, printed=Heading("pose error", "degrees", 1)),
         Figure("yaw_error_deg", "yaw error", "mean absolute difference of yaw", **_ANGLE),
@@ -185,9 +198,26 @@ def registered() -> list[Figure]:
     return [figure for figure in FIGURES.values() if figure.compute is not None]
 
 
+JUDGES = "judges."
+"""Begins the name of a further judge's figure, ``judges.<judge>.<figure>``, where all figures have one name."""
+
+
+def of_judge(judge: str, name: str) -> str:
+    """The name of a further judge's figure, as it is reached in a swapper's results in evaluation.json."""
+    return f"{JUDGES}{judge}.{name}"
+
+
+def judge_of(name: str) -> tuple[str, str]:
+    """The reverse of `of_judge`: (judge, figure); the judge is empty for a figure of the first."""
+    judge, _, figure = name.removeprefix(JUDGES).partition(".") if name.startswith(JUDGES) else ("", "", name)
+    return judge, figure
+
+
 def figure(name: str) -> Figure:
     """The figure of this name; an unknown one, such as another user's, is shown under its own name."""
-    return FIGURES.get(name) or Figure(name, name.replace("_", " "))
+    judge, own = judge_of(name)
+    found = FIGURES.get(own) or Figure(own, own.replace("_", " "))
+    return replace(found, name=name, label=f"{found.label}, {judge}") if judge else found
 
 
 def required() -> list[Figure]:

@@ -1,5 +1,6 @@
-"""Identity similarity: the mean cosine of two faces' embeddings."""
+"""Identity similarity, the cosine of two faces' embeddings, and identity transfer, which is made of three."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,3 +38,43 @@ class IdentitySimilarity(PerSampleMetric):
     def compute(self) -> Tensor:
         """Float64 []: the mean cosine; NaN before the first sample."""
         return self.mean("cosine")
+
+
+SAME = 1e-6
+"""1 - cosine below which target and source are the same person to a judge."""
+
+
+class IdentityTransfer(PerSampleMetric):
+    """The share of the way from the target's identity to the source's: (e(R)·e(S) - e(T)·e(S)) / (1 - e(T)·e(S)).
+
+    It is 0 for a result with the target's embedding and 1 for one with the source's, whatever cosine a recognizer gives
+    to strangers. It is negative for a result that is farther from the source than the target is.
+    ``values("transfer")`` returns every sample's; NaN where target and source have the same embedding.
+    """
+
+    higher_is_better = True
+
+    def __init__(self) -> None:
+        super().__init__(("transfer",))
+
+    def update(self, results: Tensor, targets: Tensor, sources: Tensor) -> None:
+        """Add B pairs.
+
+        Args:
+            results: Embeddings of the results, float [B, E], normalized or not.
+            targets: Embeddings of the targets, float [B, E].
+            sources: Embeddings of the sources, float [B, E].
+
+        Raises:
+            ValueError: If the shapes differ.
+        """
+        if results.ndim != 2 or not results.shape == targets.shape == sources.shape:
+            raise ValueError(
+                f"three [B, E] of the same shape needed, got {list(results.shape)}, {list(targets.shape)} and "
+                f"{list(sources.shape)}"
+            )
+        reached, begun = (
+            functional.cosine_similarity(faces.double(), sources.double(), dim=1) for faces in (results, targets)
+        )
+        way = 1 - begun
+        self.append(transfer=torch.where(way < SAME, torch.nan, (reached - begun) / way))

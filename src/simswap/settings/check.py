@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from simswap.errors import InputError
+from simswap.settings.judges import check_judges
 from simswap.settings.ranges import OPTIONAL, RANGES, range_of
 from simswap.settings.recorded_names import NULLABLE
 from simswap.settings.targets import NO_TARGET, TARGETS, check_target, check_targets, import_target, node_rule
@@ -24,7 +25,7 @@ from simswap.settings.words import explain_hydra, nearest
 ANY_KEY = "**"
 """Stands among a target's parameters where it takes keys by any name, and checks them itself."""
 
-ENTRIES = ("callbacks", "logger.more", "loss_recognition")
+ENTRIES = ("callbacks", "logger.more", "loss_recognition", "judges")
 """Groups of named entries: the user chooses the names, and each entry has its own ``_target_``."""
 
 OWN_KEYS = {"loss_recognition.*": ("weight",)}
@@ -102,7 +103,10 @@ def _check_node(node: Any, reference: Any, path: str) -> None:
 
 
 def _check_entries(node: dict[str, Any], path: str) -> None:
-    """A group of named entries: each is null or has a ``_target_``."""
+    """A group of named entries: each is null or has a ``_target_``; a judge may also be ``of_training``."""
+    if path == "judges":
+        check_judges(node)
+        return
     for name, entry in node.items():
         unnamed = not isinstance(entry, dict) or entry.get("_target_") is None
         if isinstance(entry, dict) and "_target_" in entry and f"{path}.*" in NO_TARGET:

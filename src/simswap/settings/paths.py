@@ -59,7 +59,8 @@ LISTS = frozenset({"landmarks", "source", "target", "runs", "protocol.landmarks"
 NUMBERS_TOO = frozenset({"protocol.pairs"})
 """Keys that are a path in one protocol and a number in another."""
 
-_OF_ENTRY = re.compile(r"loss_recognition\.\w+\.path")
+_ENTRIES = ("loss_recognition", "judges")
+_OF_ENTRY = re.compile(rf"(?:{'|'.join(_ENTRIES)})\.\w+\.path")
 
 _KEY = re.compile(r"^(\+{0,2})([A-Za-z_][\w.]*)=(.*)$", re.S)
 _PARSER = OverridesParser.create()
@@ -168,9 +169,10 @@ def with_home(cfg: DictConfig) -> None:
     """Expand ``~`` at the start of the configuration's paths, including those from YAML files, in place."""
     for key in [key for key in PATHS if not key.startswith("hydra.")]:  # simswap.settings.before expands those
         _replace(cfg, key, os.path.expanduser)
-    entries = OmegaConf.select(cfg, "loss_recognition")
-    for name in map(str, entries) if isinstance(entries, DictConfig) else ():
-        _replace(cfg, f"loss_recognition.{name}.path", os.path.expanduser)
+    for group in _ENTRIES:
+        entries = OmegaConf.select(cfg, group)
+        for name in map(str, entries) if isinstance(entries, DictConfig) else ():
+            _replace(cfg, f"{group}.{name}.path", os.path.expanduser)
 
 
 def _replace(cfg: DictConfig, key: str, change: Callable[[str], str]) -> None:

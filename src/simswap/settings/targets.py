@@ -33,6 +33,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "recognition": _RECOGNIZERS,
     "loss_recognition.*": ("simswap.models.builtin.judge", *_RECOGNIZERS),
     "judge": ("simswap.models.builtin.judge", *_RECOGNIZERS),
+    "judges.*": ("simswap.models.builtin.judge", *_RECOGNIZERS),
     "pose": (
         "simswap.models.builtin.pose_estimator",
         "simswap.models.pose.PnPPose",
@@ -83,6 +84,7 @@ KINDS = LIBRARIES | {
     "recognition": "simswap.models.recognition.Recognizer",
     "loss_recognition.*": "simswap.models.recognition.Recognizer",
     "judge": "simswap.models.recognition.Recognizer",
+    "judges.*": "simswap.models.recognition.Recognizer",
     "pose": "simswap.models.pose.PoseEstimator",
     "gaze": "simswap.models.gaze.GazeEstimator",
     "fid": "simswap.models.features.FeatureNetwork",
