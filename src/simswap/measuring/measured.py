@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simswap.faces.mean_shape import POINTS
 from simswap.measuring.gallery import ProtocolPairs
 from simswap.measuring.judged import Judged, Kept, agreement, kappa
 from simswap.measuring.predictions import PREFIX, Predictions, embedding_of
+from simswap.metrics.expression_error import ExpressionError
 from simswap.metrics.feature_distance import FeatureDistance
 from simswap.metrics.figures import FIGURES, registered
 from simswap.metrics.gaze_error import GazeError
@@ -62,6 +64,7 @@ class Measured:
         self.judges = {name: Judged(pairs, person, gallery[embedding_of(name)]) for name in judges}
         self.to_identity = IdentitySimilarity().to(device)
         self.pose_error, self.landmark_error = PoseError().to(device), LandmarkError().to(device)
+        self.expression_error = ExpressionError().to(device)
         self.gaze_error, self.jitter = GazeError().to(device), TemporalJitter().to(device)
         self.self_reconstruction = PairsReconstruction(pairs.target).to(device)
         self.lpips, self.self_lpips = PairValues(("lpips",)).to(device), PairsPerceptual(pairs.target).to(device)
@@ -93,6 +96,8 @@ class Measured:
             self.to_identity.update(results["identity"], gallery["identity"][sources])
         if "points" in results:
             self.landmark_error.update(results["points"], gallery["points"][targets])
+            if results["points"].shape[1] == POINTS:
+                self.expression_error.update(results["points"], gallery["points"][targets])
         if "gaze" in results and self._gaze is not None:
             self.gaze_error.update(results["gaze"], self._gaze[target_rows])
         for metric in (self.self_reconstruction, self.self_lpips, self.lpips, self.registered):
@@ -125,6 +130,7 @@ class Measured:
             "identity_loss": Kept(self.to_identity, lambda: 1 - self.to_identity.values("cosine")),
             "lpips": Kept(self.lpips, partial(self.lpips.values, "lpips")),
             "landmark_error": Kept(self.landmark_error, partial(self.landmark_error.values, "error")),
+            "expression_error": Kept(self.expression_error, partial(self.expression_error.values, "expression")),
             "gaze_error_deg": Kept(self.gaze_error, partial(self.gaze_error.values, "gaze")),
             **{
                 name: Kept(self.jitter, partial(self.jitter.values, column))

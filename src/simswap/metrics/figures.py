@@ -139,6 +139,10 @@ FIGURES = {
         Figure("landmark_error", "landmark error",
                "mean distance between the face landmarks of R and T, divided by the distance between T's eyes",
                "eye distances", better="lower", instrument="pose", printed=Heading("landmarks", "eye dist.", 3)),
+        Figure("expression_error", "expression error",
+               "mean distance between the shapes of R's and T's eyes and mouth (32 of 68 landmarks), pose and place "
+               "removed, divided by the distance between the eyes",
+               "eye distances", better="lower", instrument="pose", printed=Heading("expression", "eye dist.", 3)),
         Figure("gaze_error_deg", "gaze error",
                "mean angle between R's estimated gaze and T's true gaze, relative to the head; open eyes only", "°",
                decimals=1, better="lower", instrument="gaze", printed=Heading("gaze error", "degrees", 1)),

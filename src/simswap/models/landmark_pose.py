@@ -5,9 +5,6 @@ The last 68 are the landmarks, relative to the center in units of half the squar
 insightface's mean shape to the points; its first two rows give a rotation, and the rotation gives the angles.
 """
 
-import importlib.util
-import io
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from torch import Tensor, nn
 
 from simswap.errors import InputError
 from simswap.faces.face_box import FaceBoxes
+from simswap.faces.mean_shape import POINTS, mean_shape_file, read_mean_shape
 from simswap.files import sha256_of
 from simswap.models.onnx_reader.graph import OnnxGraph, image_input, read_onnx
 from simswap.models.packs import file_of_pack
@@ -26,8 +24,6 @@ from simswap.precision import to_float64
 SIZE = 192
 MARGIN = 1.5
 OUTPUTS = 3309
-POINTS = 68
-MEAN_SHAPE = "data/objects/meanshape_68.pkl"
 
 
 class Landmarks68Pose(PoseEstimator):
@@ -137,49 +133,3 @@ def scales_itself(file: Path) -> bool:
     subtracts = any(name.startswith(("Sub", "_minus")) for name in names)
     multiplies = any(name.startswith(("Mul", "_mul")) for name in names)
     return "bn_data" in names[:3] or (subtracts and multiplies)
-
-
-def mean_shape_file() -> Path:
-    """The mean shape's file in the installed insightface, which is not imported; InputError if it is not installed."""
-    package = importlib.util.find_spec("insightface")
-    if package is None or package.origin is None:
-        raise InputError("insightface is not installed, but its mean shape is needed; install the package again")
-    return Path(package.origin).parent / MEAN_SHAPE
-
-
-def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
-    """The mean shape [68, 3] float64 from a pickled array; only numpy arrays are unpickled.
-
-    Raises InputError where the file is missing, names anything else, or holds another shape.
-    """
-    try:
-        shape = _ArraysOnly(io.BytesIO(file.read_bytes())).load()
-    except (
-        OSError,
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        TypeError,
-        IndexError,
-        KeyError,
-        AttributeError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file}: insightface's mean shape cannot be read ({reason}); install it again") from error
-    if not isinstance(shape, np.ndarray) or shape.shape != (POINTS, 3) or shape.dtype.kind != "f":
-        raise InputError(f"{file}: holds no array of {POINTS} 3-D points; install insightface again")
-    return shape.astype(np.float64)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that knows the three names of a pickled numpy array, and refuses all others."""
-
-    # Taken from an array itself: numpy 1 and 2 keep the function in different modules.
-    _RECONSTRUCT = np.zeros(0).__reduce__()[0]
-
-    def find_class(self, module: str, name: str) -> object:
-        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return self._RECONSTRUCT
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"names {module}.{name}, which is not an array")

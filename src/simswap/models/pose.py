@@ -28,7 +28,6 @@ FOCAL = 5.0
 BORDER = 0.25
 # OpenCV's camera looks along +z, our axes have z towards the camera.
 _TO_CAMERA = np.diag([1.0, 1.0, -1.0])
-_HEAD_IN_CAMERA = HEAD @ _TO_CAMERA
 
 
 class PoseEstimator(FrozenModule):
@@ -133,16 +132,18 @@ class PnPPose(PoseEstimator):
         return np.asarray(pick_main_face(faces, padded.shape).landmarks, dtype=np.float64) - border
 
 
-def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float, float]:
-    """The pose of a head with these five points in a square image.
+def solve_pose(landmarks: npt.ArrayLike, image_size: int, head: FloatArray = HEAD) -> tuple[float, float, float]:
+    """The pose of a head with these points in a square image.
 
-    It minimizes the reprojection error of `HEAD` through a pinhole camera at the image's center (`FOCAL`). The global
+    It minimizes the reprojection error of the head through a pinhole camera at the image's center (`FOCAL`). The global
     solution of SQPnP (Terzakis and Lourakis, ECCV 2020) and a frontal start are each refined by Levenberg-Marquardt;
     the better of those that face the camera is the result.
 
     Args:
-        landmarks: [5, 2] in px (left eye, right eye, nose, left and right mouth corner), pixel centers at integers.
+        landmarks: [P, 2] in px, pixel centers at integers; for `HEAD`, left eye, right eye, nose, left and right mouth
+            corner.
         image_size: Side of the image in px.
+        head: [P, 3], the points of an average head in any unit, with the axes of `HEAD`.
 
     Returns:
         (yaw, pitch, roll) in degrees; NaNs if a point is not finite, all points coincide, or no head fits.
@@ -151,18 +152,19 @@ def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float,
         ValueError: The shape is another.
     """
     points = np.asarray(landmarks, dtype=np.float64)
-    if points.shape != (5, 2):
-        raise ValueError(f"five landmarks [5, 2] needed, got {list(points.shape)}")
+    if points.shape != (len(head), 2):
+        count = "five" if len(head) == 5 else len(head)
+        raise ValueError(f"{count} landmarks [{len(head)}, 2] needed, got {list(points.shape)}")
     # Points that coincide have no pose; solvers refuse them or return anything.
     if not np.isfinite(points).all() or points.std(0).max() < 1e-3 * image_size:
         return np.nan, np.nan, np.nan
-    camera = camera_matrix(image_size)
+    camera, seen_head = camera_matrix(image_size), head @ _TO_CAMERA
     best: FloatArray | None = None
     least = np.inf
-    for turn, shift in _starts(points, camera):
-        refined = cv2.solvePnPRefineLM(_HEAD_IN_CAMERA, points, camera, None, turn, shift)
+    for turn, shift in _starts(points, camera, head):
+        refined = cv2.solvePnPRefineLM(seen_head, points, camera, None, turn, shift)
         turn, shift = (np.asarray(vector, dtype=np.float64) for vector in refined)
-        seen = cv2.projectPoints(_HEAD_IN_CAMERA, turn, shift, camera, None)[0].reshape(5, 2)
+        seen = cv2.projectPoints(seen_head, turn, shift, camera, None)[0].reshape(-1, 2)
         error = float(np.square(seen - points).sum())
         matrix = np.asarray(_TO_CAMERA @ cv2.Rodrigues(turn)[0] @ _TO_CAMERA, dtype=np.float64)
         # A head behind the camera, or seen from behind, can fit five points too.
@@ -171,13 +173,13 @@ def solve_pose(landmarks: npt.ArrayLike, image_size: int) -> tuple[float, float,
     return (np.nan, np.nan, np.nan) if best is None else angles(best)
 
 
-def _starts(points: FloatArray, camera: FloatArray) -> Sequence[tuple[FloatArray, FloatArray]]:
+def _starts(points: FloatArray, camera: FloatArray, head: FloatArray) -> Sequence[tuple[FloatArray, FloatArray]]:
     """Start values of the refinement: rotation vectors and translations, each [3, 1]."""
-    spread = np.linalg.norm(points - points.mean(0)) / np.linalg.norm(HEAD[:, :2] - HEAD[:, :2].mean(0))
+    spread = np.linalg.norm(points - points.mean(0)) / np.linalg.norm(head[:, :2] - head[:, :2].mean(0))
     distance = camera[0, 0] / max(spread, 1e-6)
-    center = (points.mean(0) - camera[:2, 2]) / camera[0, 0] * distance - HEAD[:, :2].mean(0)
+    center = (points.mean(0) - camera[:2, 2]) / camera[0, 0] * distance - head[:, :2].mean(0)
     frontal = (np.zeros((3, 1)), np.array([[center[0]], [center[1]], [distance]]))
-    found, turn, shift = cv2.solvePnP(_HEAD_IN_CAMERA, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+    found, turn, shift = cv2.solvePnP(head @ _TO_CAMERA, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
     start = (np.asarray(turn, dtype=np.float64), np.asarray(shift, dtype=np.float64))
     return [start, frontal] if found else [frontal]
 
@@ -208,13 +210,24 @@ def angles(matrix: FloatArray) -> tuple[float, float, float]:
     return float(np.rad2deg(yaw)), float(np.rad2deg(pitch)), float(np.rad2deg(roll))
 
 
-def project_head(yaw: float, pitch: float, roll: float, image_size: int) -> FloatArray:
-    """The landmarks [5, 2] in px of `HEAD` under a pose in degrees, as large as in an `arcface` crop of that size."""
+def project_head(
+    yaw: float, pitch: float, roll: float, image_size: int, head: FloatArray = HEAD, between_eyes: float = 63.0
+) -> FloatArray:
+    """The landmarks [P, 2] in px of a head under a pose in degrees, as large as in an `arcface` crop of that size.
+
+    Args:
+        yaw: In degrees.
+        pitch: In degrees.
+        roll: In degrees.
+        image_size: Side of the crop in px.
+        head: [P, 3], as in `solve_pose`.
+        between_eyes: The distance between the head's eyes, in its unit.
+    """
     eyes = 35.24 / 112 * image_size  # px between the eyes of the arcface template
-    shift = np.array([0.0, -HEAD[:, 1].mean(), FOCAL * image_size * 63.0 / eyes])
+    shift = np.array([0.0, -head[:, 1].mean(), FOCAL * image_size * between_eyes / eyes])
     turn = cv2.Rodrigues(_TO_CAMERA @ rotation(yaw, pitch, roll) @ _TO_CAMERA)[0]
-    points = cv2.projectPoints(_HEAD_IN_CAMERA, turn, shift, camera_matrix(image_size), None)[0]
-    return np.asarray(points, dtype=np.float64).reshape(5, 2)
+    points = cv2.projectPoints(head @ _TO_CAMERA, turn, shift, camera_matrix(image_size), None)[0]
+    return np.asarray(points, dtype=np.float64).reshape(-1, 2)
 
 
 @lru_cache

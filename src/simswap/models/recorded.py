@@ -10,6 +10,7 @@ from typing import Any
 from simswap.errors import InputError
 from simswap.models import builtin
 from simswap.models.arcface import arcface_recognizer
+from simswap.models.dlib_pose import Dlib68Pose
 from simswap.models.dlib_recognizer import dlib_recognizer
 from simswap.models.hopenet import HopenetPose
 from simswap.models.iresnet import iresnet_recognizer
@@ -30,6 +31,7 @@ ESTIMATORS: dict[str, type[PoseEstimator]] = {
     "simswap.models.pose.PnPPose": PnPPose,
     "simswap.models.hopenet.HopenetPose": HopenetPose,
     "simswap.models.landmark_pose.Landmarks68Pose": Landmarks68Pose,
+    "simswap.models.dlib_pose.Dlib68Pose": Dlib68Pose,
 }
 
 

@@ -39,6 +39,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "simswap.models.pose.PnPPose",
         "simswap.models.hopenet.HopenetPose",
         "simswap.models.landmark_pose.Landmarks68Pose",
+        "simswap.models.dlib_pose.Dlib68Pose",
     ),
     "gaze": ("simswap.models.gaze.gaze_estimator",),
     "fid": ("simswap.models.features.FeatureNetwork",),
