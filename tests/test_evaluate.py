@@ -13,7 +13,9 @@ from pyarrow import parquet
 
 from simswap import checkpoint
 from simswap.checkpoint import KEY, write_slim
+from simswap.errors import InputError
 from simswap.evaluate import main
+from simswap.evaluation.naming import check_name
 from simswap.launching.claims import claimed
 from simswap.train import main as train
 from tests.test_train import one_line, settings
@@ -141,6 +143,29 @@ def test_an_earlier_evaluation_is_kept(run, door):
     (kept,) = run.glob("evaluation_*.json")
     assert kept.read_bytes() == before
     assert len(list(run.glob("evaluation_pairs_*.parquet"))) == 1
+
+
+def test_a_named_evaluation_stands_beside_the_first(run, door):
+    last, folder = run / "checkpoints" / "last.ckpt", run / "evaluations"
+    assert door(main, f"checkpoint={last}", *SMALL)[0] == 0
+    first = {file.name: file.read_bytes() for file in run.glob("evaluation*.*")}
+    code, out, errors = door(main, f"checkpoint={last}", *SMALL, "name=six", "protocol.pairs=6")
+    assert code == 0, errors
+    assert {file.name: file.read_bytes() for file in run.glob("evaluation*.*")} == first
+    assert {"six.json", "six_pairs.parquet", "six.png"} <= {file.name for file in folder.iterdir()}
+    assert json.loads((folder / "six.json").read_text())["protocol"]["pairs"] == 6
+    assert parquet.read_table(folder / "six_pairs.parquet").num_rows == 18
+    assert f"figures: {folder / 'six.json'}" in out
+    before = (folder / "six.json").read_bytes()
+    assert door(main, f"checkpoint={last}", *SMALL, "name=six")[0] == 0
+    (kept,) = folder.glob("six_2*.json")
+    assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "a b", "-a", "a_pairs", "a_2026-01-02_03-04-05", "x" * 65])
+def test_a_name_that_is_no_files_is_refused(name):
+    with pytest.raises(InputError, match=r"^name="):
+        check_name(name)
 
 
 def test_without_a_judge_the_table_says_same_network(run, door):

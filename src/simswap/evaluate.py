@@ -14,6 +14,7 @@ from simswap import checkpoint
 from simswap.config import OF_TRAINING, build, build_optional, refuse_of_training
 from simswap.errors import InputError
 from simswap.evaluation.judges import further_judges
+from simswap.evaluation.naming import check_name, stem_of
 from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
@@ -36,7 +37,6 @@ from simswap.measuring.window import PHOTO, WINDOWS, Window
 from simswap.models.embedder import Embedder
 from simswap.models.recorded import judge_of, pose_of, recognizer_of
 from simswap.pictures import provenance, write_png
-from simswap.tracking.runs import EVALUATION, PAIRS
 from simswap.tracking.wandb_summary import put_evaluation
 
 
@@ -70,6 +70,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     gaze, features, lpips = (build_optional(node) for node in (cfg.gaze, cfg.fid, cfg.lpips))
 
     window = measuring_window(cfg, first)
+    stem = stem_of(out, cfg.name)
     data = protocol_data(cfg, first, out, ranks, window)
     template, size = data.faces.template, data.faces.size
     instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size, judges)
@@ -91,12 +92,13 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     values = add_worst(evaluated, data.names, cfg.worst_pairs)
     loss, precision = loss_recognizers([content for _, content in networks]), described_precision(dtype)
     description = describe_protocol(data, instruments, recognizer, evaluated, precision, slices.facts, window, loss)
-    write_results(out, data, description, evaluated)
+    write_results(stem, data, description, evaluated)
     sha256 = {kind: content.sha256 for kind, content in networks}
-    grids = write_grids(out, data, ours, sha256, cfg.grid_faces, device)
-    worst = write_worst(out, data, ours, values, sha256, cfg.worst_pairs, device)
-    print(f"figures: {out / EVALUATION}")
-    put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb, worst)
+    grids = write_grids(stem, data, ours, sha256, cfg.grid_faces, device)
+    worst = write_worst(stem, data, ours, values, sha256, cfg.worst_pairs, device)
+    print(f"figures: {stem}.json")
+    if cfg.name is None:  # the run's summary in W&B has one evaluation, and a named one does not replace it
+        put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb, worst)
 
 
 def protocol_data(
@@ -135,20 +137,20 @@ def measuring_window(cfg: DictConfig, first: checkpoint.SwapCheckpoint | None) -
     return Window(template, size, PasteSettings(**cfg.paste), crops)
 
 
-def write_results(out: Path, data: ProtocolData, description: Mapping[str, Any], evaluated: Evaluated) -> None:
+def write_results(stem: Path, data: ProtocolData, description: Mapping[str, Any], evaluated: Evaluated) -> None:
     """Write every file of figures and print the table; an earlier evaluation is kept under its time."""
-    results = evaluated.results
-    keep_earlier([out / EVALUATION, out / PAIRS])
-    write_skipped(out / "evaluation_skipped.csv", data.skipped)
-    write_pairs(out / PAIRS, data.names, {name: entry["kind"] for name, entry in results.items()}, evaluated.samples)
-    write_evaluation(out / EVALUATION, description, results)
+    results, file, pairs = evaluated.results, Path(f"{stem}.json"), Path(f"{stem}_pairs.parquet")
+    keep_earlier([file, pairs])
+    write_skipped(Path(f"{stem}_skipped.csv"), data.skipped)
+    write_pairs(pairs, data.names, {name: entry["kind"] for name, entry in results.items()}, evaluated.samples)
+    write_evaluation(file, description, results)
     print_table(description, results)
     if text := slice_text(description, results):
         print(f"\n{text}")
 
 
 def write_grids(
-    out: Path,
+    stem: Path,
     data: ProtocolData,
     swappers: Sequence[Swapper],
     sha256: Mapping[str, str],
@@ -158,7 +160,7 @@ def write_grids(
     """Write a grid of swaps for each network; nothing if the data has no faces to show.
 
     Args:
-        out: The folder.
+        stem: How the files' names begin, `stem_of`.
         data: The protocol's faces and pairs.
         swappers: The networks.
         sha256: The hash of each network's checkpoint, by the swapper's name.
@@ -172,7 +174,7 @@ def write_grids(
     shown = grid_rows(data.faces, data.pairs, faces)
     for swapper in swappers if len(shown[0]) else []:
         kind = swapper.name
-        files[kind] = file = out / ("evaluation.png" if kind == "trained" else f"evaluation_{kind}.png")
+        files[kind] = file = Path(f"{stem}.png" if kind == "trained" else f"{stem}_{kind}.png")
         grid = grid_of(data.faces, *shown, swapper.swap, device, swapper.landmarks)
         write_png(file, grid, provenance(f"sha256:{sha256[kind]}"))
         print(f"grid ({kind}): {file}")
@@ -188,6 +190,8 @@ def check_evaluation(cfg: DictConfig) -> None:
     if not OmegaConf.is_missing(cfg, "checkpoint"):
         refuse_of_training(cfg, cfg.checkpoint)
     check_slices(cfg.slices.by, cfg.slices.yaw_edges)
+    if cfg.name is not None:
+        check_name(str(cfg.name))
 
 
 def main() -> None:

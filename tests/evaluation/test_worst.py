@@ -87,7 +87,9 @@ def test_the_picture_shows_source_target_and_result(tmp_path):
     panel = picture[HEAD:, 3 * step : block]
     assert (panel < 100).any()  # numbers stand beside them
 
-    files = write_worst(tmp_path, data, [swapper], {"trained": Values.of(OWN, NOTHING)}, {"trained": "ab"}, 2, "cpu")
+    files = write_worst(
+        tmp_path / "evaluation", data, [swapper], {"trained": Values.of(OWN, NOTHING)}, {"trained": "ab"}, 2, "cpu"
+    )
     assert files == {"trained": tmp_path / WORST}
     with Image.open(tmp_path / WORST) as written:
         assert written.text["Description"] == "synthetic face swap"
@@ -100,5 +102,8 @@ def test_without_any_value_an_earlier_picture_goes(tmp_path):
     pairs = ProtocolPairs(np.arange(6), np.arange(6), np.arange(6)[::-1])
     swapper = Swapper("trained", "trained", lambda t, s: t)
     data = ProtocolData(Flat(), pairs, NAMES, {}, 2)
-    assert write_worst(tmp_path, data, [swapper], {"trained": Values.of(blind, NOTHING)}, {}, 2, "cpu") == {}
+    assert (
+        write_worst(tmp_path / "evaluation", data, [swapper], {"trained": Values.of(blind, NOTHING)}, {}, 2, "cpu")
+        == {}
+    )
     assert not (tmp_path / WORST).exists()

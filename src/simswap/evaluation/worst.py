@@ -15,7 +15,6 @@ from simswap.evaluation.runner import Evaluated
 from simswap.measuring.swappers import Swapper
 from simswap.pictures import GAP, provenance, write_png
 from simswap.precision import full_precision
-from simswap.tracking.runs import WORST
 
 POSE, IDENTITY = "pose_error_deg", "identity_share"
 TITLES = {POSE: "largest pose error", IDENTITY: "least identity"}
@@ -154,7 +153,7 @@ def add_worst(evaluated: Evaluated, names: PairNames, count: int) -> dict[str, V
 
 
 def write_worst(
-    out: Path,
+    stem: Path,
     data: ProtocolData,
     swappers: Sequence[Swapper],
     values: Mapping[str, Values],
@@ -165,7 +164,7 @@ def write_worst(
     """Write a picture of each network's worst pairs.
 
     Args:
-        out: The folder.
+        stem: How the files' names begin, `stem_of`.
         data: The protocol's faces and pairs.
         swappers: The networks.
         values: `add_worst`.
@@ -179,7 +178,7 @@ def write_worst(
     files = {}
     for swapper in swappers if count else []:
         kind = swapper.name
-        file = out / (WORST if kind == "trained" else f"{Path(WORST).stem}_{kind}.png")
+        file = Path(f"{stem}_worst.png" if kind == "trained" else f"{stem}_worst_{kind}.png")
         file.unlink(missing_ok=True)  # an earlier evaluation's would not belong to this one's figures
         picture = worst_picture(data, swapper, values[kind], count, device)
         if picture is not None:

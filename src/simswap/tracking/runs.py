@@ -25,7 +25,7 @@ PAIRS = "evaluation_pairs.parquet"
 """Every pair's figures, beside the evaluation."""
 WORST = "evaluation_worst.png"
 """The worst pairs of the trained network, beside the evaluation."""
-INSIDE_A_RUN = ("wandb", "checkpoints", "samples", ".hydra")
+INSIDE_A_RUN = ("evaluations", "wandb", "checkpoints", "samples", ".hydra")
 """Folders that are not searched for runs."""
 
 
