@@ -17,6 +17,7 @@ from simswap.data.crops import read_crop
 from simswap.data.manifest import Manifest
 from simswap.data.pairs import split_persons
 from simswap.files import atomic_write
+from simswap.models.dlib_file import DESCRIPTOR
 from simswap.models.dlib_recognizer import CENTER_FILE, dlib_recognizer
 from simswap.models.embedder import Embedder
 
@@ -27,14 +28,14 @@ BATCH = 32
 def center(manifest: Manifest, rows: np.ndarray) -> np.ndarray:
     """The mean descriptor of some crops, float64 [128]."""
     embedder = Embedder(dlib_recognizer(centered=False), manifest.template, manifest.crop_size)
-    total = 0.0
+    total = torch.zeros(DESCRIPTOR, dtype=torch.float64)
     for chunk in np.array_split(rows, -(-len(rows) // BATCH)):
         images = np.stack([read_crop(manifest, int(row), manifest.crop_size) for row in chunk])
         seen = embedder.view(
             pixels.from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2), "unit"),
             torch.from_numpy(manifest.view[chunk].astype(np.int64)),
         )
-        total = total + embedder.recognizer.network(seen).double().sum(0)
+        total += embedder.recognizer.network(seen).double().sum(0)
     return (total / len(rows)).numpy()
 
 
