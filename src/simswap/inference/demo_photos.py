@@ -104,12 +104,12 @@ def swap_all(out: Path) -> list[tuple[str, str, int, SwapFigures]]:
 
 
 def before_and_after(source: Aligned, photo: Photo, result: Pixels) -> Pixels:
-    """The photo, the source's face on its corner, and the swapped photo beside it, uint8 [H, 2 W + gap, 3]."""
-    before = photo.seen().copy()
-    side = min(source.crop.shape[0], *before.shape[:2])
-    before[:side, :side] = source.crop[:side, :side]
-    gap = np.full((before.shape[0], GAP, 3), 255, np.uint8)
-    return np.hstack([before, gap, mark_synthetic(result)])
+    """The source's face, the photo and the swapped photo side by side, uint8 [max(H, S), S + 2 W + 2 gaps, 3]."""
+    pictures = [source.crop, photo.seen(), mark_synthetic(result)]
+    height = max(picture.shape[0] for picture in pictures)
+    gap = np.full((height, GAP, 3), 255, np.uint8)
+    columns = [np.pad(one, ((0, height - len(one)), (0, 0), (0, 0)), constant_values=255) for one in pictures]
+    return np.hstack([columns[0], gap, columns[1], gap, columns[2]])
 
 
 def write_figures(file: Path, rows: Sequence[tuple[str, str, int, SwapFigures]]) -> None:
