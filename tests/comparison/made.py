@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from simswap.metrics.figures import judge_of, of_judge
 from simswap.pictures import GAP, provenance, write_png
 from simswap.tracking.evaluation_format import FORMAT
 
@@ -114,10 +115,10 @@ def write_evaluation(folder: Path, figures: dict, protocol: dict, name: str = "t
         "do_nothing": ("control", FIGURES | {"id_retrieval": 0.0, "pose_error_deg": 0.0}),
         "copy_source": ("control", FIGURES | {"id_retrieval": 1.0, "pose_error_deg": 25.0}),
     }
-    results = {
-        key: {"kind": what, **{f: {"value": v, "low": v - 0.01, "high": v + 0.01} for f, v in values.items()}}
-        for key, (what, values) in swappers.items()
-    }
+    for one in words.get("judges", ()):  # controls by a further judge
+        for key, value in (("do_nothing", 0.0), ("copy_source", 1.0)):
+            swappers[key][1][of_judge(one["key"], "identity_share")] = value
+    results = {key: {"kind": what, **entry_of(values)} for key, (what, values) in swappers.items()}
     (folder / "evaluation.json").write_text(json.dumps({"format": FORMAT, "protocol": words, "results": results}))
     if not words["pairs_sha256"]:
         return
@@ -138,6 +139,16 @@ def write_evaluation(folder: Path, figures: dict, protocol: dict, name: str = "t
         for key, (what, values) in swappers.items()
     ]
     pq.write_table(pa.concat_tables(tables, promote_options="default"), folder / "evaluation_pairs.parquet")
+
+
+def entry_of(values: dict) -> dict:
+    """Figures as in evaluation.json, those of a further judge below ``judges``; all intervals are ± 0.01."""
+    entry: dict = {}
+    for name, v in values.items():
+        judge, figure = judge_of(name)
+        place = entry.setdefault("judges", {}).setdefault(judge, {}) if judge else entry
+        place[figure] = {"value": v, "low": v - 0.01, "high": v + 0.01}
+    return entry
 
 
 def write_grid(path: Path, shade: float, faces: int = 0, across: int = 2) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from simswap.comparison.ended import check_current, check_state
+from simswap.comparison.judges import judges_in, judging
 from simswap.comparison.run import Curve, Run, SliceRow, SwapperRow
 from simswap.comparison.run_settings import flat
 from simswap.errors import InputError
-from simswap.metrics.figures import Interval, required, validated
+from simswap.metrics.figures import Interval, of_judge, required, validated
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (
     CONFIG,
@@ -127,10 +128,22 @@ def _load(
 
 
 def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> SwapperRow:
-    """Read one result of an evaluation. where: its file or address. Raises InputError if it is malformed."""
+    """Read one result of an evaluation, with a further judge's figures as ``judges.<judge>.<figure>``.
+
+    Args:
+        where: Its file or address.
+        key: The swapper's name.
+        entry: Its entry in ``results``.
+
+    Raises:
+        InputError: If it is malformed.
+    """
     try:
         figures = _figures(entry)
         missed = {name: int(entry[name]) for name in ("missed_results", "missed_poses") if entry.get(name)}
+        for judge, found in (entry.get("judges") or {}).items():
+            if int(found.get("missed_results") or 0) > missed.get("missed_results", 0):
+                missed[of_judge(judge, "missed_results")] = int(found["missed_results"])
         iteration = entry.get("iteration")
         return SwapperRow(
             key,
@@ -141,7 +154,7 @@ def swapper_of(where: Path | str, key: str, entry: Mapping[str, Any]) -> Swapper
             str(entry.get("sha256") or ""),
             None if iteration is None else int(iteration),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: results.{key} is not a result ({error}); run simswap-evaluate again") from error
 
 
@@ -166,11 +179,17 @@ def slices_of(
 
 
 def _figures(entry: Mapping[str, Any]) -> dict[str, Interval]:
-    return {
+    further = {
+        of_judge(judge, name): interval
+        for judge, found in (entry.get("judges") or {}).items()
+        for name, interval in _figures(found).items()
+    }
+    own = {
         name: Interval(*(math.nan if figure[k] is None else float(figure[k]) for k in ("value", "low", "high")))
         for name, figure in entry.items()
         if isinstance(figure, Mapping) and "value" in figure
     }
+    return own | further
 
 
 def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Mapping[str, SwapperRow]) -> None:
@@ -186,6 +205,13 @@ def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Ma
         for figure in required()
         if figure.name not in swapper.figures
     ]
+    known = judges_in(protocol)
+    missing += dict.fromkeys(
+        f"protocol.judges.{judge}"
+        for swapper in results.values()
+        for judge in judging(swapper.figures)
+        if judge not in known
+    )
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(

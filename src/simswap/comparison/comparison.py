@@ -12,7 +12,7 @@ from simswap.comparison.pairs import PairTable, read_pairs
 from simswap.comparison.run import Run, SwapperRow
 from simswap.comparison.statistics import difference_over_seeds, holm, pareto_front
 from simswap.comparison.variants import BOOKKEEPING, Variant, changed_settings, choose_baseline, fold
-from simswap.metrics.figures import Figure, Interval, choose
+from simswap.metrics.figures import JUDGES, Figure, Interval, choose
 from simswap.metrics.figures import figure as figure_of
 from simswap.metrics.paired import PairedDifference, paired_difference
 from simswap.tracking.evaluation_format import FORMAT
@@ -171,14 +171,18 @@ def _corrected(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str,
 def _others(runs: Sequence[Run]) -> tuple[SwapperRow, ...]:
     """Controls and other swappers by name.
 
-    The controls' figures are the same in all runs of the same pairs. Different swappers with the same name (such as
+    The controls' figures are the same in all runs of the same pairs; a further judge's come from the first run that has
+    it. Different swappers with the same name (such as
     another shipped checkpoint) get the name of their run added.
     """
     found: dict[str, SwapperRow] = {}
     for run in runs:
         for swapper in run.others:
             kept = found.setdefault(swapper.name, swapper)
-            if swapper.kind != "control" and not kept.same_as(swapper):
+            if swapper.kind == "control":
+                further = {name: f for name, f in swapper.figures.items() if name.startswith(JUDGES)}
+                found[swapper.name] = kept._replace(figures=further | dict(kept.figures))
+            elif not kept.same_as(swapper):
                 name = f"{swapper.name} beside {run.name}"
                 found[name] = swapper._replace(name=name)
     return tuple(sorted(found.values(), key=lambda swapper: swapper.kind == "control"))

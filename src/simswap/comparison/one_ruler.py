@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from simswap.comparison.judges import judge_notes, judges_among, judges_in
 from simswap.comparison.run import Run
 from simswap.errors import InputError
 from simswap.measuring.window import OF_CROPS
-from simswap.metrics.figures import FIGURES
+from simswap.metrics.figures import FIGURES, of_judge
 
 SAME_RULER = (
     ("window", "measuring windows"),
@@ -53,6 +54,7 @@ def check_one_ruler(runs: Sequence[Run]) -> None:
             raise _refusal(
                 first, run, "measured on different data", first.protocol.get("data"), run.protocol.get("data")
             )
+    _check_judges(runs)
     _check_checkpoints(runs)
 
 
@@ -100,7 +102,11 @@ def ruler_notes(runs: Sequence[Run]) -> list[str]:
             "The settings of the instruments are not known for evaluations of older versions (their files "
             f"agree): {', '.join(unknown)}."
         )
-    for key, what in (("missed_results", "Pairs without a usable result"), ("missed_poses", "Pairs without a pose")):
+    notes += judge_notes(runs)
+    missed = [("missed_results", "Pairs without a usable result"), ("missed_poses", "Pairs without a pose")]
+    for name in judges_among(runs):
+        missed.append((of_judge(name, "missed_results"), f"Pairs that judges.{name} cannot measure"))
+    for key, what in missed:
         counts = {run.name: run.missed[key] for run in runs if run.missed.get(key)}
         for run in runs:
             for other in run.others:
@@ -123,6 +129,17 @@ def named_counts(counts: Mapping[str, int], most: int = 12) -> str:
         if rest <= 0
         else (f"{min(counts.values()):,} to {max(counts.values()):,} in {len(counts)} cases, among them {shown}")
     )
+
+
+def _check_judges(runs: Sequence[Run]) -> None:
+    """Refuse different networks under one judge's name; a run that lacks the judge differs from none."""
+    firsts = judges_among(runs)
+    for run in runs:
+        for name, theirs in judges_in(run.protocol).items():
+            first, ours = firsts[name]
+            if differ(ours, theirs):
+                what = f"measured with different networks as judges.{name}"
+                raise _refusal(first, run, what, *_told_apart(ours, theirs))
 
 
 def _check_checkpoints(runs: Sequence[Run]) -> None:

@@ -1,8 +1,11 @@
 """Sentences on a comparison: its main results, and how its figures were measured."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from simswap.comparison.comparison import Comparison
+from simswap.comparison.judges import judges_among
 from simswap.comparison.tables import clear
 from simswap.comparison.variants import Variant
 from simswap.metrics.figures import FIGURES
@@ -77,10 +80,10 @@ def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
     if isinstance(chance, int | float) and not math.isnan(chance):
         words.append(("chance", f"{100 * chance:.2g} % retrieval by a blind draw from the gallery"))
     judge, pose = protocol.get("judge") or {}, protocol.get("pose") or {}
-    same = " (the network trained with: identity figures are flattering)" if judge.get("same_network") else ""
     floor = pose.get("noise_floor_deg")
     words += [
-        ("judge", _network(judge) + same),
+        ("judge", _judge(judge)),
+        *((f"judges.{name}", _judge(one)) for name, (_, one) in judges_among(comparison.runs).items()),
         (
             "pose estimator",
             _network(pose)
@@ -106,7 +109,12 @@ def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
     return words
 
 
-def _network(network: dict) -> str:
+def _judge(judge: Mapping[str, Any]) -> str:
+    same = " (the network trained with: identity figures are flattering)" if judge.get("same_network") else ""
+    return _network(judge) + same
+
+
+def _network(network: Mapping[str, Any]) -> str:
     if "name" not in network:
         return ", ".join(str(value) for value in network.values()) or "not known"
     sha256 = network.get("sha256")

@@ -206,6 +206,11 @@ JUDGES = "judges."
 """Begins the name of a further judge's figure, ``judges.<judge>.<figure>``, where all figures have one name."""
 
 
+SHOWN_OF_JUDGES = ("id_retrieval", "identity_share", "judges_agree", "judges_kappa")
+"""A further judge's figures on the comparison page unless ``columns`` says otherwise; no raw cosines, which mean
+something else for each recognizer."""
+
+
 def of_judge(judge: str, name: str) -> str:
     """The name of a further judge's figure, as it is reached in a swapper's results in evaluation.json."""
     return f"{JUDGES}{judge}.{name}"
@@ -238,7 +243,8 @@ def choose(asked: Iterable[str] | None, available: Iterable[str]) -> list[Figure
     """Choose the figures of the comparison page.
 
     Args:
-        asked: Their names; None for the headline figures that the runs have.
+        asked: Their names; None for the headline figures that the runs have. With further judges, these are followed
+            by the first one's identity share and by `SHOWN_OF_JUDGES` of each further judge.
         available: The names of the figures that the runs have.
 
     Raises:
@@ -246,7 +252,10 @@ def choose(asked: Iterable[str] | None, available: Iterable[str]) -> list[Figure
     """
     there = list(available)
     if asked is None:
-        return [figure for name, figure in FIGURES.items() if figure.headline and name in there]
+        headline = [name for name, figure in FIGURES.items() if figure.headline]
+        if judges := dict.fromkeys(judge for name in there if (judge := judge_of(name)[0])):
+            headline += ["identity_share", *(of_judge(judge, name) for judge in judges for name in SHOWN_OF_JUDGES)]
+        return [figure(name) for name in dict.fromkeys(headline) if name in there]
     for name in asked:
         if name not in there:
             raise InputError(f"columns: no run has the figure {name}{nearest(name, there)}")
