@@ -173,13 +173,18 @@ def load(path: str | Path) -> SwapCheckpoint:
         generator = _described_generator(description["generator"], weights)
         generator.check_size(description["image_size"])
         _ = description["recognizer"]["name"], description["recognizer"]["sha256"]
-        if "global_step" in content:  # a training checkpoint; a slim one has it in the description
-            description = {"iterations": content["global_step"]} | description
+        description = _of_training(content) | description  # a slim one describes this itself
     except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{path} is a damaged checkpoint ({type(error).__name__}: {reason}); use another") from error
     sha256 = sha256_of(path)
     return SwapCheckpoint(path, sha256, description, generator.eval().requires_grad_(False))
+
+
+def _of_training(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the callbacks and the trainer of a training checkpoint record, for the description."""
+    hashes = content.get("callbacks", {}).get("RunFingerprint", {}).get("hashes", {})
+    return {"iterations": content.get("global_step"), "data_rows_sha256": hashes.get("data")}
 
 
 def _described_generator(settings: dict[str, Any], weights: dict[str, torch.Tensor]) -> Generator:
@@ -263,7 +268,7 @@ def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> 
         if name.startswith(GENERATOR_PREFIX)
     }
     check_finite(weights, f"{source} in half precision")
-    slim = {KEY: content[KEY] | {"iterations": content.get("global_step"), "notes": notes or {}}, "state_dict": weights}
+    slim = {KEY: _of_training(content) | content[KEY] | {"notes": notes or {}}, "state_dict": weights}
     with atomic_write(out) as part:
         torch.save(slim, part)
 

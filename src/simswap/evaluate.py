@@ -71,7 +71,7 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
 
     window = measuring_window(cfg, first)
     stem = stem_of(out, cfg.name)
-    data = protocol_data(cfg, first, out, ranks, window)
+    data = protocol_data(cfg, networks, out, ranks, window)
     template, size = data.faces.template, data.faces.size
     instruments = instruments_for(first, recognizer, judge, pose, gaze, features, template, size, judges)
     if window is not None and recognizer is not None:  # it sees a window by the warp, whatever it saw of the crops
@@ -103,19 +103,22 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
 
 def protocol_data(
     cfg: DictConfig,
-    first: checkpoint.SwapCheckpoint | None,
+    networks: Sequence[tuple[str, checkpoint.SwapCheckpoint]],
     out: Path,
     ranks: EvaluationRanks,
     window: Window | None = None,
 ) -> ProtocolData:
-    """The protocol's faces and pairs. first: the checkpoint whose crops and data are the defaults."""
+    """The protocol's faces and pairs. networks: the checkpoints; crops and data of the first are the defaults."""
     protocol: EvaluationProtocol = build(cfg.protocol)
     detector = build_optional(cfg.detector)
+    first = networks[0][1] if networks else None
     config, template, size = (
         (first.description["config"], first.template, first.image_size) if first else ({}, None, None)
     )
     root, raw = cfg.data.root, cfg.measure.raw
-    return protocol.prepare(Setting(config, template, size, root, detector, out, ranks, cfg.workers, window, raw))
+    return protocol.prepare(
+        Setting(config, template, size, root, detector, out, ranks, cfg.workers, window, raw, networks)
+    )
 
 
 def measuring_window(cfg: DictConfig, first: checkpoint.SwapCheckpoint | None) -> Window | None:

@@ -102,6 +102,9 @@ def ruler_notes(runs: Sequence[Run]) -> list[str]:
             "The settings of the instruments are not known for evaluations of older versions (their files "
             f"agree): {', '.join(unknown)}."
         )
+    unsure = [run.name for run in runs if any(one["reason"] for one in run.protocol.get("overlap", ()))]
+    if unsure:
+        notes.append(f"Not checked in full whether training had persons of the data: {', '.join(unsure)}.")
     notes += judge_notes(runs)
     missed = [("missed_results", "Pairs without a usable result"), ("missed_poses", "Pairs without a pose")]
     for name in judges_among(runs):

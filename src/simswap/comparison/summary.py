@@ -71,8 +71,9 @@ def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
     words = [
         (
             "protocol",
-            f"{protocol.get('name')}: {_count(protocol.get('pairs'))} swaps, split "
-            f"{protocol.get('split', 'not known')} of {protocol.get('data')}",
+            f"{protocol.get('name')}: {_count(protocol.get('pairs'))} swaps, "
+            + ("all persons" if protocol.get("split") == "all" else f"split {protocol.get('split', 'not known')}")
+            + f" of {protocol.get('data')}",
         ),
         ("gallery", gallery),
     ]

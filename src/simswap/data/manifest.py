@@ -122,6 +122,13 @@ class Manifest:
                 digest.update(block)
         return digest.hexdigest()
 
+    def rows_sha256(self) -> str:
+        """SHA-256 of what decides the pairs: the persons' names, and each row's person and view."""
+        digest = hashlib.sha256("\n".join(self.person_names).encode())
+        digest.update(self.person.tobytes())
+        digest.update(self.view.tobytes())
+        return digest.hexdigest()
+
     def crop_landmarks(self, rows: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.float32]:
         """The five landmarks of these crops, in pixels of a crop of ``size`` px: float32 [n, 5, 2].
 

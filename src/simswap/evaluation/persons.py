@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from simswap.data.datamodule import SwapDataModule
+from simswap.data.datamodule import FRACTIONS, SwapDataModule
 from simswap.data.manifest import read_settings
 from simswap.errors import InputError
+from simswap.evaluation.overlap import ALL, check_overlap
 from simswap.evaluation.pairs_file import PairNames, names_sha256
 from simswap.evaluation.photo_faces import PhotoFaces, photo_folder
 from simswap.evaluation.protocol_data import ProtocolData, Setting
@@ -26,7 +27,7 @@ class Persons:
     self-swaps of the paper's ablation.
 
     Args:
-        split: The split of the persons.
+        split: The split of the persons; ``all`` takes every person of data of which none was trained on.
         persons: The largest number of persons in the gallery.
         images_per_person: The largest number of images per person.
         pairs: The number of swaps.
@@ -34,6 +35,10 @@ class Persons:
         batch_size: Images at a time.
         slices: Attribute → threshold: repeats the figures for the targets whose attribute has at least this absolute
             value, if attributes are known.
+        namesakes: With ``split=all``: persons with names of the training's persons are other people.
+
+    Raises:
+        InputError: namesakes with another split.
     """
 
     def __init__(
@@ -45,15 +50,27 @@ class Persons:
         seed: int,
         batch_size: int,
         slices: dict[str, Any],
+        namesakes: bool = False,
     ) -> None:
+        if namesakes and split != ALL:
+            raise InputError(f"protocol.namesakes=true is for protocol.split={ALL}, and the split is {split}")
         self.split, self.persons, self.images_per_person = split, persons, images_per_person
         self.pairs, self.seed, self.batch_size, self.slices = pairs, seed, batch_size, slices
+        self.namesakes = namesakes
 
     def prepare(self, setting: Setting) -> ProtocolData:
-        """Draw the pairs. Raises InputError for several processes, and without prepared data of two persons."""
+        """Draw the pairs.
+
+        Raises:
+            InputError: For several processes; without prepared data of two persons; for ``split=all`` where a
+                checkpoint was trained on persons of the data.
+        """
         if setting.ranks.size > 1:
             raise InputError("protocol=persons runs in one process; use protocol=faceforensics for several")
-        data = held_out(setting.config, setting.data_root)
+        data = held_out(setting.config, setting.data_root, self.split)
+        overlap: dict[str, Any] = {}
+        if self.split == ALL:
+            overlap = {"overlap": check_overlap(data.manifest, setting.checkpoints, self.namesakes)}
         pairs = choose_pairs(data, self.split, self.persons, self.images_per_person, self.pairs, self.seed)
         faces, manifest = faces_to_measure(data, pairs, setting), data.manifest
         names = manifest.relative_path if setting.window is None else manifest.photo
@@ -63,7 +80,7 @@ class Persons:
             "gallery_persons": len(np.unique(person)),
             "gallery_rule": "all images of the protocol's persons, up to images_per_person each, including the source "
             "image and the target's original (id_retrieval_without_source: without the source image)",
-            "data": str(manifest.root), "split": self.split, "seed": self.seed,
+            "data": str(manifest.root), "split": self.split, **overlap, "seed": self.seed,
             "faces": describe((prepared_crops if setting.window is None else prepared_photos)(data, pairs)),
             "gallery_sha256": names_sha256([names(int(row)) for row in pairs.gallery]),
         }  # fmt: skip
@@ -77,21 +94,22 @@ class Persons:
         )
 
 
-def held_out(config: Mapping[str, Any], root: str | None) -> SwapDataModule:
-    """The data with the same split as in training, so that its test persons are unseen.
+def held_out(config: Mapping[str, Any], root: str | None, split: str) -> SwapDataModule:
+    """The data with the same split as in training, so that its test persons are unseen; undivided for ``all``.
 
     Raises:
-        InputError: If neither the checkpoint nor the command line names the data.
+        InputError: If neither the checkpoint nor the command line names the data, or training had a split ``all``.
     """
     settings = config.get("data") or {}
     if not (root or settings.get("root")):
         raise InputError("no checkpoint names its data (imported ones do not): give prepared crops as data.root=…")
-    return SwapDataModule(
-        root or settings["root"],
-        batch_size=1,
-        size=settings.get("size"),
-        **({"fractions": settings["fractions"]} if settings.get("fractions") else {}),
-    )
+    fractions = settings.get("fractions") or FRACTIONS
+    if split == ALL and ALL in fractions:
+        raise InputError(
+            f"protocol.split={ALL} means every person, and data.fractions of the training has such a split"
+        )
+    fractions = {ALL: 1.0} if split == ALL else fractions
+    return SwapDataModule(root or settings["root"], batch_size=1, size=settings.get("size"), fractions=fractions)
 
 
 def prepared_crops(data: SwapDataModule, pairs: ProtocolPairs) -> Source:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from simswap.checkpoint import SwapCheckpoint
 from simswap.errors import InputError
 from simswap.evaluation.pairs_file import PairNames
 from simswap.faces.alignment import TEMPLATES
@@ -38,6 +39,7 @@ class Setting:
         workers: Threads that read ahead.
         window: The window of photos to measure; None to measure crops.
         photos: The folder of photos that the command line names, or None.
+        checkpoints: All checkpoints that swap, with their names in the table.
     """
 
     config: Mapping[str, Any]
@@ -50,6 +52,7 @@ class Setting:
     workers: int = 0
     window: Window | None = None
     photos: str | None = None
+    checkpoints: Sequence[tuple[str, SwapCheckpoint]] = ()
 
     def crops(self, template: str | None, size: int | None) -> tuple[str, int]:
         """Template and size of the crops to measure: the window's, if there is one.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from simswap.evaluation.instrument_words import chance_words, floor_words, is_known, judge_words, network_words
+from simswap.evaluation.overlap import unchecked
 from simswap.files import atomic_write
 from simswap.measuring.window import PHOTO
 from simswap.metrics.figures import FIGURES, Figure, required
@@ -182,7 +183,7 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
     ]
     floor = pose["noise_floor_deg"]
     noise = "noise floor not known" if not is_known(floor) else floor_words(floor)
-    split = f"split {protocol['split']} of " if protocol["split"] else ""
+    split = {"": "", "all": "all persons of "}.get(protocol["split"], f"split {protocol['split']} of ")
     groups, few, targets = protocol.get("groups", "persons"), approximate(protocol), protocol.get("targets")
     more = []
     if protocol.get("gaze"):
@@ -195,6 +196,8 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
         more += wrapped("FID", f"of results against targets, by {network_words(protocol['fid'])}")
     if protocol.get("lpips"):
         more += wrapped("LPIPS", f"by {network_words(protocol['lpips'])}")
+    if names := unchecked(protocol):
+        more += wrapped("overlap", f"not checked in full whether training had persons of the data: {', '.join(names)}")
     return [
         *wrapped(
             "protocol",

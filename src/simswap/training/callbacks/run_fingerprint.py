@@ -39,7 +39,7 @@ class RunFingerprint(L.Callback):
         self.words = {group: network.name if network else "none" for group, network in networks.items()}
         self.words["data"] = f"{len(data.manifest)} crops of {len(data.manifest.person_names)} persons"
         self.hashes = {group: network.sha256 if network else "none" for group, network in networks.items()}
-        self.hashes["data"] = _of_data(data)
+        self.hashes["data"] = data.manifest.rows_sha256()
         self.words[GROUP], self.hashes[GROUP] = _of_loss(loss_recognizers or {})
 
     def state_dict(self) -> dict[str, Any]:
@@ -73,12 +73,3 @@ def _of_loss(recognizers: Mapping[str, LossRecognizer]) -> tuple[str, str]:
     found = {name: one.recognizer.sha256 if one.recognizer else "recognition's" for name, one in recognizers.items()}
     words = ", ".join(f"{name} {value[:8]}" for name, value in sorted(found.items()))
     return words, hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
-
-
-def _of_data(data: SwapDataModule) -> str:
-    """SHA-256 of what decides the pairs: the persons' names, and each row's person and view."""
-    manifest = data.manifest
-    digest = hashlib.sha256("\n".join(manifest.person_names).encode())
-    digest.update(manifest.person.tobytes())
-    digest.update(manifest.view.tobytes())
-    return digest.hexdigest()
