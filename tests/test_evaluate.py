@@ -15,8 +15,8 @@ from simswap import checkpoint
 from simswap.checkpoint import KEY, write_slim
 from simswap.errors import InputError
 from simswap.evaluate import main
-from simswap.evaluation.naming import check_name
 from simswap.launching.claims import claimed
+from simswap.tracking.evaluation_names import check_name
 from simswap.train import main as train
 from tests.test_train import one_line, settings
 

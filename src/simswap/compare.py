@@ -20,6 +20,7 @@ from simswap.errors import InputError
 from simswap.launching.claims import claimed
 from simswap.launching.folders import TIME, new_folder
 from simswap.launching.front_door import front_door
+from simswap.tracking.evaluation_names import check_name
 
 
 def compare(cfg: DictConfig) -> None:
@@ -37,9 +38,10 @@ def page_of(cfg: DictConfig, pictures: Path) -> None:
     runs, left_out = collect(cfg, pictures)
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
+    which = "" if cfg.evaluation is None else f", evaluation {cfg.evaluation}"
     comparison = compare_runs(
         runs,
-        title=cfg.title or f"Comparison of {named(cfg.runs or cfg.wandb)}",
+        title=cfg.title or f"Comparison of {named(cfg.runs or cfg.wandb)}{which}",
         baseline=cfg.baseline,
         columns=None if cfg.columns is None else list(cfg.columns),
         left_out=left_out,
@@ -64,13 +66,20 @@ def collect(cfg: DictConfig, pictures: Path) -> tuple[list[Run], list[str]]:
         raise InputError("say which runs: runs=outputs/<name> (folders, globs or a list), or wandb=entity/project")
     if cfg.figures not in SOURCES:
         raise InputError(f"figures={cfg.figures}: choose one of {', '.join(SOURCES)}")
+    asked = None if cfg.evaluation is None else str(cfg.evaluation)
+    if asked is not None:
+        check_name(asked, "evaluation")
+        if cfg.figures != "evaluation":
+            raise InputError(f"evaluation={asked} and figures={cfg.figures}: leave out one of them")
     where = keep_where(OmegaConf.to_container(cfg.where) if cfg.where else None)  # type: ignore[arg-type]
+    if cfg.wandb and asked is not None:
+        raise InputError(f"evaluation={asked} is read from run folders: give runs= in place of wandb=")
     if cfg.wandb:
         return load_wandb(
             open_api(), cfg.wandb, cfg.figures, list(cfg.curves), where, pictures, group=cfg.group, tags=list(cfg.tags)
         )
     given = cfg.runs if isinstance(cfg.runs, str) else list(cfg.runs)
-    return load_local(given, cfg.figures, list(cfg.curves), where)
+    return load_local(given, cfg.figures, list(cfg.curves), where, asked)
 
 
 def named(runs: str | Sequence[str]) -> str:

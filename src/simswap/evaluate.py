@@ -14,7 +14,6 @@ from simswap import checkpoint
 from simswap.config import OF_TRAINING, build, build_optional, refuse_of_training
 from simswap.errors import InputError
 from simswap.evaluation.judges import further_judges
-from simswap.evaluation.naming import check_name, stem_of
 from simswap.evaluation.pairs_file import write_pairs
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
@@ -37,6 +36,7 @@ from simswap.measuring.window import PHOTO, WINDOWS, Window
 from simswap.models.embedder import Embedder
 from simswap.models.recorded import judge_of, pose_of, recognizer_of
 from simswap.pictures import provenance, write_png
+from simswap.tracking.evaluation_names import check_name, stem_of
 from simswap.tracking.wandb_summary import put_evaluation
 
 

@@ -9,27 +9,39 @@ from simswap.comparison.ended import check_current, check_state
 from simswap.comparison.judges import judges_in, judging
 from simswap.comparison.run import Curve, Run, SliceRow, SwapperRow
 from simswap.comparison.run_settings import flat
+from simswap.comparison.validations import control_columns, last_validation, validation_protocol
 from simswap.errors import InputError
 from simswap.metrics.figures import Interval, of_judge, required, validated
+from simswap.tracking.evaluation_names import stem_in
 from simswap.tracking.metrics_rows import STEP
 from simswap.tracking.runs import (
     CONFIG,
-    EVALUATION,
     PAIRS,
     WORST,
+    evaluation_file,
     find_runs,
     newest_grid,
     read_config,
     read_evaluation,
     read_metrics,
 )
+from simswap.tracking.status import Status
 
 SOURCES = ("evaluation", "validation")
-GRIDS = ("evaluation.png", "evaluation_grid.png")
+GRIDS = (".png", "_grid.png")
+"""Ends of the names of an evaluation's grid of swaps; the second one is of older versions."""
+
+
+class _Lacking(InputError):
+    """A run has no evaluation of the name that was asked for; its text is the missing file."""
 
 
 def load_local(
-    given: str | Collection[str], source: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool]
+    given: str | Collection[str],
+    source: str,
+    curves: Collection[str],
+    keep: Callable[[Mapping[str, Any]], bool],
+    asked: str | None = None,
 ) -> tuple[list[Run], list[str]]:
     """Load the runs in these folders.
 
@@ -41,6 +53,7 @@ def load_local(
         source: ``evaluation`` (evaluation.json) or ``validation`` (the last validation in metrics.csv).
         curves: The metrics whose curves are wanted.
         keep: Whether a run is wanted, by its settings.
+        asked: The name of the runs' evaluation, ``evaluations/<name>.json``; None for their first one.
 
     Returns:
         The runs, and one line for each that was left out.
@@ -50,16 +63,25 @@ def load_local(
     """
     runs: list[Run] = []
     left_out: list[str] = []
-    found = find_runs(given)
+    lacking: dict[str, bool] = {}
+    found = find_runs(given, asked)
     for folder, named in found:
         try:
-            loaded = list(_load(folder, _name(folder, [f for f, _ in found]), source, curves, keep))
+            loaded = list(_load(folder, _name(folder, [f for f, _ in found]), source, curves, keep, asked))
+        except _Lacking as error:
+            lacking[str(error)] = named
+            continue
         except InputError as error:
             if named:
                 raise
             left_out.append(str(error))
             continue
         runs += loaded
+    if lacking:
+        line = f"not evaluated as {asked}: no {', '.join(lacking)}; run simswap-evaluate checkpoint=… name={asked}"
+        if any(lacking.values()):
+            raise InputError(f"evaluation={asked}: {line}")
+        left_out.append(line)
     if not runs:
         if not left_out:
             raise InputError(f"where= keeps none of the {len(found)} runs: look at their .hydra/config.yaml")
@@ -68,7 +90,12 @@ def load_local(
 
 
 def _load(
-    folder: Path, name: str, source: str, curves: Collection[str], keep: Callable[[Mapping[str, Any]], bool]
+    folder: Path,
+    name: str,
+    source: str,
+    curves: Collection[str],
+    keep: Callable[[Mapping[str, Any]], bool],
+    asked: str | None,
 ) -> Iterator[Run]:
     has_config = (folder / CONFIG).is_file()
     config = flat(read_config(folder)) if has_config else {}
@@ -81,6 +108,7 @@ def _load(
     shared: dict[str, Any] = {
         "where": str(folder), "config": config, "state": status.state if status else "",
         "version": status.package_version if status else "",
+        "curves": {k: v for k, v in drawn.items() if k in curves},
     }  # fmt: skip
     if source == "validation":
         if not has_config:
@@ -91,38 +119,47 @@ def _load(
             figures=figures,
             others=others,
             protocol=validation_protocol(config),
-            curves={k: v for k, v in drawn.items() if k in curves},
             grid=newest_grid(folder),
             **shared,
         )
         return
-    evaluation, file = read_evaluation(folder), folder / EVALUATION
+    yield from _evaluated(folder, name, asked, shared, status)
+
+
+def _evaluated(
+    folder: Path, name: str, asked: str | None, shared: Mapping[str, Any], status: Status | None
+) -> Iterator[Run]:
+    """The run, or the rows of an evaluation without a run, by one of its evaluations."""
+    file, stem, has_config = evaluation_file(folder, asked), stem_in(folder, asked), bool(shared["config"])
+    if asked is not None and not file.is_file():
+        raise _Lacking(str(file))
+    evaluation = read_evaluation(folder, asked)
     results = {key: swapper_of(file, key, entry) for key, entry in evaluation["results"].items()}
     check_evaluation(file, evaluation["protocol"], results)
     own = [key for key, swapper in results.items() if swapper.kind == "trained"]
     if not has_config:  # somebody else's swaps, measured: each is a row of its own
         own = [key for key, swapper in results.items() if swapper.kind != "control"]
     for key in own if has_config else ():
-        check_current(folder, results[key], status)
+        check_current(folder, file, results[key], status)
     if not own:
         raise InputError(f"{file} measures no trained swapper: evaluate the run's checkpoint")
+    pairs, worst, *grids = (Path(f"{stem}{end}") for end in (PAIRS, WORST, *GRIDS))
     for key in own:
-        grid = next((folder / file for file in GRIDS if (folder / file).is_file()), None)
         yield Run(
             name=name if has_config or len(own) == 1 else f"{name}: {key}",
             figures=results[key].figures,
             protocol=evaluation["protocol"],
             others=tuple(swapper for other, swapper in results.items() if other not in own),
-            curves={k: v for k, v in drawn.items() if k in curves},
-            pairs=folder / PAIRS if (folder / PAIRS).is_file() else None,
-            grid=grid if key == "trained" else None,
+            pairs=pairs if pairs.is_file() else None,
+            grid=next((grid for grid in grids if grid.is_file()), None) if key == "trained" else None,
             swapper=key,
+            evaluation=asked or "",
             format=evaluation["format"],
             missed=results[key].missed,
             checkpoint=results[key].checkpoint,
             iteration=results[key].iteration,
             slices=slices_of(file, evaluation["protocol"], key, evaluation["results"][key]),
-            worst=folder / WORST if key == "trained" and (folder / WORST).is_file() else None,
+            worst=worst if key == "trained" and worst.is_file() else None,
             **shared,
         )
 
@@ -217,53 +254,6 @@ def check_evaluation(where: Path | str, protocol: Mapping[str, Any], results: Ma
         raise InputError(
             f"{where} comes from an older version: it lacks {missing[0]}{more}; run simswap-evaluate again"
         )
-
-
-def last_validation(where: str, curves: Mapping[str, Curve]) -> tuple[dict[str, Interval], tuple[SwapperRow, ...]]:
-    """The last validation's figures, without intervals, and its controls. Raises InputError without a validation."""
-
-    def last(prefix: str) -> dict[str, Interval]:
-        names = {metric.replace("val/", prefix, 1): figure.name for metric, figure in validated().items()}
-        return {
-            name: Interval(curves[metric][1][-1], math.nan, math.nan)
-            for metric, name in names.items()
-            if metric in curves
-        }
-
-    figures = last("val/")
-    if "id_retrieval" not in figures:
-        raise InputError(f"{where} has no validation in its metrics: train at least until trainer.val_check_interval")
-    controls = (SwapperRow(name, "control", last(f"val/{name}/")) for name in CONTROLS)
-    return figures, tuple(control for control in controls if control.figures)
-
-
-CONTROLS = ("do_nothing", "copy_source")
-
-
-def control_columns() -> list[str]:
-    """The controls' figures in metrics.csv."""
-    return [metric.replace("val/", f"val/{name}/", 1) for name in CONTROLS for metric in validated()]
-
-
-def validation_protocol(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's validation as a protocol, from its settings, with the keys of evaluation.json where they exist."""
-
-    def settings(group: str) -> dict[str, Any]:
-        return {key: value for key, value in config.items() if key.startswith(f"{group}.")}
-
-    persons, images = config.get("validation.persons"), config.get("validation.images_per_person")
-    return {
-        "name": "validation during training",
-        "pairs": config.get("validation.pairs"),
-        "gallery_persons": persons,
-        "gallery_images": None if persons is None or images is None else persons * images,
-        # without a judge, the recognizer used in training judges
-        "judge": settings("judge") if config.get("judge._target_") else settings("recognition"),
-        "pose": settings("pose"),
-        "image_size": config.get("data.size"),
-        "data": config.get("data.root"),
-        "split": "val",
-    }
 
 
 def read_curves(metrics: Mapping[str, list[float]]) -> dict[str, Curve]:

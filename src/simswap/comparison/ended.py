@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from simswap.errors import InputError
 from simswap.files import sha256_of
-from simswap.tracking.runs import EVALUATION
 from simswap.tracking.status import CRASHED, FINISHED, INTERRUPTED, RUNNING, Status, current_state, read_status
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def check_state(folder: Path) -> Status | None:
     raise InputError(f"{folder} {state} {at} ({why}): resume it with simswap-train resume={folder}, or leave it out")
 
 
-def check_current(folder: Path, measured: "SwapperRow", status: Status | None) -> None:
+def check_current(folder: Path, evaluation: Path, measured: "SwapperRow", status: Status | None) -> None:
     """Raise InputError if a run's checkpoint is no longer the one that was measured.
 
     Its hash is compared if the file is newer than the evaluation; ``last.ckpt`` must also be at the run's iteration.
@@ -32,7 +31,7 @@ def check_current(folder: Path, measured: "SwapperRow", status: Status | None) -
     name = Path(measured.checkpoint).name
     if not name:
         return
-    evaluation, file = folder / EVALUATION, folder / "checkpoints" / name
+    file = folder / "checkpoints" / name
     changed = (
         file.is_file()
         and measured.sha256

@@ -61,7 +61,7 @@ def read_pairs(runs: Sequence[Run]) -> tuple[dict[str, PairTable], list[str]]:
             "for paired tests."
         )
     elif unknown:
-        notes.append("No figures of single pairs were kept (evaluation_pairs.parquet), so there are no paired tests.")
+        notes.append("No figures of single pairs were kept (<evaluation>_pairs.parquet), so there are no paired tests.")
     tables = {}
     for run in largest:
         try:
@@ -86,7 +86,7 @@ def _read(run: Run) -> PairTable:
         ) from error
     if len(source) != run.protocol["pairs"]:
         raise InputError(
-            f"{run.pairs} has {len(source)} pairs of {run.swapper}, evaluation.json says "
+            f"{run.pairs} has {len(source)} pairs of {run.swapper}, its evaluation says "
             f"{run.protocol['pairs']}; run simswap-evaluate again"
         )
     for name in [name for name in figures if figure_of(name).per_target]:

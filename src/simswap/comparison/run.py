@@ -73,6 +73,7 @@ class Run:
         pairs: The file with every pair's figures, if there is one.
         grid: Its grid of swaps, if there is one.
         swapper: Its name in evaluation.json and in the file of pairs.
+        evaluation: The name of its evaluation; empty for the first one.
         state: How it ended.
         version: The version of SimSwap Lab that trained it.
         format: The format of its evaluation; older ones have no intervals.
@@ -93,6 +94,7 @@ class Run:
     pairs: Path | None = None
     grid: Path | None = None
     swapper: str = "trained"
+    evaluation: str = ""
     state: str = "finished"
     version: str = ""
     format: int = FORMAT

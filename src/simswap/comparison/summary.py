@@ -77,6 +77,8 @@ def protocol_words(comparison: Comparison) -> list[tuple[str, str]]:
         ),
         ("gallery", gallery),
     ]
+    if name := comparison.runs[0].evaluation:
+        words.insert(0, ("evaluation", name))
     chance = protocol.get("chance")
     if isinstance(chance, int | float) and not math.isnan(chance):
         words.append(("chance", f"{100 * chance:.2g} % retrieval by a blind draw from the gallery"))

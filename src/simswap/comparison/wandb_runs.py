@@ -5,15 +5,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from simswap.comparison.collected import (
-    check_evaluation,
-    control_columns,
-    last_validation,
-    swapper_of,
-    validation_protocol,
-)
+from simswap.comparison.collected import check_evaluation, swapper_of
 from simswap.comparison.run import Curve, Run
 from simswap.comparison.run_settings import flat
+from simswap.comparison.validations import control_columns, last_validation, validation_protocol
 from simswap.errors import InputError
 from simswap.metrics.figures import validated
 from simswap.settings.recorded_names import earlier_figures, with_current_names

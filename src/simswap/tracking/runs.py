@@ -17,28 +17,34 @@ from simswap.settings.recorded_names import current_figure
 from simswap.settings.records import read_record
 from simswap.stand_ins import refuse_stand_in
 from simswap.tracking.evaluation_format import as_current
+from simswap.tracking.evaluation_names import stem_in
 from simswap.tracking.metrics_rows import STEP, read_rows
 
 CONFIG = Path(".hydra", "config.yaml")
-EVALUATION = "evaluation.json"
-PAIRS = "evaluation_pairs.parquet"
-"""Every pair's figures, beside the evaluation."""
-WORST = "evaluation_worst.png"
-"""The worst pairs of the trained network, beside the evaluation."""
+PAIRS = "_pairs.parquet"
+"""Ends the name of the file with every pair's figures, beside the evaluation."""
+WORST = "_worst.png"
+"""Ends the name of the picture of the trained network's worst pairs, beside the evaluation."""
 INSIDE_A_RUN = ("evaluations", "wandb", "checkpoints", "samples", ".hydra")
 """Folders that are not searched for runs."""
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, or contains an evaluation without a run."""
-    return (folder / CONFIG).is_file() or (folder / EVALUATION).is_file()
+def evaluation_file(run: Path, name: str | None = None) -> Path:
+    """The JSON file of a run's evaluation. name: None for the first evaluation."""
+    return Path(f"{stem_in(run, name)}.json")
 
 
-def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
+def is_run(folder: Path, evaluation: str | None = None) -> bool:
+    """Whether a folder is that of a run, or contains an evaluation (the first or this one) without a run."""
+    return (folder / CONFIG).is_file() or any(evaluation_file(folder, name).is_file() for name in (None, evaluation))
+
+
+def find_runs(given: str | Collection[str], evaluation: str | None = None) -> list[tuple[Path, bool]]:
     """Find run folders.
 
     Args:
         given: A run, a folder with runs at any depth, a glob, or a list of these.
+        evaluation: See `is_run`.
 
     Returns:
         (folder, named) in natural order (2 before 10), each folder once, whatever links or spellings lead to it.
@@ -52,7 +58,7 @@ def find_runs(given: str | Collection[str]) -> list[tuple[Path, bool]]:
         pattern = os.path.expanduser(str(text))
         one = os.path.lexists(pattern) or not glob.has_magic(pattern)
         places = [pattern] if one else sorted(glob.glob(_pattern(pattern)), key=natural_key)
-        runs = [(run, one and run == Path(place)) for place in places for run in _runs_below(Path(place))]
+        runs = [(run, one and run == Path(place)) for place in places for run in _runs_below(Path(place), evaluation)]
         if not runs:
             what = (
                 "matches no run"
@@ -75,17 +81,17 @@ def _pattern(text: str) -> str:
     return os.path.join(glob.escape(str(known)), path.relative_to(known))
 
 
-def _runs_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _runs_below(folder: Path, evaluation: str | None, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """The runs in a folder. above: the resolved folders on the way; links back to them are not followed."""
     here = folder.resolve()
     if here in above:
         return
-    if is_run(folder):
+    if is_run(folder, evaluation):
         yield folder
     elif folder.is_dir():
         for child in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
             if child.is_dir() and child.name not in INSIDE_A_RUN:
-                yield from _runs_below(child, above | {here})
+                yield from _runs_below(child, evaluation, above | {here})
 
 
 def newest_grid(run: Path) -> Path | None:
@@ -137,15 +143,20 @@ def read_metrics(run: Path, names: Collection[str] | None = None) -> dict[str, l
         raise InputError(f"{path} has a cell that is not a number: {error}") from error
 
 
-def read_evaluation(run: Path) -> dict[str, Any]:
-    """Read evaluation.json: ``format``, ``protocol`` and ``results``, converted by `as_current`.
+def read_evaluation(run: Path, name: str | None = None) -> dict[str, Any]:
+    """Read an evaluation: ``format``, ``protocol`` and ``results``, converted by `as_current`.
+
+    Args:
+        run: The run folder.
+        name: A named evaluation, ``evaluations/<name>.json``; None for ``evaluation.json``.
 
     Raises:
         InputError: If it is missing, not an evaluation, or of a newer version.
     """
-    path = run / EVALUATION
+    path = evaluation_file(run, name)
     if not path.is_file():
-        raise InputError(f"{path} does not exist: run simswap-evaluate on the run's checkpoint")
+        how = "" if name is None else f" with name={name}"
+        raise InputError(f"{path} does not exist: run simswap-evaluate on the run's checkpoint{how}")
     refuse_stand_in(path, "an evaluation", "json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
