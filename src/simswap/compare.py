@@ -72,11 +72,17 @@ def collect(cfg: DictConfig, pictures: Path) -> tuple[list[Run], list[str]]:
         if cfg.figures != "evaluation":
             raise InputError(f"evaluation={asked} and figures={cfg.figures}: leave out one of them")
     where = keep_where(OmegaConf.to_container(cfg.where) if cfg.where else None)  # type: ignore[arg-type]
-    if cfg.wandb and asked is not None:
-        raise InputError(f"evaluation={asked} is read from run folders: give runs= in place of wandb=")
     if cfg.wandb:
         return load_wandb(
-            open_api(), cfg.wandb, cfg.figures, list(cfg.curves), where, pictures, group=cfg.group, tags=list(cfg.tags)
+            open_api(),
+            cfg.wandb,
+            cfg.figures,
+            list(cfg.curves),
+            where,
+            pictures,
+            group=cfg.group,
+            tags=list(cfg.tags),
+            asked=asked,
         )
     given = cfg.runs if isinstance(cfg.runs, str) else list(cfg.runs)
     return load_local(given, cfg.figures, list(cfg.curves), where, asked)

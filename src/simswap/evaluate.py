@@ -97,8 +97,8 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     grids = write_grids(stem, data, ours, sha256, cfg.grid_faces, device)
     worst = write_worst(stem, data, ours, values, sha256, cfg.worst_pairs, device)
     print(f"figures: {stem}.json")
-    if cfg.name is None:  # the run's summary in W&B has one evaluation, and a named one does not replace it
-        put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb, worst)
+    name = None if cfg.name is None else str(cfg.name)
+    put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb, worst, name)
 
 
 def protocol_data(

@@ -134,6 +134,27 @@ def test_evaluations_come_out_of_the_summaries(tmp_path):
     ]
 
 
+def test_a_named_evaluation_and_its_further_judge_come_out_of_the_summaries(tmp_path):
+    runs = [Run(str(k), k, 0.2, [(0, tmp_path / "grid.png")]) for k in range(2)]
+    write_grid(tmp_path / "grid.png", 0.5, across=2)
+    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in [figure.name for figure in required()]}
+    judges = [{"key": "second", "name": "other", "sha256": "e" * 64}]
+    protocol = {"judge": "j", "pose": "p", "gallery_images": 8, "gallery_persons": 2, "pairs": 4, "data": "d"}
+    share = {"identity_share": {"value": 0.625, "low": 0.5, "high": 0.75}}
+    results = {"trained": {"kind": "trained", **figures, "judges": {"second": share}}}
+    runs[0].summary_metrics |= evaluation_summary(protocol, {"trained": {"kind": "trained", **figures}})
+    runs[0].summary_metrics |= evaluation_summary(protocol | {"judges": judges}, results, "six")
+    runs[0].summary_metrics["evaluations/six/grid"] = {"_type": "image-file", "path": "media/images/six_1.png"}
+    (run,), left_out = load_wandb(Api(runs), "me/p", "evaluation", [], keep_where(None), tmp_path / "out", asked="six")
+    assert run.figures["judges.second.identity_share"] == (0.625, 0.5, 0.75)
+    assert (run.evaluation, run.grid.name) == ("six", "six_1.png")
+    assert left_out == [
+        "https://wandb.example/1 has no evaluation six in its summary: run simswap-evaluate name=six on its folder"
+    ]
+    (run,), _ = load_wandb(Api(runs), "me/p", "evaluation", [], keep_where(None), tmp_path / "out")
+    assert "judges.second.identity_share" not in run.figures
+
+
 def test_wandbs_complaints_are_one_line(tmp_path, monkeypatch):
     keep = keep_where(None)
     with pytest.raises(InputError, match="wandb=me/none: no such project; check the name"):

@@ -86,6 +86,48 @@ def test_an_evaluation_comes_back_as_it_was():
     assert older["results"]["trained"]["id_retrieval"] == {"value": 0.5, "low": None, "high": None}
 
 
+def test_further_judges_and_named_evaluations_come_back_too():
+    second = {"identity_share": {"value": 0.625, "low": 0.5, "high": 0.75}, "missed_results": 2}
+    judged = {name: entry | {"judges": {"second": second}} for name, entry in RESULTS.items()}
+    summary = evaluation_summary(PROTOCOL, RESULTS) | evaluation_summary({**PROTOCOL, "pairs": 6}, judged, "six")
+    assert summary["evaluation/id_retrieval"]["value"] == 0.5
+    share = {"value": 0.625, "low": 0.5, "high": 0.75}
+    assert summary["evaluations/six/judges/second/identity_share"] == share
+    assert summary["evaluations/six/do_nothing/judges/second/identity_share"] == share
+    first, six = evaluation_in(summary), evaluation_in(summary, name="six")
+    assert (first["protocol"]["pairs"], six["protocol"]["pairs"]) == (4, 6)
+    assert "judges" not in first["results"]["trained"]
+    assert {key: entry["judges"] for key, entry in six["results"].items()} == {
+        "trained": {"second": second},
+        "do_nothing": {"second": second},
+    }
+    assert six["results"]["trained"]["id_retrieval"] == RESULTS["trained"]["id_retrieval"]
+    assert evaluation_in(summary, name="seven") is None
+
+
+def test_a_named_evaluation_stands_beside_the_first_ones_in_the_newest_fragment(tmp_path, capsys):
+    begun(tmp_path, {1: 0.8})
+    Image.new("RGB", (4, 4)).save(tmp_path / "evaluation.png")
+    (tmp_path / "evaluations").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "evaluations" / "five_worst.png")
+    low = {"trained": {"kind": "trained", "id_retrieval": {"value": 0.25, "low": 0.0, "high": 0.5}}}
+    for name, results in (("evaluation", low), ("evaluations/five", low), ("evaluations/six", low)):
+        content = {"format": 2, "protocol": PROTOCOL, "results": results}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "evaluations" / "four.json").write_text("{")
+    put_evaluation(tmp_path, PROTOCOL, RESULTS, tmp_path / "evaluation.png", "auto", name="six")
+    assert "evaluations/four.json is not in W&B" in capsys.readouterr().err
+    _, summary = last_fragment(tmp_path, "evaluations/six/id_retrieval", {"value": 0.5, "low": 0.25, "high": 0.75})
+    assert summary["evaluation/id_retrieval"] == summary["evaluations/five/id_retrieval"]
+    assert summary["evaluation/id_retrieval"]["value"] == 0.25
+    for picture in ("evaluation/grid", "evaluations/five/worst", "evaluations/six/grid"):
+        assert (tmp_path / "wandb" / "latest-run" / "files" / summary[picture]["path"]).is_file()
+    put_evaluation(tmp_path, PROTOCOL, RESULTS, None, "auto")  # the first again: the named ones stay
+    _, summary = last_fragment(tmp_path, "evaluation/id_retrieval", {"value": 0.5, "low": 0.25, "high": 0.75})
+    assert summary["evaluations/six/id_retrieval"]["value"] == 0.25  # as its file has it
+    assert summary["val/id_retrieval"]["last"] == 0.8
+
+
 def test_it_is_added_to_the_run_that_training_began(tmp_path, capsys):
     begun(tmp_path, {1: 0.8, 2: 0.4})
     begun(tmp_path, {3: 0.5})

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from simswap.comparison.collected import check_evaluation, swapper_of
-from simswap.comparison.run import Curve, Run
+from simswap.comparison.run import Curve, Run, SwapperRow
 from simswap.comparison.run_settings import flat
 from simswap.comparison.validations import control_columns, last_validation, validation_protocol
 from simswap.errors import InputError
@@ -14,7 +14,7 @@ from simswap.metrics.figures import validated
 from simswap.settings.recorded_names import earlier_figures, with_current_names
 from simswap.tracking.metrics_rows import STEP_METRIC
 from simswap.tracking.wandb_environment import tidied
-from simswap.tracking.wandb_summary import GRID, PREFIX, WORST, evaluation_in
+from simswap.tracking.wandb_summary import GRID, WORST, evaluation_in, prefix_of
 
 GRIDS = "media/images/samples_"
 """The beginning of the sample grids' names among a run's files (tracking.logger.log_picture)."""
@@ -44,6 +44,7 @@ def load_wandb(
     *,
     group: str | None = None,
     tags: Collection[str] = (),
+    asked: str | None = None,
 ) -> tuple[list[Run], list[str]]:
     """Load the finished training runs of a W&B project.
 
@@ -56,6 +57,7 @@ def load_wandb(
         pictures: The folder for downloaded grids.
         group: Only runs of this group (see `is_in`).
         tags: Only runs with one of these tags.
+        asked: The name of the runs' evaluation; None for their first one.
 
     Returns:
         The runs, and one line for each that was left out.
@@ -83,7 +85,7 @@ def load_wandb(
             if not keep(config):
                 continue
             try:
-                runs.append(_load(run, config, source, curves, pictures))
+                runs.append(_load(run, config, source, curves, pictures, asked))
             except InputError as error:
                 left_out.append(str(error))
     except (wandb.Error, ValueError, ConnectionError, TimeoutError) as error:
@@ -109,7 +111,9 @@ def is_in(run: Any, group: str) -> bool:
     return own == group or (own is not None and own.startswith(f"{group} ")) or dict(run.config).get("name") == group
 
 
-def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[str], pictures: Path) -> Run:
+def _load(
+    run: Any, config: Mapping[str, Any], source: str, curves: Collection[str], pictures: Path, asked: str | None
+) -> Run:
     if run.state == "running":
         raise InputError(f"{run.url} is still running: compare it when it has finished")
     if run.state != "finished":
@@ -131,7 +135,11 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
             grid=_last_samples(run, pictures),
             **shared,
         )
-    evaluation = evaluation_in(summary, run.url)
+    evaluation = evaluation_in(summary, run.url, asked)
+    if evaluation is None and asked is not None:
+        raise InputError(
+            f"{run.url} has no evaluation {asked} in its summary: run simswap-evaluate name={asked} on its folder"
+        )
     if evaluation is None:
         raise InputError(
             f"{run.url} has no evaluation in its summary: run simswap-evaluate on its folder, or take the "
@@ -142,7 +150,28 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
     own = results.pop("trained", None)
     if own is None:
         raise InputError(f"{run.url}'s evaluation measures no trained swapper: evaluate the run's checkpoint")
-    step = summary.get(STEP_METRIC)
+    _check_step(run, own, summary.get(STEP_METRIC))
+    grid = summary.get(prefix_of(asked) + GRID)
+    picture = _download(run, pictures, run.file(grid["path"])) if isinstance(grid, Mapping) else None
+    worst = summary.get(prefix_of(asked) + WORST)
+    return Run(
+        figures=own.figures,
+        others=tuple(results.values()),
+        protocol=evaluation["protocol"],
+        grid=picture,
+        swapper="trained",
+        evaluation=asked or "",
+        format=evaluation["format"],
+        missed=own.missed,
+        checkpoint=own.checkpoint,
+        iteration=own.iteration,
+        worst=_download(run, pictures, run.file(worst["path"])) if isinstance(worst, Mapping) else None,
+        **shared,
+    )
+
+
+def _check_step(run: Any, own: SwapperRow, step: Any) -> None:
+    """Raise InputError if the run has gone on since ``last.ckpt`` was measured."""
     if (
         PurePath(own.checkpoint).name == "last.ckpt"
         and own.iteration is not None
@@ -153,22 +182,6 @@ def _load(run: Any, config: Mapping[str, Any], source: str, curves: Collection[s
             f"{run.url}'s evaluation measured iteration {own.iteration}, and the run is at {step + 1:.0f} "
             "now: run simswap-evaluate on its checkpoint again"
         )
-    grid = summary.get(GRID)
-    picture = _download(run, pictures, run.file(grid["path"])) if isinstance(grid, Mapping) else None
-    worst = summary.get(PREFIX + WORST)
-    return Run(
-        figures=own.figures,
-        others=tuple(results.values()),
-        protocol=evaluation["protocol"],
-        grid=picture,
-        swapper="trained",
-        format=evaluation["format"],
-        missed=own.missed,
-        checkpoint=own.checkpoint,
-        iteration=own.iteration,
-        worst=_download(run, pictures, run.file(worst["path"])) if isinstance(worst, Mapping) else None,
-        **shared,
-    )
 
 
 def _recorded(summary: Mapping[str, Any], name: str) -> Any:
