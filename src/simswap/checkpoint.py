@@ -257,11 +257,11 @@ def write_generator(out: Path, generator: Generator, description: dict[str, Any]
 def write_slim(source: Path, out: Path, notes: dict[str, str] | None = None) -> None:
     """Write only the description and the EMA generator, in half precision.
 
-    A slim checkpoint is to be shared, so absolute paths in its config lose their folders: they name places on one
+    A slim checkpoint is to be shared, so absolute paths in its description lose their folders: they name places on one
     machine and may hold a user's name.
     """
     content = read(source)
-    content[KEY]["config"] = _without_folders(content[KEY].get("config") or {})
+    content[KEY] = _without_folders(content[KEY])
     weights = {
         name: value.half() if value.is_floating_point() else value
         for name, value in content["state_dict"].items()

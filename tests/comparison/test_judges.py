@@ -67,8 +67,8 @@ def test_differences_by_a_further_judge_are_tested_on_the_same_pairs(tmp_path):
     assert difference.over_seeds.value == pytest.approx(0.3)  # 0.6 - 0.3
     assert difference.over_pairs.value == pytest.approx(0.3)
     assert comparison.variants[0].spread(SHARE).mean == pytest.approx(0.3)
-    with pytest.raises(InputError, match=r"columns: no run has the figure judges\.secnd\.identity_share; did you mean"):
-        compared(tmp_path, columns=["judges.secnd.identity_share"])
+    with pytest.raises(InputError, match=r"columns: no run has the figure judges\.second\.identity_shar; did you mean"):
+        compared(tmp_path, columns=["judges.second.identity_shar"])
 
 
 def test_the_first_judges_identity_share_stands_beside_a_further_ones(tmp_path):
