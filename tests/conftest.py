@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ os.environ.setdefault("WANDB_MODE", "offline")
 # Where other processes take the cores, OpenMP's threads wait for each other: one is quicker for small networks. This is
 # for processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# `nohup make test` leaves SIGHUP ignored in every process, and tests of it would wait forever.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import pytest
 import torch

@@ -114,5 +114,6 @@ def test_evaluation_json_gets_every_setting(instruments):
         "view": "warp",
     }
     assert found["fid"]["settings"] == {"kind": "features", "size": 16, "pixel_range": "symmetric"}
+    assert found.pop("lpips") is None  # not among these instruments
     for description in found.values():
         assert set(description) == {"name", "sha256", "settings", "digest"}
