@@ -23,8 +23,8 @@ def test_one_picture_for_each_variant(tmp_path):
     for k, (weight, seed) in enumerate([(10.0, 1), (10.0, 0), (20.0, 0), (30.0, 0), (40.0, 0)]):
         run = made_run(tmp_path / "runs" / str(k), {"objective.weights.identity": weight}, seed)
         if weight != 20.0:  # this one was evaluated by an older version
-            write_png(run / WORST, np.full((8, 8, 3), 10 * k, dtype=np.uint8), provenance(f"sha256:{k}"))
-    (tmp_path / "runs" / "3" / WORST).write_bytes(b"no picture")
+            write_png(run / f"evaluation{WORST}", np.full((8, 8, 3), 10 * k, dtype=np.uint8), provenance(f"sha256:{k}"))
+    (tmp_path / "runs" / "3" / f"evaluation{WORST}").write_bytes(b"no picture")
     comparison = compared(tmp_path / "runs")
     pictures, notes = worst_pictures(comparison, 1)
     assert [(picture.name, picture.title) for picture in pictures] == [("worst-1", "identity=10, seed 0")]
@@ -32,12 +32,14 @@ def test_one_picture_for_each_variant(tmp_path):
     pictures, notes = worst_pictures(comparison, 9)
     assert [picture.title for picture in pictures] == ["identity=10, seed 0", "identity=40, seed 0"]
     assert len(notes) == 1
-    assert notes[0].startswith(f"Left out: {tmp_path / 'runs' / '3' / WORST} is not a readable PNG picture")
+    assert notes[0].startswith(
+        f"Left out: {tmp_path / 'runs' / '3' / 'evaluation_worst.png'} is not a readable PNG picture"
+    )
     assert worst_pictures(comparison, 0) == ([], [])
 
     sections = sections_of(comparison, published=False, curves=[], pictures=0, most=9)
     page = write_all(tmp_path / "out", comparison, sections, "now").read_text()
-    png = (tmp_path / "runs" / "1" / WORST).read_bytes()
+    png = (tmp_path / "runs" / "1" / f"evaluation{WORST}").read_bytes()
     assert base64.b64encode(png).decode() in page
     assert (tmp_path / "out" / "figures" / "worst-1.png").read_bytes() == png
     assert "(figures/worst-2.png)" in (tmp_path / "out" / "comparison.md").read_text()

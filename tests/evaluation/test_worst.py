@@ -90,14 +90,14 @@ def test_the_picture_shows_source_target_and_result(tmp_path):
     files = write_worst(
         tmp_path / "evaluation", data, [swapper], {"trained": Values.of(OWN, NOTHING)}, {"trained": "ab"}, 2, "cpu"
     )
-    assert files == {"trained": tmp_path / WORST}
-    with Image.open(tmp_path / WORST) as written:
+    assert files == {"trained": tmp_path / f"evaluation{WORST}"}
+    with Image.open(tmp_path / f"evaluation{WORST}") as written:
         assert written.text["Description"] == "synthetic face swap"
         assert written.text["Checkpoint"] == "sha256:ab"
 
 
 def test_without_any_value_an_earlier_picture_goes(tmp_path):
-    (tmp_path / WORST).write_bytes(b"earlier")
+    (tmp_path / f"evaluation{WORST}").write_bytes(b"earlier")
     blind = {"id_similarity": np.full(6, NAN), "pose_error_deg": np.full(6, NAN)}
     pairs = ProtocolPairs(np.arange(6), np.arange(6), np.arange(6)[::-1])
     swapper = Swapper("trained", "trained", lambda t, s: t)
@@ -106,4 +106,4 @@ def test_without_any_value_an_earlier_picture_goes(tmp_path):
         write_worst(tmp_path / "evaluation", data, [swapper], {"trained": Values.of(blind, NOTHING)}, {}, 2, "cpu")
         == {}
     )
-    assert not (tmp_path / WORST).exists()
+    assert not (tmp_path / f"evaluation{WORST}").exists()
