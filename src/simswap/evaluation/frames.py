@@ -15,6 +15,7 @@ from simswap.data.landmarks import LandmarkTable, landmark_files
 from simswap.data.listing import list_images
 from simswap.data.video import read_frames, why_unreadable
 from simswap.evaluation.disk_work import load
+from simswap.evaluation.frame_parts import parts_of, stored_parts
 from simswap.faces.alignment import align, apply, warp
 from simswap.faces.detection import Detector, Pixels, pick_main_face
 from simswap.faces.photo_part import PhotoPart, cut_part
@@ -26,8 +27,6 @@ from simswap.models.described import Instrument, Source, digest
 from simswap.precision import from_array
 
 CROPS = {-1: "before", 0: "crops", 1: "after"}
-PARTS = {-1: "part_before", 0: "part", 1: "part_after"}
-"""Arrays of frames around the faces, by their offset in frames: one after the other in uint8 [bytes]."""
 
 
 @dataclass(frozen=True)
@@ -121,24 +120,20 @@ def face_crops(
         Arrays of the n kept frames: ``slot`` (place in ``numbers``), ``number``, ``crops`` uint8 [n, 3, S, S],
         ``view``, ``matrix`` [n, 2, 3] (frame → crop), ``landmarks`` [n, 5, 2] in pixels of the crop, ``shape`` [n, 2]
         of the frame; with ``jitter`` also ``before`` and ``after``, the same window in the neighboring frames; with
-        ``parts`` also those of `_stored_parts`; and ``skipped``, "frame: reason" for each frame that was not kept.
+        ``parts`` also those of `stored_parts`; and ``skipped``, "frame: reason" for each frame that was not kept.
     """
     frames = dict(read)
     kept: dict[str, list[Any]] = {name: [] for name in ("slot", "number", "view", "matrix", "landmarks", "shape")}
     crops: dict[str, list[np.ndarray]] = {CROPS[offset]: [] for offset in ((-1, 0, 1) if jitter else (0,))}
     around: list[dict[int, PhotoPart]] = []
-    skipped = []
+    skipped: list[str] = []
     for slot, number in enumerate(numbers):
         nearby = _nearby(frames, number, jitter)
-        picture = nearby[0]
-        if picture is None:
-            skipped.append(f"{number}: {why_unreadable(path, 'cannot be read')}")
-            continue
         try:
-            landmarks = finder.find(f"{video}/{number}", picture)
-            if landmarks is None:
-                skipped.append(f"{number}: no face")
-                continue
+            if (picture := nearby[0]) is None:
+                raise ValueError(why_unreadable(path, "cannot be read"))
+            if (landmarks := finder.find(f"{video}/{number}", picture)) is None:
+                raise ValueError("no face")
             alignment = align(landmarks, template, size)
         except ValueError as error:
             skipped.append(f"{number}: {error}")
@@ -146,39 +141,40 @@ def face_crops(
         values = (slot, number, alignment.view, alignment.matrix, apply(alignment.matrix, landmarks), picture.shape[:2])
         for name, value in zip(kept, values, strict=True):
             kept[name].append(value)
-        # At the ends of the video the frame is repeated: nothing moves there.
-        shown = {offset: picture if frame is None else frame for offset, frame in nearby.items()}
-        if parts:  # of one shape, whatever the neighbors' is
-            shown = {o: frame if frame.shape == picture.shape else picture for o, frame in shown.items()}
+        shown = _shown(nearby, picture, one_shape=parts)
+        if parts:
             around.append({offset: cut_part(frame, landmarks) for offset, frame in shown.items()})
         for offset, frame in shown.items():
             # Swaps are pasted into the part, so it is cut from there too: OpenCV rounds coordinates by their size.
             made = around[-1][offset].crop(template, size) if parts else warp(frame, alignment.matrix, size)
             crops[CROPS[offset]].append(made.transpose(2, 0, 1))
+    pictures = {name: np.array(made, dtype=np.uint8).reshape(-1, 3, size, size) for name, made in crops.items()}
+    pictures |= stored_parts(around, jitter) if parts else {}
+    return {**_as_arrays(kept), **pictures, "skipped": np.array(skipped, dtype=np.str_)}
+
+
+def _shown(nearby: Mapping[int, Pixels | None], picture: Pixels, one_shape: bool) -> dict[int, Pixels]:
+    """A frame and its neighbors by their offset.
+
+    At the ends of the video the frame is repeated: nothing moves there. With ``one_shape``, it also stands for a
+    neighbor of another shape.
+    """
+    found = {}
+    for offset, frame in nearby.items():
+        if frame is None or (one_shape and frame.shape != picture.shape):
+            frame = picture
+        found[offset] = frame
+    return found
+
+
+def _as_arrays(kept: Mapping[str, Sequence[Any]]) -> Arrays:
+    """What `face_crops` knows of the n kept frames beside their pixels."""
     n = len(kept["slot"])
     arrays: Arrays = {name: np.array(kept[name], dtype=np.int64) for name in ("slot", "number", "view")}
     arrays["shape"] = np.array(kept["shape"], dtype=np.int64).reshape(n, 2)
     arrays["matrix"] = np.array(kept["matrix"], dtype=np.float64).reshape(n, 2, 3)
     arrays["landmarks"] = np.array(kept["landmarks"], dtype=np.float64).reshape(n, 5, 2)
-    pictures = {name: np.array(made, dtype=np.uint8).reshape(n, 3, size, size) for name, made in crops.items()}
-    stored = _stored_parts(around, jitter) if parts else {}
-    return {**arrays, **pictures, **stored, "skipped": np.array(skipped, dtype=np.str_)}
-
-
-def _stored_parts(around: Sequence[Mapping[int, PhotoPart]], jitter: bool) -> Arrays:
-    """Parts of n frames and of their neighbors as arrays.
-
-    ``part`` (and ``part_before``, ``part_after``) uint8 [bytes], one part behind the other; their ``part_shape`` int64
-    [n, 2], and ``part_landmarks`` [n, 5, 2] in pixels of the part.
-    """
-    none = [np.zeros(0, np.uint8)]
-    pictures = {
-        PARTS[offset]: np.concatenate(none + [parts[offset].pixels.reshape(-1) for parts in around])
-        for offset in ((-1, 0, 1) if jitter else (0,))
-    }
-    shape = np.array([parts[0].pixels.shape[:2] for parts in around], dtype=np.int64).reshape(-1, 2)
-    points = np.array([parts[0].landmarks for parts in around], dtype=np.float64).reshape(-1, 5, 2)
-    return {**pictures, "part_shape": shape, "part_landmarks": points}
+    return arrays
 
 
 def result_crops(path: Path, target: Arrays, size: int, jitter: bool) -> Arrays:
@@ -228,18 +224,6 @@ def file_state(path: Path, numbers: Sequence[int]) -> list[Any]:
     return [[str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
 
 
-@lru_cache(maxsize=16)
-def _parts_of(file: Path, offset: int) -> list[PhotoPart]:
-    """The parts of a video's frames, ``offset`` frames later."""
-    with np.load(file, allow_pickle=False) as stored:
-        pixels, shape, points = stored[PARTS[offset]], stored["part_shape"], stored["part_landmarks"]
-    pieces = np.split(pixels, np.cumsum(3 * shape.prod(1))[:-1])
-    return [
-        PhotoPart(piece.reshape(height, width, 3), landmarks)
-        for piece, (height, width), landmarks in zip(pieces, shape, points, strict=True)
-    ]
-
-
 @lru_cache(maxsize=64)
 def _crops_of(file: Path, name: str) -> np.ndarray:
     with np.load(file, allow_pickle=False) as stored:
@@ -282,7 +266,7 @@ class VideoFaces:
         photos = None
         if landmarks and self.parts:
             places = zip(self.person[rows], self.place[rows], strict=True)
-            photos = tuple(_parts_of(self.files[video], offset)[place] for video, place in places)
+            photos = tuple(parts_of(self.files[video], offset)[place] for video, place in places)
         return Faces(images, to_device(torch.from_numpy(self.view[rows]), device), points, photos)
 
     def attribute(self, name: str) -> np.ndarray | None:
