@@ -1,6 +1,7 @@
 """Files that are complete or absent, and hashes that identify them."""
 
 import hashlib
+import importlib.util
 import os
 import pickle
 import struct
@@ -19,6 +20,12 @@ NOT_A_PICKLE = (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFErr
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def package_folder(name: str) -> Path | None:
+    """The folder of an installed package, found without importing it; None if it is not installed."""
+    found = importlib.util.find_spec(name)
+    return None if found is None or found.origin is None else Path(found.origin).parent
 
 
 @contextmanager

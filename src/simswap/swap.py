@@ -18,11 +18,10 @@ from simswap.files import sha256_of
 from simswap.inference.finding import PhotoFaceFinder, TableFinder
 from simswap.inference.folder_job import JOB, job_digest, result_names, still_to_do
 from simswap.inference.photos import Photo, read_photo
-from simswap.inference.swapper import Aligned, PhotoSwapper, most_alike
+from simswap.inference.swapper import Aligned, PhotoSwapper, embedder_of, most_alike
 from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door
-from simswap.models.embedder import Embedder
 from simswap.models.recorded import recognizer_of
 from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
 
@@ -83,11 +82,9 @@ def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
     trained = checkpoint.load(cfg.checkpoint)
     trained.check_finite()
     recognizer = recognizer_of(trained.description["config"], cfg.recognition.path)
-    trained.check_recognizer(recognizer)
-    embedder = Embedder(recognizer, trained.template, trained.image_size, trained.recognizer_view)
     swapper = PhotoSwapper(
         trained,
-        embedder,
+        embedder_of(trained, recognizer),
         _finder(cfg),
         PasteSettings(**cfg.paste),
         cfg.min_face,

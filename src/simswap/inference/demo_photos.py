@@ -8,7 +8,6 @@ is).
 
 import argparse
 import csv
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,11 +19,11 @@ from simswap.errors import InputError
 from simswap.faces.detection import Pixels
 from simswap.faces.dlib_detector import DlibDetector
 from simswap.faces.paste import PasteSettings
-from simswap.files import atomic_write
+from simswap.files import atomic_write, package_folder
 from simswap.inference.finding import PhotoFaceFinder
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swap_figures import SwapFigures, measure_swaps
-from simswap.inference.swapper import Aligned, PhotoSwapper
+from simswap.inference.swapper import Aligned, PhotoSwapper, embedder_of
 from simswap.inference.writing import write_photo
 from simswap.models.builtin import WEIGHTS
 from simswap.models.dlib_pose import Dlib68Pose
@@ -56,10 +55,10 @@ def photo_file(name: str) -> Path:
         InputError: The package is not installed, or has no such file.
     """
     package, inside = PHOTOS[name]
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    folder = package_folder(package)
+    if folder is None:
         raise InputError(f"photograph {name!r}: the package {package} is not installed; install the project again")
-    file = Path(found.origin).parent / inside
+    file = folder / inside
     if not file.is_file():
         raise InputError(f"photograph {name!r}: {file} is not there; install the package {package} again")
     return file
@@ -68,9 +67,7 @@ def photo_file(name: str) -> Path:
 def demo_swapper(device: torch.device) -> tuple[PhotoSwapper, checkpoint.SwapCheckpoint]:
     """The package's checkpoint for photographs, with dlib's detector. Raises InputError without the extra."""
     trained = checkpoint.load(PHOTO_CHECKPOINT)
-    recognizer = recognizer_of(trained.description["config"], None)
-    trained.check_recognizer(recognizer)
-    embedder = Embedder(recognizer, trained.template, trained.image_size, trained.recognizer_view)
+    embedder = embedder_of(trained, recognizer_of(trained.description["config"], None))
     finder = PhotoFaceFinder(DlibDetector(size=1024, upsample=0))
     return PhotoSwapper(trained, embedder, finder, PasteSettings(), 24, 8, device), trained
 
@@ -96,9 +93,10 @@ def swap_all(out: Path) -> list[tuple[str, str, int, SwapFigures]]:
         sources = [faces[source][0]] * len(targets)
         done = swapper.paste(photo, targets, swapper.swap_crops(targets, sources))
         write_photo(out / f"{source}_on_{target}.png", done, photo, words, mark=True)
-        shown = before_and_after(faces[source][0], photo, photo.to_srgb(done))
+        result = photo.to_srgb(done)
+        shown = before_and_after(faces[source][0], photo, result)
         write_png(out / f"{source}_on_{target}_before_after.png", shown, words)
-        found = measure_swaps(judge, pose, trained.template, targets, sources, photo.to_srgb(done))
+        found = measure_swaps(judge, pose, trained.template, targets, sources, result)
         rows += [(source, target, number, figures) for number, figures in enumerate(found, start=1)]
     return rows
 

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from simswap import pixels
 from simswap.faces.alignment import warp
 from simswap.faces.detection import Pixels
 from simswap.inference.swapper import Aligned
+from simswap.measuring.window import as_images
+from simswap.metrics.similarity import identity_share
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.precision import full_precision
@@ -61,19 +60,15 @@ def measure_swaps(
     after = [warp(result, target.alignment.matrix, target.crop.shape[0]) for target in targets]
     views = torch.tensor([target.alignment.view for target in targets])
     source_views = torch.tensor([source.alignment.view for source in sources])
-    crops = [_batch([face.crop for face in targets]), _batch(after)]
+    device = torch.device("cpu")
+    crops = [as_images(some, device) for some in ([face.crop for face in targets], after)]
     with full_precision():
         before, made = (judge(images, views) for images in crops)
-        wanted = judge(_batch([face.crop for face in sources]), source_views)
+        wanted = judge(as_images([face.crop for face in sources], device), source_views)
         poses = [pose(images, template, views) for images in crops]
+    was, now, to = ((a * b).sum(1) for a, b in ((before, wanted), (made, wanted), (made, before)))
+    share, moved = identity_share(now, was), (poses[0] - poses[1]).norm(dim=1)
     found = []
     for place in range(len(targets)):
-        was, now, to = (float(a[place] @ b[place]) for a, b in ((before, wanted), (made, wanted), (made, before)))
-        share = (now - was) / (1 - was) if was < 1 else float("nan")
-        found.append(SwapFigures(was, now, to, share, float((poses[0][place] - poses[1][place]).norm())))
+        found.append(SwapFigures(*(float(one[place]) for one in (was, now, to, share, moved))))
     return found
-
-
-def _batch(crops: Sequence[Pixels]) -> Tensor:
-    """Crops uint8 [S, S, 3] → [B, 3, S, S] in unit range."""
-    return pixels.from_uint8(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2), "unit")

@@ -17,7 +17,9 @@ from simswap.faces.paste import PasteSettings, paste_swap, region
 from simswap.inference.photos import Photo
 from simswap.measuring.swappers import Faces, swap_faces
 from simswap.measuring.usable import is_picture
+from simswap.measuring.window import as_images
 from simswap.models.embedder import Embedder
+from simswap.models.recognition import Recognizer
 
 Finder = Callable[[Photo, Pixels], list[Face]]
 
@@ -29,6 +31,12 @@ class Aligned:
     face: Face
     crop: Pixels
     alignment: Alignment
+
+
+def embedder_of(trained: SwapCheckpoint, recognizer: Recognizer) -> Embedder:
+    """The recognizer and its view of the checkpoint's crops. Raises InputError if it was trained with another one."""
+    trained.check_recognizer(recognizer)
+    return Embedder(recognizer, trained.template, trained.image_size, trained.recognizer_view)
 
 
 class PhotoSwapper:
@@ -131,9 +139,8 @@ class PhotoSwapper:
         return Aligned(face, warp(seen, alignment.matrix, self.size), alignment)
 
     def _batch(self, faces: Sequence[Aligned]) -> Faces:
-        images = torch.from_numpy(np.stack([face.crop for face in faces])).permute(0, 3, 1, 2)
         view = torch.tensor([face.alignment.view for face in faces])
-        return Faces(pixels.from_uint8(images.to(self.device), "unit"), view.to(self.device))
+        return Faces(as_images([face.crop for face in faces], self.device), view.to(self.device))
 
 
 def _moved(matrix: npt.NDArray[np.float64], left: int, top: int) -> npt.NDArray[np.float64]:

@@ -7,7 +7,7 @@ so are swaps that somebody else made.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -57,8 +57,7 @@ class Window:
     @property
     def described(self) -> dict[str, object]:
         """The window of evaluation.json; its template and size are the protocol's ``template`` and ``image_size``."""
-        paste = {key: getattr(self.paste, key) for key in ("extent", "feather", "color", "detail")}
-        return describe(Source(PHOTO, "", {"kind": PHOTO, **paste}))
+        return describe(Source(PHOTO, "", {"kind": PHOTO, **asdict(self.paste)}))
 
     def controls(self) -> tuple[Swapper, Swapper]:
         """The two controls: the target's crop pasted back unchanged, and the source's own window.

@@ -44,6 +44,20 @@ SAME = 1e-6
 """1 - cosine below which target and source are the same person to a judge."""
 
 
+def identity_share(reached: Tensor, begun: Tensor) -> Tensor:
+    """How far identity went from target to source.
+
+    Args:
+        reached: Cosines of results and sources, float [B].
+        begun: Cosines of targets and sources, float [B].
+
+    Returns:
+        ``(reached - begun) / (1 - begun)``, float [B]; NaN where target and source are the same.
+    """
+    way = 1 - begun
+    return torch.where(way < SAME, torch.nan, (reached - begun) / way)
+
+
 class IdentityTransfer(PerSampleMetric):
     """The share of the way from the target's identity to the source's: (e(R)·e(S) - e(T)·e(S)) / (1 - e(T)·e(S)).
 
@@ -76,5 +90,4 @@ class IdentityTransfer(PerSampleMetric):
         reached, begun = (
             functional.cosine_similarity(faces.double(), sources.double(), dim=1) for faces in (results, targets)
         )
-        way = 1 - begun
-        self.append(transfer=torch.where(way < SAME, torch.nan, (reached - begun) / way))
+        self.append(transfer=identity_share(reached, begun))

@@ -15,12 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from simswap import pixels
 from simswap.faces.alignment import apply, fit_similarity, scale_of, template_points
 from simswap.faces.dlib_landmarks import POINTS, SIDE, FloatArray, LandmarkPredictor, five_points
 from simswap.faces.mean_shape import STEADY, mean_head, mean_head_sha256
 from simswap.faces.plausible import landmark_fault
-from simswap.models.pose import FOCAL, PoseEstimator, solve_pose
+from simswap.models.pose import FOCAL, PoseEstimator, crops_of, solved
 
 # Center x and y and side in px of dlib's HOG boxes in `arcface` crops of 112: (20, 26, 92, 106) as a square.
 ARCFACE_BOX = (56.0, 66.0, 76.0)
@@ -74,16 +73,9 @@ class Dlib68Pose(PoseEstimator):
     @torch.no_grad()
     def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor]:
         """The poses [B, 3] in degrees and the 68 points [B, 68, 2] in px of the crop."""
-        crops = pixels.to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()  # [B, S, S, 3]
-        found = [
-            self.landmarks(np.ascontiguousarray(crop), template, each)
-            for crop, each in zip(crops, view.tolist(), strict=True)
-        ]
-        points = np.array(found).reshape(-1, POINTS, 2)
-        head = mean_head()[STEADY]
-        poses = np.array([solve_pose(each[STEADY], images.shape[-1], head) for each in points]).reshape(-1, 3)
-        poses_, points_ = (torch.from_numpy(values).float().to(images.device) for values in (poses, points))
-        return poses_, points_
+        crops = zip(crops_of(images), view.tolist(), strict=True)
+        points = np.array([self.landmarks(crop, template, each) for crop, each in crops]).reshape(-1, POINTS, 2)
+        return solved(points, images, STEADY, mean_head()[STEADY])
 
     def landmarks(self, crop: npt.NDArray[np.uint8], template: str, view: int) -> FloatArray:
         """The 68 points [68, 2] in px of a crop uint8 [S, S, 3]; NaNs if they cannot be a face's."""

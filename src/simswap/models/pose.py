@@ -110,12 +110,9 @@ class PnPPose(PoseEstimator):
     @torch.no_grad()
     def pose_and_points(self, images: Tensor, template: str, view: Tensor) -> tuple[Tensor, Tensor]:
         """The poses [B, 3] in degrees and the five landmarks [B, 5, 2] in px that they were solved from."""
-        crops = pixels.to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()  # [B, S, S, 3]
-        found = [self.landmarks(np.ascontiguousarray(crop)) for crop in crops]
+        found = [self.landmarks(crop) for crop in crops_of(images)]
         points = np.array([np.full((5, 2), np.nan) if each is None else each for each in found]).reshape(-1, 5, 2)
-        poses = np.array([solve_pose(each, images.shape[-1]) for each in points]).reshape(-1, 3)
-        poses_, points_ = (torch.from_numpy(values).float().to(images.device) for values in (poses, points))
-        return poses_, points_
+        return solved(points, images)
 
     def landmarks(self, crop: npt.NDArray[np.uint8]) -> FloatArray | None:
         """Five points [5, 2] in px of a crop uint8 [S, S, 3], or None if no face is detected."""
@@ -130,6 +127,30 @@ class PnPPose(PoseEstimator):
         if not faces:
             return None
         return np.asarray(pick_main_face(faces, padded.shape).landmarks, dtype=np.float64) - border
+
+
+def crops_of(images: Tensor) -> list[npt.NDArray[np.uint8]]:
+    """Images [B, 3, S, S] in unit range as crops uint8 [S, S, 3], as detectors take them."""
+    return [np.ascontiguousarray(crop) for crop in pixels.to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def solved(
+    points: FloatArray, images: Tensor, used: slice = slice(None), head: FloatArray = HEAD
+) -> tuple[Tensor, Tensor]:
+    """Poses from points by `solve_pose`.
+
+    Args:
+        points: [B, P, 2] in px of the images.
+        images: [B, 3, S, S], whose size and device count.
+        used: The points that place the head.
+        head: These points of the head, as `HEAD`.
+
+    Returns:
+        The poses [B, 3] in degrees and all points [B, P, 2], float32 on the images' device.
+    """
+    poses = np.array([solve_pose(each[used], images.shape[-1], head) for each in points]).reshape(-1, 3)
+    poses_, points_ = (torch.from_numpy(values).float().to(images.device) for values in (poses, points))
+    return poses_, points_
 
 
 def solve_pose(landmarks: npt.ArrayLike, image_size: int, head: FloatArray = HEAD) -> tuple[float, float, float]:
