@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from tests.leftovers import Leftovers
-from tests.skips import NO_SHARED, AllThere
+from tests.skips import NO_GPU, NO_SHARED, AllThere
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
     leftovers = Leftovers()
     leftovers.begin()
     config.pluginmanager.register(leftovers)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The mark `gpu` alone says that a test needs one: no test writes a condition or a reason of its own."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason=f"{NO_GPU}: needs a CUDA device"))
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,6 @@ from simswap.launching.front_door import front_door
 from simswap.settings.check import check
 from simswap.settings.words import CONF_DIR
 from simswap.train import main
-from tests.skips import NO_GPU
 from tests.test_train import DEBUG, settings
 from tests.waiting import started
 
@@ -272,7 +271,6 @@ def test_three_jobs_are_three_named_runs_of_one_group(crops, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 def test_batch_norm_over_ranks_trains_on_gpus(crops, tmp_path, door):
     devices = min(2, torch.cuda.device_count())
     arguments = [

@@ -47,7 +47,6 @@ def test_a_count_without_values_agrees_with_the_allocator(memory):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.filterwarnings("ignore")
 def test_a_gpus_peak_is_the_counted_one_and_its_work_space(memory):
     counted, measured = (peak(224, 4, "32-true", False) for peak in (memory.counted_peak, memory.measured_peak))

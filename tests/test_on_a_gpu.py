@@ -17,19 +17,14 @@ import torch
 
 from simswap import evaluate, swap, train
 from simswap.rendered.dataset import write_dataset
-from tests.skips import NO_GPU
 from tests.training.runs import SMALL
 
-NEEDS_GPU = (
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device"),
-)
 TABLE = ("data.cache_embeddings=true", "data.augmentation.sources=false")
 CASES = [
     pytest.param("cpu", "bf16-mixed", (), id="cpu-bf16"),
-    pytest.param("gpu", "32-true", ("data.workers=2",), id="gpu-fp32", marks=NEEDS_GPU),
-    pytest.param("gpu", "16-mixed", TABLE, id="gpu-fp16", marks=NEEDS_GPU),
-    pytest.param("gpu", "bf16-mixed", ("optimizer.micro_batches=2",), id="gpu-bf16", marks=NEEDS_GPU),
+    pytest.param("gpu", "32-true", ("data.workers=2",), id="gpu-fp32", marks=pytest.mark.gpu),
+    pytest.param("gpu", "16-mixed", TABLE, id="gpu-fp16", marks=pytest.mark.gpu),
+    pytest.param("gpu", "bf16-mixed", ("optimizer.micro_batches=2",), id="gpu-bf16", marks=pytest.mark.gpu),
 ]
 RESUMED = {"32-true": 1e-3, "16-mixed": 2e-2, "bf16-mixed": 2e-2}
 """How far the loss terms of the first resumed iteration may lie from those of the run that went on, as a share. Both

@@ -116,7 +116,6 @@ def test_the_products_of_training_are_tf32_on_cuda_alone_but_in_full_precision(s
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: no TF32 without one")
 def test_tf32_is_where_it_belongs_on_a_gpu():
     if torch.cuda.get_device_capability() < (8, 0):
         pytest.skip(f"{NO_GPU}: TF32 needs an Ampere GPU or newer")

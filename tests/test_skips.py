@@ -61,3 +61,20 @@ def test_what_may_be_missing_and_expected_failures_do_not(tmp_path):
     assert done.returncode == 0, done.stdout
     assert "3 skipped, 1 xfailed" in done.stdout
     assert not is_allowed("needs no GPU")
+
+
+def test_the_mark_gpu_alone_asks_for_a_gpu():
+    """A condition of a test's own would come with a reason of its own, which a suite with nothing missing refuses."""
+    own = [
+        str(path.relative_to(REPOSITORY))
+        for path in sorted((REPOSITORY / "tests").rglob("test_*.py"))
+        if "skipif(not torch." + "cuda" in path.read_text()
+    ]
+    assert own == []
+
+
+@pytest.mark.gpu
+def test_the_mark_gpu_skips_only_where_there_is_none():
+    import torch
+
+    assert torch.cuda.is_available()

@@ -7,7 +7,6 @@ import lightning as L
 import pytest
 import torch
 from tests.data.prepared_noise import write_prepared
-from tests.skips import NO_GPU
 
 from simswap.data import datamodule
 from simswap.data.datamodule import SwapDataModule
@@ -146,7 +145,6 @@ def test_a_device_without_float64_gets_float32(root):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_on_a_gpu_batches_are_the_same_and_come_from_pinned_memory(root, workers, monkeypatch):
     plain, pinned = list(islice(iter(data_of(root).train_dataloader()), 6)), []

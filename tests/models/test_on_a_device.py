@@ -10,7 +10,6 @@ from onnx_cases import CASES
 from onnx_files import save
 from test_features import write_features
 from tests.device import APPLE, DEVICE, StandIn
-from tests.skips import NO_GPU
 
 from simswap.faces.alignment import TEMPLATES
 from simswap.models import builtin
@@ -23,11 +22,10 @@ from simswap.models.onnx_reader.graph import OnnxGraph
 from simswap.models.pose import PnPPose
 from simswap.precision import full_precision
 
-NO_DEVICE = pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 PLACES = [
     pytest.param((DEVICE, True), id="cuda"),
     pytest.param((APPLE, True), id="mps"),
-    pytest.param((DEVICE, False), id="gpu", marks=(pytest.mark.gpu, NO_DEVICE)),
+    pytest.param((DEVICE, False), id="gpu", marks=pytest.mark.gpu),
 ]
 ROUNDING = {"rtol": 1e-3, "atol": 2e-4}
 """Of a GPU: its kernels add up in another order, and a network of fifty layers passes that on."""

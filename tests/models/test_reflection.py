@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.skips import NO_GPU
 
 from simswap.models.reflection import ReflectionPad, _Reflect, reflected
 
@@ -33,7 +32,6 @@ def test_a_cpu_takes_torchs_own():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_gpu_keeps_the_format(dtype):
     x = torch.rand(2, 8, 6, 5, device="cuda", dtype=dtype).contiguous(memory_format=torch.channels_last)

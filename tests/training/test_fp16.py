@@ -6,7 +6,6 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 
 from simswap.errors import InputError
 from simswap.training.speed import check_precision
-from tests.skips import NO_GPU
 from tests.training.test_module import logged
 from tests.training.tiny import batches, fit, tiny_module
 
@@ -85,7 +84,6 @@ def test_lightnings_silent_change_of_precision_is_refused():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: Lightning's fp16 needs one")
 def test_fp16_trains_on_a_gpu():
     module = tiny_module("batch", "batch", generator_clip=1.0)
     lines = logged(module)

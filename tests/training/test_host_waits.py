@@ -8,7 +8,6 @@ import torch
 from simswap.data.datamodule import SwapDataModule
 from simswap.models.embedder import Embedder
 from tests.host_waits import HostWaits
-from tests.skips import NO_GPU
 from tests.training.tiny import SIZE, batches, fit, tiny_module, tiny_recognizer
 
 KINDS = {
@@ -109,7 +108,6 @@ class Strict(L.Callback):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_iteration_on_a_gpu_does_not_wait(kind, crops):
     precision, settings = KINDS[kind]

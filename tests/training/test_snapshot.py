@@ -69,7 +69,6 @@ def test_tensors_of_a_device_are_copied_to_the_host():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpus_values_are_those_of_the_moment_though_nobody_waits():
     weight, snapshots = torch.zeros(4096, 4096, device="cuda"), Snapshots()
     other = torch.rand(4096, 4096, device="cuda")

@@ -14,7 +14,6 @@ from simswap.models.onnx_reader.graph import OnnxGraph
 from simswap.models.recognition import Recognizer
 from simswap.training import training_embedder as of_training
 from simswap.training.training_embedder import Switches, training_embedder
-from tests.skips import NO_GPU
 from tests.training.test_module import logged
 from tests.training.tiny import batches, fit, tiny_module
 
@@ -114,7 +113,6 @@ def test_fp16_does_too():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: needs a CUDA device")
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed", "32-true"])
 def test_on_a_gpu_it_embeds_as_the_one_that_measures(precision, channels_last):

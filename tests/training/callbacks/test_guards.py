@@ -11,7 +11,6 @@ from simswap.errors import Diverged
 from simswap.training.callbacks.guards import SkippedSteps
 from simswap.training.callbacks.saving import NewestCheckpoint
 from simswap.training.optimization import skips_on_device
-from tests.skips import NO_GPU
 from tests.training.test_module import logged
 from tests.training.tiny import batches, fit, tiny_module
 
@@ -111,7 +110,6 @@ def test_a_gradient_that_is_not_finite_is_left_out_though_the_loss_is(on_device)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason=f"{NO_GPU}: the step is skipped on it")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_gpu_skips_the_step_itself_and_the_host_reads_it_later(precision, tmp_path):
     module, seen = tiny_module(generator_clip=1.0), StateSeen(tmp_path)
