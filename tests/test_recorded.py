@@ -123,6 +123,9 @@ def test_its_checkpoint_swaps_as_it_did(recorded, door):
         "out=out.png",
         "landmarks=points.csv",
         "mark=false",
+        # the paste of that commit: its defaults have changed since
+        "paste.extent=1.0",
+        "paste.detail_fade=null",
     )
     assert code == 0, errors
     found, before = (cv2.imread(str(path)).astype(int) for path in (recorded / "out.png", RECORDED / "swap.png"))

@@ -78,7 +78,7 @@ def test_two_sizes_and_templates_stand_in_one_table(prepared, of_96_px, tmp_path
     }  # fmt: skip
     assert (protocol["image_size"], protocol["template"]) == (SIZE, "arcface")
     assert protocol["window"]["settings"] == {
-        "kind": "photo", "extent": 1.0, "feather": 0.35, "color": "none", "detail": 1.0
+        "kind": "photo", "extent": 1.45, "feather": 0.35, "color": "none", "detail": 1.0, "detail_fade": 12
     }  # fmt: skip
     assert "64 px arcface windows of the photos" in " ".join(out.split())
     # The controls' figures are known, as without a window.

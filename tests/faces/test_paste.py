@@ -4,7 +4,7 @@ import pytest
 
 from simswap.errors import InputError
 from simswap.faces.alignment import TEMPLATES, align, warp
-from simswap.faces.paste import face_mask, paste, region, transfer_color, unwarp
+from simswap.faces.paste import PasteSettings, face_mask, kept_detail, paste, paste_swap, region, transfer_color, unwarp
 
 FRONTAL = np.array(TEMPLATES["arcface"][0])  # [5, 2] at 112
 
@@ -69,6 +69,54 @@ def test_detail_0_shows_the_network_alone():
     middle = (slice(part.shape[0] // 2 - 5, part.shape[0] // 2 + 5),) * 2
     assert (part[middle] == 128).all()
     assert kept[middle].std() > 10  # the photo's own noise
+
+
+def test_an_even_change_keeps_all_detail_and_new_features_keep_none():
+    """A step of 120 gray levels along a line: 60 on either side of its mean near the line, and e^-(60 / 12)^2 = 0."""
+    target = np.full((112, 112, 3), 60, np.uint8)
+    np.testing.assert_allclose(kept_detail(np.full_like(target, 160), target, 12.0), 1.0, atol=1e-6)
+    lined = target.copy()
+    lined[:, 56:] = 180
+    kept = kept_detail(lined, target, 12.0)
+    assert kept[:, 54:58].max() < 1e-3
+    assert kept[:, [10, 100]].min() > 0.999
+    # A ripple of 12 gray levels' root mean square that is all fine: exactly 1 / e.
+    x = np.arange(112)
+    ripple = 100 + np.rint(12 * np.sqrt(2) * np.sin(2 * np.pi * x / 4 + np.pi / 4))  # 112 and 88 by turns of two
+    rippled = np.repeat(np.repeat(ripple[None, :, None], 112, 0), 3, 2).astype(np.uint8)
+    kept = kept_detail(rippled, np.full_like(target, 100), 12.0)
+    assert kept[56, 40:70].mean() == pytest.approx(np.exp(-1), rel=0.02)
+    assert kept_detail(rippled, np.full_like(target, 100), 24.0)[56, 56] == pytest.approx(np.exp(-0.25), rel=0.02)
+
+
+def test_old_lines_fade_where_the_network_drew_others_and_stay_elsewhere():
+    photo, _, matrix, crop = photo_and_crop(3.0)
+    photo[:] = 100
+    photo[:, 150:152] = 40  # a thin dark line through the middle of the face, finer than the crop's pixels
+    photo[:, 60:62] = 40  # one on the cheek
+    crop = warp(photo, matrix, 112)
+    result = crop.copy()
+    result[30:80, 50:62] = 220  # the network draws something else in the middle
+    rows, columns = region(matrix, 112, photo.shape)
+    mask = np.ones((112, 112), np.float32)
+    fading, everywhere = (paste(photo, result, crop, mask, matrix, 1.0, fade).astype(int) for fade in (12.0, None))
+    row, middle, cheek = 120 - rows.start, slice(150 - columns.start, 152 - columns.start), 60 - columns.start
+    assert np.abs(fading[row, middle] - 220).max() < 6
+    assert np.abs(everywhere[row, middle] - 220).max() > 12
+    assert np.abs(fading[row, cheek] - photo[120, 60].astype(int)).max() <= 3
+
+
+def test_a_network_that_changes_nothing_returns_the_photo_with_the_default_settings():
+    photo, _, matrix, crop = photo_and_crop(1.7)
+    rows, columns = region(matrix, 112, photo.shape)
+    same = paste_swap(photo, crop, crop, FRONTAL, matrix, PasteSettings())
+    np.testing.assert_array_equal(same, photo[rows, columns])
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
+def test_a_fade_that_is_not_above_zero_is_refused(wrong):
+    with pytest.raises(InputError, match=r"paste.detail_fade=.* is above 0, or null"):
+        PasteSettings(detail_fade=wrong)
 
 
 def test_color_transfer_gives_the_targets_mean():

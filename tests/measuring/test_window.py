@@ -76,7 +76,7 @@ def test_the_network_s_picture_alone_costs_its_resampling():
 
 
 def test_a_change_arrives_in_the_window_as_the_mask_lets_it_through():
-    of, levels = window("ffhq", 256), 40
+    of, levels = window("ffhq", 256, extent=1.0), 40
     photo = face_on(np.full((400, 400, 3), 100, np.uint8), turn=0.0, scale=1.0)
     target = batch([photo], of)
     changed = of.around(brighter(levels)).swap(target, target).images[0, 0] * 255 - 100

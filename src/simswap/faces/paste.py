@@ -24,15 +24,17 @@ class PasteSettings:
         feather: likewise.
         color: see `transfer_color`.
         detail: see `paste`.
+        detail_fade: see `kept_detail`.
 
     Raises:
         InputError: a value out of its range.
     """
 
-    extent: float = 1.0
+    extent: float = 1.45
     feather: float = 0.35
     color: str = "none"
     detail: float = 1.0
+    detail_fade: float | None = 12.0
 
     def __post_init__(self) -> None:
         if not (0.3 <= self.extent <= 2 and 0 < self.feather <= 1 and 0 <= self.detail <= 1):
@@ -40,6 +42,8 @@ class PasteSettings:
                 f"paste.extent={self.extent} lies in 0.3 to 2, paste.feather={self.feather} above 0 and "
                 f"up to 1, paste.detail={self.detail} in 0 to 1"
             )
+        if self.detail_fade is not None and not self.detail_fade > 0:
+            raise InputError(f"paste.detail_fade={self.detail_fade} is above 0, or null")
         if self.color not in COLORS:
             raise InputError(f"paste.color={self.color}: choose one of {', '.join(COLORS)}")
 
@@ -148,8 +152,34 @@ def unwarp(
     return np.asarray(seen, np.float32)
 
 
+def kept_detail(result: Pixels, target: Pixels, fade: float) -> npt.NDArray[np.float32]:
+    """How much of the photo's own fine detail still fits the result, float32 [S, S], 0 to 1.
+
+    Where the network drew other features, the target's fine lines would show as double edges. There the share falls
+    with the local contrast of the change, the root mean square r of its fine part in gray levels: exp(-(r / fade)^2).
+    An even change, as of the light, has no fine part, so skin keeps its pores.
+
+    Args:
+        result: The swapped crop, uint8 [S, S, 3] RGB.
+        target: The original crop, likewise.
+        fade: Gray levels of 255 at which the share has fallen to 1 / e.
+    """
+    after, before = (cv2.cvtColor(crop.astype(np.float32), cv2.COLOR_RGB2GRAY) for crop in (result, target))
+    change = after - before
+    unit = len(result) / 112  # both widths were chosen on crops of 112 px
+    fine = change - cv2.GaussianBlur(change, (0, 0), 6 * unit)
+    power = np.maximum(cv2.GaussianBlur(fine * fine, (0, 0), 2 * unit), 0)
+    return np.exp(-power / fade**2).astype(np.float32)
+
+
 def paste(
-    photo: Pixels, result: Pixels, target: Pixels, mask: npt.NDArray[np.float32], matrix: FloatArray, detail: float
+    photo: Pixels,
+    result: Pixels,
+    target: Pixels,
+    mask: npt.NDArray[np.float32],
+    matrix: FloatArray,
+    detail: float,
+    detail_fade: float | None = None,
 ) -> Pixels:
     """Paste a swap into the part of the photo that `region` gives; returns that part, uint8 [h, w, 3].
 
@@ -162,6 +192,7 @@ def paste(
         detail: share of the photo's own fine detail that stays where the photo is sharper than the crop, 0 to 1. At 1
             the result is the photo plus the network's change, so that a network without changes returns the photo; at 0
             it is the network's image alone.
+        detail_fade: of `kept_detail`, by which the share is multiplied; None keeps it everywhere.
     """
     size = len(result)
     rows, columns = region(matrix, size, photo.shape)
@@ -175,7 +206,10 @@ def paste(
 
     share = back(mask, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
     changed = part + back(result.astype(np.float32) - target.astype(np.float32))
-    if detail < 1:
+    if detail_fade is not None:
+        kept = detail * back(kept_detail(result, target, detail_fade), cv2.INTER_LINEAR)[..., None]
+        changed = kept * changed + (1 - kept) * back(result.astype(np.float32))
+    elif detail < 1:
         changed = detail * changed + (1 - detail) * back(result.astype(np.float32))
     return np.clip(np.rint(part + share * (changed - part)), 0, 255).astype(np.uint8)
 
@@ -198,4 +232,4 @@ def paste_swap(
     """
     mask = face_mask(points, len(result), settings.extent, settings.feather)
     result = transfer_color(result, target, mask, settings.color, scale_of(matrix))
-    return paste(photo, result, target, mask, matrix, settings.detail)
+    return paste(photo, result, target, mask, matrix, settings.detail, settings.detail_fade)

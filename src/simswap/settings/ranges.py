@@ -246,6 +246,7 @@ RANGES: dict[str, Range] = {
     "paste.extent": number(0, 10, above=True, tried=(0.1, None)),
     "paste.feather": share(),
     "paste.detail": share(),
+    "paste.detail_fade": number(0, 255, above=True, null=True, tried=(0.1, None)),
     # simswap-compare
     "pictures": whole(0, tried=100),
     "worst": whole(0, tried=100),
