@@ -29,6 +29,7 @@ from simswap.models.hopenet import HopenetPose
 from simswap.models.iresnet import iresnet_recognizer
 from simswap.models.onnx_reader.graph import OnnxGraph
 from simswap.models.recognition import onnx_recognizer
+from simswap.models.scripted import read_scripted_module
 from simswap.settings.records import read_plain, read_record
 from simswap.stand_ins import FORMS, refuse_stand_in
 from simswap.tracking.runs import read_evaluation
@@ -127,6 +128,7 @@ READERS = {
     "recognizer in a pack": ("pack/a.onnx", lambda path: onnx_recognizer(str(path.parent))),
     "detector's pack": ("pack/det.onnx", lambda path: InsightFaceDetector(str(path.parent))),
     "features": ("a.onnx", lambda path: FeatureNetwork(str(path), None, "imagenet")),
+    "archive": ("a.pt", lambda path: read_scripted_module(path)),
     "safetensors": ("a.safetensors", lambda path: read_safetensors(path)),
     "table": ("a.csv", lambda path: read_csv(path)),
     "landmarks": ("a.csv", lambda path: LandmarkTable([path])),

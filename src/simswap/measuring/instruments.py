@@ -14,6 +14,7 @@ from simswap.models.described import describe
 from simswap.models.embedder import Embedder
 from simswap.models.features import FeatureNetwork
 from simswap.models.gaze import GazeEstimator
+from simswap.models.inception import Inception
 from simswap.models.lpips import PerceptualDistance
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recognizer
@@ -41,7 +42,7 @@ class Instruments:
     pose: PoseEstimator
     trained: Embedder | None = None
     gaze: GazeEstimator | None = None
-    features: FeatureNetwork | None = None
+    features: FeatureNetwork | Inception | None = None
     lpips: PerceptualDistance | None = None
     judges: Mapping[str, Embedder] = field(default_factory=dict)
 
@@ -81,7 +82,7 @@ def instruments_for(
     judge: Recognizer | None,
     pose: PoseEstimator,
     gaze: GazeEstimator | None,
-    features: FeatureNetwork | None,
+    features: FeatureNetwork | Inception | None,
     template: str,
     size: int,
     judges: Mapping[str, Recognizer] | None = None,

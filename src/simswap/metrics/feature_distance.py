@@ -10,7 +10,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 class FeatureDistance(FrechetInceptionDistance):
     """The Fréchet distance of two sets of features (Heusel et al. 2017), with torchmetrics' sums and formula.
 
-    The features come from a network that the user brings as an ONNX file, because torchmetrics' Inception needs a
+    The features come from `simswap.models.inception` or from an ONNX file, because torchmetrics' Inception needs a
     package that depends on torchvision. Small samples make the distance too large: compare equal numbers of images
     only.
     """

@@ -70,10 +70,11 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Reader(Machine):
+class PickleReader(Machine):
     """An unpickler that imports nothing: it only knows the names in the table above."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name in the pickle; raises UnpicklingError for a name that no weights need."""
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
         if module == "torch" and name in _DTYPES:
@@ -85,6 +86,7 @@ class _Reader(Machine):
         raise refuse(f"it asks for {module}.{name}, which no file of weights needs")
 
     def persistent_load(self, saved: Any) -> Any:
+        """The place of a tensor's values; raises UnpicklingError for anything else."""
         if isinstance(saved, tuple) and len(saved) >= 2 and saved[0] == "module" and saved[1] is Record:
             return Record  # the old form keeps a class together with its source text
         if not (isinstance(saved, tuple) and len(saved) >= 3 and saved[0] == "storage"):
@@ -119,7 +121,7 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
     data = path.read_bytes()
     try:
         content, values = _read_zip(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_legacy(data)
-        found = _Found(values)
+        found = FoundTensors(values)
         found.look(content)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path} is refused: {error}; none of its code was run") from error
@@ -138,7 +140,7 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:
         ) > len(data):
             raise refuse("it is compressed or its parts overlap, unlike any file of torch")
         program = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-        content = _Reader(io.BytesIO(archive.read(program))).load()
+        content = PickleReader(io.BytesIO(archive.read(program))).load()
         folder = program.removesuffix("data.pkl") + "data/"
         values = {
             name.removeprefix(folder): archive.read(name) for name in archive.namelist() if name.startswith(folder)
@@ -149,20 +151,20 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:
 def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
     """Magic number, version, machine, the object, the storages' keys; then the length and values of each storage."""
     stream = io.BytesIO(data)
-    if _Reader(stream).load() != LEGACY_MAGIC:
+    if PickleReader(stream).load() != LEGACY_MAGIC:
         raise refuse("it is not in torch's format")
     for _ in ("version", "machine"):
-        _Reader(stream).load()
+        PickleReader(stream).load()
     reader = _Legacy(stream)
     content = reader.load()
     values = {}
-    for key in _Reader(stream).load():
+    for key in PickleReader(stream).load():
         count = int.from_bytes(stream.read(8), "little")
         values[key_of(key)] = stream.read(count * reader.width_of[key_of(key)])
     return content, values
 
 
-class _Legacy(_Reader):
+class _Legacy(PickleReader):
     """Remembers the width of each storage's values: the old format only gives their number."""
 
     def __init__(self, stream: io.BytesIO) -> None:
@@ -176,15 +178,21 @@ class _Legacy(_Reader):
         return storage
 
 
-class _Found:
-    """Names and tensors below a record or dict, as torch's `state_dict` names them."""
+class FoundTensors:
+    """Names and tensors below a record or dict, as torch's `state_dict` names them.
 
-    def __init__(self, values: dict[str, bytes]) -> None:
-        self.values, self.visited = values, 0
+    Args:
+        values: The values of each storage, by its key.
+        scripted: Whether records are TorchScript's, which hold tensors and modules as plain attributes.
+    """
+
+    def __init__(self, values: dict[str, bytes], scripted: bool = False) -> None:
+        self.values, self.scripted, self.visited = values, scripted, 0
         self.tensors: dict[str, Tensor] = {}
         self._flat: dict[_Storage, Tensor] = {}
 
     def look(self, node: Any, name: str = "", depth: int = 0) -> None:
+        """Collect the tensors below a node; raises UnpicklingError for nesting without end, or an impossible tensor."""
         self.visited += 1
         if depth > 50 or self.visited > MOST_NODES or len(name) > LONGEST_NAME:
             raise refuse("its modules are nested without end")
@@ -192,7 +200,9 @@ class _Found:
             self.tensors[name] = self._tensor(node)
             return
         groups: list[Any] = [node] if isinstance(node, dict) else []
-        if isinstance(node, Record):
+        if isinstance(node, Record) and self.scripted:
+            groups = [vars(node)]
+        elif isinstance(node, Record):
             groups = [vars(node).get(kind) or {} for kind in ("_parameters", "_buffers", "_modules")]
         for group in groups:
             for child, value in group.items():

@@ -42,7 +42,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "simswap.models.dlib_pose.Dlib68Pose",
     ),
     "gaze": ("simswap.models.gaze.gaze_estimator",),
-    "fid": ("simswap.models.features.FeatureNetwork",),
+    "fid": ("simswap.models.features.FeatureNetwork", "simswap.models.inception.Inception"),
     "lpips": ("simswap.models.lpips.PerceptualDistance",),
     "detector": ("simswap.faces.detection.InsightFaceDetector", "simswap.faces.dlib_detector.DlibDetector"),
     "objective": ("simswap.losses.objective.Objective",),
