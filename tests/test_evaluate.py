@@ -221,7 +221,8 @@ def test_bad_judges_are_named_in_one_line(run, tmp_path, door):
     assert "judges.second: nowhere.onnx: no such file" in complaint(
         "judges.second=onnx", "judges.second.path=nowhere.onnx"
     )
-    assert "judge=onx: there is no such choice; did you mean onnx?" in complaint("judges.second=onx")
+    assert "judges.second=onx: there is no such choice; did you mean onnx?" in complaint("judges.second=onx")
+    assert "judges.second=[onnx,dlib]: judge takes one network" in complaint("judges.second=[onnx,dlib]")
     assert "judges.b and judge are the same network" in complaint("judges.b=of_training")
     assert "judges.b and judge are the same network" in complaint("judges.b=builtin")
     assert "not on the list" in complaint("judges.b=builtin", "judges.b._target_=os.system")

@@ -147,7 +147,7 @@ def write_results(stem: Path, data: ProtocolData, description: Mapping[str, Any]
     write_skipped(Path(f"{stem}_skipped.csv"), data.skipped)
     write_pairs(pairs, data.names, {name: entry["kind"] for name, entry in results.items()}, evaluated.samples)
     write_evaluation(file, description, results)
-    print_table(description, results)
+    print_table(description, results, stem=stem.name)
     if text := slice_text(description, results):
         print(f"\n{text}")
 

@@ -94,6 +94,20 @@ def test_two_sizes_and_templates_stand_in_one_table(prepared, of_96_px, tmp_path
     assert (tmp_path / "photo" / "evaluation_shipped.png").is_file()
 
 
+def test_all_persons_on_the_window_of_their_photos(prepared, tmp_path, door):
+    everyone = ("protocol.split=all", "protocol.persons=8", *PHOTO)
+    code, out, errors = door(main, *arguments(prepared, tmp_path, *everyone, f"measure.raw={prepared.parent / 'raw'}"))
+    assert code == 0, errors
+    protocol, rows = results(tmp_path)
+    assert (protocol["split"], protocol["gallery_persons"], protocol["gallery_images"]) == ("all", 8, 16)
+    assert protocol["window"]["settings"]["kind"] == "photo"
+    assert [one["checked"] for one in protocol["overlap"]] == ["no"]
+    assert rows["trained"]["crop"] == "64 px arcface"
+    assert rows["copy_source"]["id_retrieval"]["value"] == 1
+    assert "8 swaps, all persons of" in " ".join(out.split())
+    assert "64 px arcface windows of the photos" in " ".join(out.split())
+
+
 def test_without_a_window_the_evaluation_says_so(prepared, tmp_path, door):
     assert door(main, *arguments(prepared, tmp_path))[0] == 0
     protocol, rows = results(tmp_path)

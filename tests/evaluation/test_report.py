@@ -83,6 +83,13 @@ def test_table_is_worked_out_and_fits_the_terminal():
     assert text.isascii()
 
 
+def test_the_list_of_what_was_left_out_has_the_name_of_its_evaluation(capsys):
+    protocol = {**PROTOCOL, "skipped": 3}
+    assert "3 entries could not be used, and are listed in evaluation_skipped.csv" in table_text(protocol, RESULTS)
+    print_table(protocol, RESULTS, stem="six")
+    assert "are listed in six_skipped.csv" in capsys.readouterr().out
+
+
 JUDGED = """\
 by judges.second
                 identity  retrieval %      identity  agrees with  kappa with

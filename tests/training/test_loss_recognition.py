@@ -246,12 +246,20 @@ def test_a_warm_start_may_have_another_loss(whole, crops, tmp_path, door):
     assert code == 0, errors
 
 
+@pytest.mark.parametrize("given", ["null", "none", "None"])  # None: W&B's agents
+def test_null_is_none_on_the_command_line(door, given):
+    code, out, errors = door(main, "experiment=demo", f"loss_recognition={given}", "--cfg=job")
+    assert (code, errors) == (0, "")
+    assert "\nloss_recognition: null\n" in out
+
+
 @pytest.mark.parametrize(
     ("given", "line"),
     [
         (["loss_recognition=[]"], "loss_recognition is missing"),
         (["loss_recognition={}"], "loss_recognition holds no recognizer"),
         (["loss_recognition=nothing"], "loss_recognition=nothing: there is no such choice"),
+        (["loss_recognition=[dlib,none]"], "loss_recognition=[dlib,none]: none stands alone"),
         (["loss_recognition=onnx"], "loss_recognition.onnx.path has no value"),
         (["loss_recognition=onnx", "loss_recognition.onnx.path=gone.onnx"], "gone.onnx: no such file"),
         (["loss_recognition=builtin", "loss_recognition.builtin.weight=nan"], "builtin.weight is nan"),

@@ -30,7 +30,9 @@ WORST = (
     "Each row is a pair: on the left those with the largest pose error, on the right those with the least identity. "
     "identity: the way from the target (0 %) to the source (100 %) by the judge. The pairs differ between variants."
 )
-SLICES = "Slices of the pairs, the same for all variants. Edges and exact definitions are in evaluation.json."
+SLICES = (
+    "Slices of the pairs, the same for all variants. Edges and exact definitions are in each evaluation's JSON file."
+)
 ORDERINGS = (
     "holds: every difference's 95 % interval over seeds lies on the paper's side of 0; does not hold: one lies on "
     "the other side; not decided: neither."

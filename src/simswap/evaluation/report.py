@@ -109,17 +109,19 @@ def write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
 
 
 def print_table(
-    protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], file: TextIO | None = None
+    protocol: Mapping[str, Any],
+    results: Mapping[str, Mapping[str, Any]],
+    file: TextIO | None = None,
+    stem: str = "evaluation",
 ) -> None:
     """Print :func:`table_text` to ``file`` (standard output by default)."""
-    print(table_text(protocol, results), file=file or sys.stdout)
+    print(table_text(protocol, results, stem), file=file or sys.stdout)
 
 
-def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> str:
+def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], stem: str = "evaluation") -> str:
     """The protocol, one row per swapper, and the slices by attributes, in at most 80 columns.
 
-    Takes the arguments of :func:`write_evaluation` or what it wrote, and raises the same ValueError. Unknown figures
-    are shown as "-".
+    Takes what :func:`write_evaluation` does, and raises the same ValueError; ``stem``: how the files' names begin.
     """
     check_evaluation(protocol, results)
     lines = [*protocol_lines(protocol), "", *figure_table(results, required()), ""]
@@ -155,7 +157,7 @@ def table_text(protocol: Mapping[str, Any], results: Mapping[str, Mapping[str, A
             )
     if protocol.get("skipped"):
         lines += wrapped(
-            "left out", f"{protocol['skipped']:,} entries could not be used, and are listed in evaluation_skipped.csv"
+            "left out", f"{protocol['skipped']:,} entries could not be used, and are listed in {stem}_skipped.csv"
         )
     measured = {name for found in (protocol.get("slices") or {}).values() for name in found["slices"]}
     for part in dict.fromkeys(key for result in results.values() for key in result.get("slices", {})):

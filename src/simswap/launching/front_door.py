@@ -29,6 +29,7 @@ from simswap.launching.stops import cut_the_end_short, obeyed
 from simswap.launching.system_errors import allow_open_files, explain_system
 from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
 from simswap.settings.check import check
+from simswap.settings.choices import as_member
 from simswap.settings.judges import as_choice
 from simswap.settings.paths import read_arguments, with_home
 from simswap.settings.recorded_names import KEYS, current_override, move_earlier_keys, removed, renamed
@@ -128,7 +129,7 @@ def _prepare_process(config_name: str) -> None:
     arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write null as None
     trusted, arguments = split_trusted(arguments)
     kept = [argument for argument in arguments if not removed(argument)]
-    sys.argv[1:] = read_arguments([as_choice(current_override(argument)) for argument in kept])
+    sys.argv[1:] = read_arguments([as_choice(as_member(current_override(argument))) for argument in kept])
     trust(trusted)
     for argument in arguments if ranks.is_first() else []:
         old = argument.lstrip("+~").partition("=")[0]
@@ -154,7 +155,7 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, InputError):
         line = str(error)
     elif isinstance(error, HydraException | OmegaConfBaseException):
-        line = explain_hydra(error)
+        line = explain_hydra(error, sys.argv[1:])
     elif isinstance(error, ValueError) and str(error).startswith("Only one of --"):
         line = str(error)  # Hydra's message for flags that exclude each other
     elif isinstance(error, BrokenPipeError):  # the reader of the output has closed it (… | head)

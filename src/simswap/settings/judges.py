@@ -8,7 +8,7 @@ from simswap.errors import InputError
 KEY = "judges"
 OF_TRAINING = "of_training"
 _CHOICE = re.compile(rf"\+{{0,2}}{KEY}\.([^.=]*)=([\w,.-]*)")
-_SEVERAL = re.compile(r"\+{0,2}judge=\[")
+_SEVERAL = re.compile(r"\+{0,2}(judge|judges\.\w+)=\[")
 HOW = "further judges are chosen by names of your own, as in judges.second=builtin"
 
 

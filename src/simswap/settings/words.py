@@ -24,8 +24,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"{guess} Valid here: {', '.join(options) or 'nothing'}"
 
 
-def explain_hydra(error: Exception) -> str:
-    """Turn an error of Hydra or OmegaConf into one line, with the nearest valid name if the error lists names."""
+def explain_hydra(error: Exception, arguments: Iterable[str] = ()) -> str:
+    """Turn an error of Hydra or OmegaConf into one line, with the nearest valid name if the error lists names.
+
+    arguments: the command line as Hydra got it, which tells the node that a wrong choice was made for.
+    """
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, InputError):  # raised by one of this project's resolvers
@@ -38,7 +41,8 @@ def explain_hydra(error: Exception) -> str:
     if group:
         name, folder, options = group.groups()
         short = name.removeprefix(f"{folder}/")
-        return f"{folder}={short}: there is no such choice{nearest(short, options.split())}"
+        node = _node_of_choice(folder, short, arguments)
+        return f"{node}={short}: there is no such choice{nearest(short, options.split())}"
     member = re.search(r"Could not override '([^']+)'", text)
     if member:
         return f"unknown key {member.group(1)}{_nearest_in_defaults(member.group(1), cause or text)}"
@@ -47,6 +51,13 @@ def explain_hydra(error: Exception) -> str:
     if "=" in unread:
         return f"{unread}: this value cannot be parsed; to use it literally, write {quoted(unread)}"
     return " ".join(f"{text} {cause}".split())
+
+
+def _node_of_choice(group: str, member: str, arguments: Iterable[str]) -> str:
+    """Where a member of the group was chosen: ``judges.second`` for ``judge@judges.second=…``, else the group."""
+    typed = re.compile(rf"\+{{0,2}}{re.escape(group)}(?:@([\w.]+))?=(?:.*,)?{re.escape(member)}(?:,.*)?")
+    nodes = [found[1] for argument in arguments if (found := typed.fullmatch(argument))]
+    return nodes[0] if nodes and nodes[0] else group
 
 
 def quoted(override: str) -> str:
