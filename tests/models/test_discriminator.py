@@ -95,3 +95,22 @@ def test_uncoupled_samples_do_not_see_each_other():
     torch.testing.assert_close(together, alone)
     coupled = net(image)[0].logits[:1]
     assert not torch.allclose(coupled, net(image[:1])[0].logits, atol=1e-3)
+
+
+def test_cells_lie_in_the_middle_of_what_they_see():
+    """The gradient of one cell covers its receptive field, whose middle is the cell's place."""
+    network = Discriminators(192, width=2, norm="none")
+    image = torch.rand(1, 3, 192, 192, requires_grad=True)
+    cells, compared = network.cells(), []
+    for scale, output in enumerate(network(image)):
+        for layer, features in enumerate(output.features):
+            place = features.shape[-1] // 2
+            (gradient,) = torch.autograd.grad(features[0, :, place].abs().sum(), image, retain_graph=True)
+            rows = gradient[0].abs().sum((0, 2)).nonzero().flatten()
+            first, step = cells[scale][layer]
+            if rows[0] > 0 and rows[-1] < 191:  # not cut off by the border
+                assert (rows[0] + rows[-1]).item() / 2 == first + place * step
+                compared.append((scale, layer))
+    assert len(compared) == 10
+    assert cells[0] == [(0.5, 2), (1.5, 4), (3.5, 8), (7.5, 16), (15.5, 16)]
+    assert cells[1] == [(1, 4), (3, 8), (7, 16), (15, 32), (31, 32)]

@@ -6,6 +6,7 @@ second layer on.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -16,6 +17,22 @@ from simswap.models.memory_format import memory_format_of
 
 FULL_LAYERS = 5
 NORMS = ("batch", "instance", "group", "none")
+
+
+class Cells(NamedTuple):
+    """Where the features of a layer lie on the full-size image, the same in both directions.
+
+    Attributes:
+        first: Center of the first cell in px; the image's first pixel has its center at 0.
+        step: From one center to the next in px.
+    """
+
+    first: float
+    step: float
+
+    def after(self, kernel: int, stride: int, padding: int) -> "Cells":
+        """The cells of what a convolution or pooling computes from these."""
+        return Cells(self.first + self.step * ((kernel - 1) / 2 - padding), self.step * stride)
 
 
 def layer_sizes(size: int, layers: int) -> list[int]:
@@ -125,6 +142,19 @@ class Discriminators(nn.Module):
     def forward(self, images: Tensor) -> list[ScaleOutput]:
         """Images [B, 3, S, S] in the generator's pixel range → the output of each scale, the full size first."""
         return [scale(x) for scale, x in zip(self.scales, self.pyramid(images), strict=True)]
+
+    def cells(self) -> list[list[Cells]]:
+        """Where the features of each layer lie on the full-size image, ``[scale][layer]``."""
+        seen, found = Cells(0.0, 1.0), []
+        for scale in self.scales:
+            inside, layers = seen, []
+            for layer in scale.layers:  # type: ignore[union-attr]
+                convolution = layer[0]  # type: ignore[index]
+                inside = inside.after(convolution.kernel_size[0], convolution.stride[0], convolution.padding[0])
+                layers.append(inside)
+            found.append(layers)
+            seen = seen.after(self.halving.kernel_size, self.halving.stride, self.halving.padding)  # type: ignore[arg-type]
+        return found
 
     def patch_functions(self) -> list[Callable[[Tensor], Tensor]]:
         """For each scale a function from its own input [B, 3, h, w] to patch logits [B, 1, ., .]."""
