@@ -35,7 +35,7 @@ RENDERED = {"target": (21, 2, 1), "source": (21, 0, 0)}
 COLORS = ((12, 16, 60), (52, 62, 150), (28, 138, 158), (122, 200, 108), (252, 232, 84))
 """From 0 to the end of the scale, each lighter than the one before, so that the order shows without color too."""
 
-OPACITY = 0.7
+OPACITY = 0.6
 SIDE, GAP, LINE = 168, 12, 18
 INK, FRAME = (29, 39, 51), (200, 30, 60)
 
@@ -65,6 +65,11 @@ def over_gray(face: Pixels, values: Map, ceiling: float, side: int = SIDE) -> Pi
     return np.asarray(Image.blend(gray, color, OPACITY))
 
 
+def enlarged(face: Pixels, side: int = SIDE) -> Pixels:
+    """The face in color, uint8 [side, side, 3]."""
+    return np.asarray(Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC))
+
+
 def color_bar(width: int, height: int) -> Pixels:
     """The colors from 0 (left) to the end of the scale as they show over middle gray, uint8 [height, width, 3]."""
     ramp = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), (height, width))
@@ -77,7 +82,7 @@ def sheet(
     """All maps of a pair on one picture; layers of the range are framed.
 
     Args:
-        faces: ``source``, ``target`` and ``result``, each uint8 [S, S, 3].
+        faces: ``source``, ``target`` and ``result``, each uint8 [S, S, 3]; the result gets the mark.
         maps: Of the pair.
         first_layer: m.
         last_layer: M.
@@ -99,13 +104,14 @@ def sheet(
 
     def put(line: int, column: int, picture: Pixels, text: str, framed: bool = False) -> None:
         left, up = GAP + column * (SIDE + GAP), GAP + line * row
-        page.paste(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC), (left, up))
+        page.paste(Image.fromarray(picture), (left, up))
         if framed:
             draw.rectangle((left - 3, up - 3, left + SIDE + 2, up + SIDE + 2), outline=FRAME, width=3)
         draw.text((left, up + SIDE + 3), text, font=font, fill=INK)
 
     for column, (name, face) in enumerate(faces.items()):
-        put(0, column, face, name)
+        large = enlarged(face)
+        put(0, column, mark_synthetic(large) if name == "result" else large, name)
     for k in range(maps.scales):
         for i in range(maps.layers):
             picture = over_gray(faces["target"], maps.over_face(k, i), ceiling)
@@ -162,7 +168,7 @@ def draw(given: argparse.Namespace) -> str:
     first = discriminators.first_layer if given.first_layer is None else given.first_layer
     last = discriminators.last_layer if given.last_layer is None else given.last_layer
     reduction = given.layer_reduction or discriminators.layer_reduction
-    made = mark_synthetic(pixels.to_uint8(result).permute(1, 2, 0).numpy())
+    made = pixels.to_uint8(result).permute(1, 2, 0).numpy()
     faces = {"source": crops["source"], "target": crops["target"], "result": made}
     picture = sheet(faces, maps, first, last, reduction)
     write_png(given.out, picture, provenance(f"sha256:{trained.sha256}"))
