@@ -2,15 +2,17 @@
 
 import json
 import math
+import re
 
 import pytest
 
 from simswap.comparison.collected import load_local
 from simswap.comparison.comparison import compare_runs
+from simswap.comparison.page import html_table
 from simswap.comparison.sections import sections_of
 from simswap.comparison.slices import slices_table
 from simswap.comparison.summary import protocol_words
-from simswap.comparison.tables import results_table, runs_csv
+from simswap.comparison.tables import markdown, results_table, runs_csv
 from simswap.errors import InputError
 from tests.comparison.made import made_run
 from tests.comparison.test_one_ruler import described
@@ -57,6 +59,27 @@ def test_a_further_judges_figures_are_columns_and_a_run_without_it_has_a_dash(tm
     assert ("judges.second", "other (sha256 eeeeeeee)") in protocol_words(comparison)
     assert runs_csv(comparison).splitlines()[0].endswith(f"{SHARE},{RETRIEVAL}")
     sections_of(comparison, published=False, curves=[], pictures=0)
+
+
+def test_a_judges_columns_have_a_common_heading_on_the_page(tmp_path):
+    figures = {SHARE: 0.625, RETRIEVAL: 0.75, "judges.a.identity_share": 0.5}
+    both = {"judges": [*judged()["judges"], *judged("a", sha256="f" * 64)["judges"]]}
+    made_run(tmp_path / "a", {"variant": "oFM"}, figures=figures, protocol=both)
+    table = results_table(compared(tmp_path, columns=["id_retrieval", RETRIEVAL, SHARE, "judges.a.identity_share"]))
+    assert table.groups == ("", "", "", "second", "second", "a")
+    page = html_table(table)
+    assert [int(span) for span in re.findall(r'<colgroup span="(\d)">', page)] == [3, 2, 1]
+    upper, lower = re.search(r"<thead><tr>(.*)</tr><tr>(.*)</tr></thead>", page).groups()
+    assert re.findall(r'scope="colgroup" colspan="(\d)">by (\w+)<', upper) == [("2", "second"), ("1", "a")]
+    assert re.findall(r'data-column="(\d)" rowspan="2"', upper) == ["0", "1", "2"]
+    shown = re.findall(r'data-column="(\d)".*?<button type="button">([\w ]+?) <span>%', lower)
+    assert shown == [("3", "ID retrieval"), ("4", "identity share"), ("5", "identity share")]
+    assert "| ID retrieval, second (%) | identity share, second (%) | identity share, a (%) |" in markdown(table)
+    made_run(tmp_path / "b" / "one")
+    plain = html_table(results_table(compared(tmp_path / "b")))
+    assert "colgroup" not in plain
+    assert "rowspan" not in plain
+    assert plain.count("<tr>", 0, plain.index("</thead>")) == 1
 
 
 def test_differences_by_a_further_judge_are_tested_on_the_same_pairs(tmp_path):

@@ -2,7 +2,10 @@
 // A click on a column's head sorts its table: numbers by their value, names as text, unknown ones last.
 document.querySelectorAll("table.sortable").forEach((table) => {
   const body = table.tBodies[0];
-  table.querySelectorAll("thead th").forEach((head, column) => {
+  // Left to right, whichever of the two rows of headings they are in; a judge's common heading does not sort.
+  const heads = Array.from(table.querySelectorAll('thead th[scope="col"]'))
+    .sort((a, b) => a.dataset.column - b.dataset.column);
+  heads.forEach((head, column) => {
     head.querySelector("button").addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       const key = (row) => {
@@ -17,7 +20,7 @@ document.querySelectorAll("table.sortable").forEach((table) => {
           : String(a).localeCompare(String(b), undefined, { numeric: true });
         return down ? -order : order;
       });
-      table.querySelectorAll("thead th").forEach((other) => other.removeAttribute("aria-sort"));
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       rows.forEach(([, row]) => body.append(row));
     });

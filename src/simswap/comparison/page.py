@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from itertools import groupby
 
 from simswap.comparison.charts.drawing import Chart
 from simswap.comparison.charts.rendering import Rendered
@@ -159,18 +160,39 @@ def _swap_row(row: SwapRow) -> str:
 
 
 def html_table(table: Table) -> str:
-    """A table that can be sorted by a click on a heading; rows that are not variants stay below."""
-    units = [f" <span>{escape(unit)}</span>" if unit else "" for _, unit in table.heads]
-    heads = "".join(
-        f'<th scope="col"><button type="button">{escape(name)}{unit}</button></th>'
-        for (name, _), unit in zip(table.heads, units, strict=True)
-    )
+    """A table that can be sorted by a click on a heading; rows that are not variants stay below.
+
+    Neighboring columns of one further judge have a common heading above their own, and form a column group.
+    """
     apart = f'<tbody class="apart">{"".join(map(_row, table.apart))}</tbody>' if table.apart else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {escape(table.name)}">'
-        f'<table class="sortable" id="table-{table.name}"><thead><tr>{heads}</tr></thead>'
+        f'<table class="sortable" id="table-{table.name}">{_head(table)}'
         f"<tbody>{''.join(map(_row, table.rows))}</tbody>{apart}</table></div>"
     )
+
+
+def _head(table: Table) -> str:
+    """The column groups and the headings: one row of them, or two where a further judge has columns."""
+    groups = table.groups if any(table.groups) else ("",) * len(table.heads)
+    spans = [(judge, len(list(columns))) for judge, columns in groupby(groups)]
+    tall = ' rowspan="2"' if len(spans) > 1 else ""
+    upper, lower, first = "", "", 0
+    for judge, span in spans:
+        for k in range(first, first + span):
+            name, unit = table.heads[k]
+            shown = escape(name.removesuffix(f", {judge}")) + (f" <span>{escape(unit)}</span>" if unit else "")
+            attributes = f'scope="col" data-column="{k}"' + ("" if judge else tall)
+            attributes += ' class="judge"' if judge and k == first else ""
+            column = f'<th {attributes}><button type="button">{shown}</button></th>'
+            upper, lower = (upper, lower + column) if judge else (upper + column, lower)
+        if judge:
+            upper += f'<th class="judge" scope="colgroup" colspan="{span}">by {escape(judge)}</th>'
+        first += span
+    if not lower:
+        return f"<thead><tr>{upper}</tr></thead>"
+    cut = "".join(f'<colgroup span="{span}"></colgroup>' for _, span in spans)
+    return f"{cut}<thead><tr>{upper}</tr><tr>{lower}</tr></thead>"
 
 
 def _row(cells: Sequence[Cell]) -> str:

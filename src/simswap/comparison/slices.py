@@ -6,7 +6,7 @@ import numpy as np
 
 from simswap.comparison.comparison import Comparison
 from simswap.comparison.run import SliceRow
-from simswap.comparison.tables import Cell, Table
+from simswap.comparison.tables import Cell, Table, judges_of
 from simswap.metrics.figures import Figure
 
 
@@ -34,7 +34,7 @@ def slices_table(comparison: Comparison) -> tuple[Table | None, str]:
                 missing[variant.label] = None
     heads = (("slice", ""), ("variant", ""), *((f.label, f.unit) for f in comparison.columns))
     note = f"Not measured on all of these slices, or with other edges: {', '.join(missing)}." if missing else ""
-    return Table("slices", heads, tuple(rows)), note
+    return Table("slices", heads, tuple(rows), groups=judges_of(comparison, 2)), note
 
 
 def _cell(figure: Figure, parts: Sequence[SliceRow]) -> Cell:

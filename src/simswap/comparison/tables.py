@@ -12,7 +12,7 @@ from simswap.comparison.escaping import csv_value, markdown_text
 from simswap.comparison.orderings import facets, findings
 from simswap.comparison.published import PUBLISHED
 from simswap.comparison.variants import Variant, short_keys, shown_value
-from simswap.metrics.figures import FIGURES, Figure, Interval
+from simswap.metrics.figures import FIGURES, Figure, Interval, judge_of
 from simswap.metrics.paired import PairedDifference
 
 
@@ -29,12 +29,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: (name, unit) of each column, rows whose first cell is their name, and rows that are not variants."""
+    """A table: (name, unit) of each column, rows whose first cell is their name, and rows that are not variants.
+
+    ``groups`` has the judge of each column, empty for the others, or is empty itself. On the page, neighboring columns
+    of a further judge share a heading.
+    """
 
     name: str
     heads: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Cell, ...], ...]
     apart: tuple[tuple[Cell, ...], ...] = field(default_factory=tuple)
+    groups: tuple[str, ...] = ()
+
+
+def judges_of(comparison: Comparison, before: int) -> tuple[str, ...]:
+    """The judge of each column of figures, after ``before`` columns that are no figures."""
+    return (*[""] * before, *(judge_of(f.name)[0] for f in comparison.columns))
 
 
 def results_table(comparison: Comparison) -> Table:
@@ -58,7 +68,7 @@ def results_table(comparison: Comparison) -> Table:
         for s in comparison.others
     ]
     heads = (("variant", ""), ("seeds", ""), *((f.label, f.unit) for f in comparison.columns))
-    return Table("results", heads, tuple(rows), tuple(apart))
+    return Table("results", heads, tuple(rows), tuple(apart), judges_of(comparison, 2))
 
 
 def published_table() -> Table:
@@ -92,7 +102,8 @@ def differences_table(comparison: Comparison) -> Table | None:
                 )
             )
         rows.append(tuple(cells))
-    return Table("differences", (("variant", ""), *((f.label, f.unit) for f in comparison.columns)), tuple(rows))
+    heads = (("variant", ""), *((f.label, f.unit) for f in comparison.columns))
+    return Table("differences", heads, tuple(rows), groups=judges_of(comparison, 1))
 
 
 def clear(difference: Difference) -> bool:
@@ -145,7 +156,8 @@ def runs_table(comparison: Comparison) -> Table:
             figures = [_plain(f, run.figures.get(f.name)) for f in comparison.columns]
             seed = Cell(str(run.seed), run.seed) if run.config else Cell("–")
             rows.append((Cell(run.name, note=v.label, color=v.color), seed, *figures))
-    return Table("runs", (("run", ""), ("seed", ""), *((f.label, f.unit) for f in comparison.columns)), tuple(rows))
+    heads = (("run", ""), ("seed", ""), *((f.label, f.unit) for f in comparison.columns))
+    return Table("runs", heads, tuple(rows), groups=judges_of(comparison, 2))
 
 
 def markdown(table: Table) -> str:
