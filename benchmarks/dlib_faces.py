@@ -1,8 +1,9 @@
 """dlib's detector, 68-point pose and expression error, measured on rendered faces' truth and on photographs.
 
-python benchmarks/dlib_faces.py [--lfw <folder with images/ and loose_landmark.csv>] [--pack <insightface pack>]
+python benchmarks/dlib_faces.py [--lfw <folder with images/ and loose_landmark.csv>] [--pack <insightface pack>] \
+    [--large <folder of photos>]
 
-Without ``--lfw`` and ``--pack`` their lines are left out. Times are CPU seconds of one thread.
+Without ``--lfw``, ``--pack`` and ``--large`` their lines are left out. Times are CPU seconds of one thread.
 """
 
 import argparse
@@ -121,6 +122,20 @@ def detection(faces: list[tuple[np.ndarray, np.ndarray]], pack: str | None) -> N
                 errors.append(np.linalg.norm(moved, axis=1))
         share, ms = 100 * len(errors) / len(faces), 1000 * spent / len(faces)
         print(f"  {name:18s} {share:5.1f}  {np.median(errors):.2f} {np.quantile(errors, 0.95):.2f}  {ms:.1f}")
+
+
+def large_photos(folder: Path, pack: str | None) -> None:
+    """Faces found in photos of any size, and time a photo."""
+    photos = [read_image(file) for file in sorted(folder.iterdir()) if file.suffix.lower() in (".jpg", ".png")]
+    sizes = [photo.shape[0] * photo.shape[1] / 1e6 for photo in photos]
+    print(f"\n{len(photos)} photos of {min(sizes):.1f} to {max(sizes):.1f} megapixels: faces found, ms a photo")
+    detectors = {f"dlib, upsample={n}": DlibDetector(upsample=n) for n in (0, 1, 2)}
+    detectors["dlib, size=1000"] = DlibDetector(size=1000)
+    detectors["dlib CNN, upsample=0"] = DlibDetector("cnn", upsample=0)
+    for name, one in {**({"SCRFD": InsightFaceDetector(pack)} if pack else {}), **detectors}.items():
+        begun = time.process_time()
+        faces = sum(len(one.detect(photo)) for photo in photos)
+        print(f"  {name:20s} {faces:3d}  {1000 * (time.process_time() - begun) / len(photos):.0f}", flush=True)
 
 
 def pose(crops: list[np.ndarray], pack: str | None, persons: int) -> None:
@@ -256,6 +271,8 @@ def main(work: Callable[[], argparse.Namespace]) -> None:
     crops = [warp(image, align(points, "arcface", SIZE).matrix, SIZE) for image, points in faces]
     if faces:
         detection(faces, options.pack)
+    if options.large:
+        large_photos(Path(options.large), options.pack)
     pose(crops, options.pack, options.persons)
     if faces:
         moved_faces(crops[:60])
@@ -266,6 +283,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lfw", help="a folder with images/<person>/ and loose_landmark.csv")
     parser.add_argument("--pack", help="insightface's pack, or a folder of ONNX files, to compare with")
+    parser.add_argument("--large", help="a folder of photos of any size, with any number of faces")
     parser.add_argument("--photos", type=int, default=300, help="of --lfw, one a person")
     parser.add_argument("--persons", type=int, default=300, help="rendered ones")
     return parser.parse_args()
