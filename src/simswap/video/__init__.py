@@ -1,0 +1,1 @@
+"""Video files: frames in, frames out, segments joined with the sound of the original."""

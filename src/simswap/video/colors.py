@@ -1,0 +1,132 @@
+"""Color tags of videos, and conversion between their samples and 8-bit RGB."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from simswap.errors import InputError
+from simswap.faces.detection import Pixels
+from simswap.pictures import on_white
+
+LIMITED, FULL = 1, 2
+UNSPECIFIED = 2
+PQ, HLG = 16, 18
+RGB_MATRIX, BT709, BT2020 = 0, 1, 9
+# The matrix tags (ITU-T H.273, table 4) → the matrix that converts them. Unspecified is taken for BT.601, as FFmpeg and
+# OpenCV do; 5 and 6 are BT.601 for 625 and 525 lines.
+_MATRICES = {0: 5, 1: 1, 2: 5, 3: 5, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """The color tags of a stream, as numbers of ITU-T H.273; 2 is unspecified.
+
+    Attributes:
+        primaries: 1 BT.709, 5 and 6 BT.601, 9 BT.2020, 12 Display P3.
+        transfer: 1 BT.709, 13 sRGB, 16 PQ, 18 HLG.
+        matrix: 0 RGB, 1 BT.709, 5 and 6 BT.601, 9 BT.2020.
+        range: FFmpeg's numbers: 0 unspecified (limited), 1 limited (16 to 235), 2 full (0 to 255).
+    """
+
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
+    range: int = 0
+
+    @property
+    def hdr(self) -> str | None:
+        """``pq``, ``hlg``, or None for standard dynamic range."""
+        return {PQ: "pq", HLG: "hlg"}.get(self.transfer)
+
+    @property
+    def full(self) -> bool:
+        """Whether samples span 0 to 255, not 16 to 235."""
+        return self.range == FULL
+
+    def written(self) -> "ColorTags":
+        """The tags of a file that is written from these: the same, but BT.709 for high dynamic range and for RGB."""
+        if self.hdr is not None:
+            return ColorTags(BT709, BT709, BT709, LIMITED)
+        if self.matrix == RGB_MATRIX:
+            known = self.primaries != UNSPECIFIED and self.transfer != UNSPECIFIED
+            return ColorTags(self.primaries if known else BT709, self.transfer if known else 13, BT709, LIMITED)
+        return self
+
+
+def color_tags(frame: Any, path: object) -> ColorTags:
+    """The tags of a decoded frame (``av.VideoFrame``).
+
+    Raises:
+        InputError: its matrix is none that can be converted.
+    """
+    matrix = RGB_MATRIX if frame.format.is_rgb else int(frame.colorspace)
+    if matrix not in _MATRICES:
+        raise InputError(
+            f"{path}: its colors are coded with matrix {matrix} of ITU-T H.273, which is not converted; "
+            "convert it to BT.709 first"
+        )
+    if "DOVI_METADATA" in {data.type.name for data in frame.side_data} and matrix == UNSPECIFIED:
+        raise InputError(f"{path}: Dolby Vision without a base layer is not converted; convert it to BT.709 first")
+    full = frame.format.name.startswith("yuvj")
+    return ColorTags(int(frame.color_primaries), int(frame.color_trc), matrix, FULL if full else int(frame.color_range))
+
+
+def has_alpha(frame: Any) -> bool:
+    """Whether a decoded frame has transparency."""
+    return frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
+
+
+def to_rgb(frame: Any, tags: ColorTags) -> Pixels:
+    """A decoded frame of standard dynamic range as uint8 [H, W, 3] RGB, not turned; transparency is shown on white.
+
+    The same conversion as OpenCV's: chroma is repeated, values are within 3 of the exact formula's.
+    """
+    given = {"src_colorspace": _MATRICES[tags.matrix], "src_color_range": tags.range or None, "dst_color_range": FULL}
+    if has_alpha(frame):
+        layers = frame.reformat(format="rgba", **given).to_ndarray()
+        return on_white(np.ascontiguousarray(layers[..., :3]), np.ascontiguousarray(layers[..., 3]))
+    return frame.reformat(format="rgb24", **given).to_ndarray()
+
+
+def to_rgb48(frame: Any, tags: ColorTags) -> np.ndarray:
+    """A decoded frame as uint16 [H, W, 3], the non-linear RGB codes over the whole range, not turned."""
+    given = {"src_colorspace": _MATRICES[tags.matrix], "src_color_range": tags.range or None, "dst_color_range": FULL}
+    return frame.reformat(format="rgb48le", interpolation=_ACCURATE, **given).to_ndarray()
+
+
+_ACCURATE = 0x40000 | 4  # swscale's SWS_ACCURATE_RND | SWS_BICUBIC
+_TO_SAMPLES = 0x40000 | 0x20  # SWS_ACCURATE_RND | SWS_AREA: chroma is the mean of the pixels that it covers
+
+
+def from_rgb(av: Any, pixels: Pixels, tags: ColorTags, form: str) -> Any:
+    """uint8 RGB [H, W, 3] as a frame (``av.VideoFrame``) in the planar 8-bit format ``form`` with these tags."""
+    rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    return rgb.reformat(
+        format=form,
+        dst_colorspace=_MATRICES[tags.matrix],
+        src_color_range=FULL,
+        dst_color_range=tags.range or LIMITED,
+        interpolation=_TO_SAMPLES,
+    )
+
+
+def planes(frame: Any) -> list[np.ndarray]:
+    """Writable views of the planes of an 8-bit planar frame, uint8 [rows, columns] each."""
+    views = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        views.append(rows[: plane.height, : plane.width])
+    return views
+
+
+def with_change(av: Any, base: list[np.ndarray], old: Any, new: Any) -> Any:
+    """A frame that holds ``base`` plus what changed from ``old`` to ``new`` (frames of one format).
+
+    Where nothing changed, the samples are those of ``base``, so that converting to RGB and back costs nothing there.
+    """
+    for place, before, after in zip(base, planes(old), planes(new), strict=True):
+        change = cv2.subtract(after, before, dtype=cv2.CV_16S)
+        after[:] = cv2.add(change, place, dtype=cv2.CV_8U)
+    return new
