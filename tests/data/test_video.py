@@ -1,9 +1,12 @@
 """Videos and folders of frames, read frame by frame."""
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 import pytest
 from tests.evaluation.lookalike import write_video
+from tests.video.made import set_matrix, write
 
 from simswap.data.video import count_frames, read_frames
 
@@ -59,3 +62,59 @@ def test_frames_without_zeros_in_front_come_in_the_order_of_their_numbers(tmp_pa
         frames = read_frames(tmp_path / name, range(count_frames(tmp_path / name)))
         found = [int(frame.mean().round()) for _, frame in frames if frame is not None]
         assert found == [20 * k for k in range(1, 13)]
+
+
+def by_both(path, monkeypatch, numbers=range(100)):
+    """(count, frames) by PyAV and by OpenCV."""
+    found = []
+    for installed in (True, False):
+        monkeypatch.setattr("simswap.data.video._has_pyav", lambda installed=installed: installed)
+        found.append((count_frames(path), list(read_frames(path, numbers))))
+    return found
+
+
+def assert_alike(first, second, name):
+    assert first[0] == second[0], name
+    assert [number for number, _ in first[1]] == [number for number, _ in second[1]]
+    for (_, one), (_, other) in zip(first[1], second[1], strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert one.shape == other.shape
+            assert abs(one.astype(int) - other).max() <= 1, name
+
+
+def test_both_readers_give_the_same_frames(tmp_path, monkeypatch):
+    random = np.random.default_rng(2)
+    start = random.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    pictures = [np.kron(np.roll(start, k, 1), np.ones((8, 8, 1), np.uint8)) for k in range(12)]
+    times = [Fraction(k * k, 100) for k in range(12)]
+    made = {
+        "b_frames.mp4": {"options": {"bf": "3", "b-adapt": "0"}, "tags": (1, 1, 1, 1)},
+        "variable.mp4": {"times": times, "base": Fraction(1, 100), "tags": (6, 6, 6, 1)},
+        "full.mp4": {"form": "yuvj420p", "tags": (1, 1, 1, 2)},
+        "plain.mkv": {},
+        "plain.webm": {"codec": "libvpx-vp9"},
+        "deep.mp4": {"codec": "libx265", "form": "yuv420p10le", "options": {"x265-params": "log-level=none"}},
+        "wide.mp4": {"form": "yuv444p", "tags": (1, 1, 1, 1)},
+        "half.mp4": {"form": "yuv422p"},
+        "rgb.mkv": {"codec": "ffv1", "form": "bgr0"},
+        "old.avi": {"codec": "mpeg4", "base": Fraction(1, 25)},
+    }
+    for name, settings in made.items():
+        write(tmp_path / name, pictures, **settings)
+    set_matrix(tmp_path / "b_frames.mp4", tmp_path / "turned.mp4", (0, -1, 1, 0))
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    whole = (tmp_path / "plain.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    for name in (*made, "turned.mp4", "empty.mp4", "cut.mkv"):
+        by_av, by_cv = by_both(tmp_path / name, monkeypatch)
+        assert_alike(by_av, by_cv, name)
+        assert name in ("empty.mp4", "cut.mkv") or by_av[0] == 12, name
+
+
+@pytest.mark.real
+def test_both_readers_give_the_same_frames_of_real_videos(shared, monkeypatch):
+    paths = sorted((shared / "videos").glob("*.mp4"))
+    assert len(paths) == 10
+    for path in paths:
+        assert_alike(*by_both(path, monkeypatch, [0, 7, 40, 41]), path.name)

@@ -1,9 +1,12 @@
 """Chosen frames of a video file, or of a folder of extracted frames, as upright RGB images.
 
 Frames are selected by their number in the stream, not by time, so a variable frame rate makes no difference. A file is
-read from its start: in many codecs, seeking to a frame gives a neighboring one.
+read from its start: in many codecs, seeking to a frame gives a neighboring one. PyAV reads it where it is installed
+(extra ``video``), OpenCV otherwise; both give the same numbers and pixels, except that PyAV alone converts high dynamic
+range, mirrors as the file says, and shows transparency on white.
 """
 
+import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +18,14 @@ import cv2
 
 from simswap.data.listing import list_images
 from simswap.data.reading import UnreadableImage, read_image
+from simswap.errors import InputError
 from simswap.faces.detection import Pixels
 from simswap.stand_ins import HEAD, what_it_is
+from simswap.video.reader import count_decoded, read_numbers
 
 MOST_FRAMES = 10_000_000  # a header with a larger number is broken
+# Endings of files whose header counts the frames; OpenCV guesses from the duration where a header does not.
+_COUNTED = (".mp4", ".mov", ".m4v", ".3gp", ".avi")
 
 
 def count_frames(path: Path) -> int:
@@ -28,12 +35,17 @@ def count_frames(path: Path) -> int:
     """
     if path.is_dir():
         return len(list_images(path))
+    if _has_pyav():
+        try:
+            return min(count_decoded(path), MOST_FRAMES)
+        except InputError:
+            return 0
     capture = _open(path)
     if capture is None:
         return 0
     try:
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if 0 < count < MOST_FRAMES:
+        if 0 < count < MOST_FRAMES and path.suffix.lower() in _COUNTED:
             return count
         count = 0
         while capture.grab():
@@ -53,6 +65,9 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, Pixel
         files = list_images(path)
         for number in wanted:
             yield number, _picture(path / files[number]) if 0 <= number < len(files) else None
+        return
+    if _has_pyav():
+        yield from _read_by_pyav(path, wanted)
         return
     capture = _open(path)
     at = 0
@@ -74,6 +89,20 @@ def why_unreadable(path: Path, otherwise: str) -> str:
     except OSError:  # a folder of frames too
         found = None
     return f"is {found[0]} and no video; {found[1]}" if found else otherwise
+
+
+def _has_pyav() -> bool:
+    return importlib.util.find_spec("av") is not None
+
+
+def _read_by_pyav(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, Pixels | None]]:
+    given = 0
+    try:
+        for number, frame in read_numbers(path, wanted):
+            yield number, frame
+            given += 1
+    except InputError:
+        yield from ((number, None) for number in wanted[given:])
 
 
 def _open(path: Path) -> cv2.VideoCapture | None:

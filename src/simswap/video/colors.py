@@ -81,13 +81,17 @@ def has_alpha(frame: Any) -> bool:
 def to_rgb(frame: Any, tags: ColorTags) -> Pixels:
     """A decoded frame of standard dynamic range as uint8 [H, W, 3] RGB, not turned; transparency is shown on white.
 
-    The same conversion as OpenCV's: chroma is repeated, values are within 3 of the exact formula's.
+    The same conversion as OpenCV's, bit for bit: chroma of 8-bit 4:2:0 is repeated, values are within 3 of the exact
+    formula's. For other formats swscale rounds RGB and BGR differently, and OpenCV asks for BGR.
     """
     given = {"src_colorspace": _MATRICES[tags.matrix], "src_color_range": tags.range or None, "dst_color_range": FULL}
     if has_alpha(frame):
         layers = frame.reformat(format="rgba", **given).to_ndarray()
         return on_white(np.ascontiguousarray(layers[..., :3]), np.ascontiguousarray(layers[..., 3]))
-    return frame.reformat(format="rgb24", **given).to_ndarray()
+    if frame.format.name in _QUICK:
+        return frame.reformat(format="rgb24", **given).to_ndarray()
+    picture = frame.reformat(format="bgr24", interpolation=_BICUBIC, **given).to_ndarray()
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 def to_rgb48(frame: Any, tags: ColorTags) -> np.ndarray:
@@ -96,7 +100,9 @@ def to_rgb48(frame: Any, tags: ColorTags) -> np.ndarray:
     return frame.reformat(format="rgb48le", interpolation=_ACCURATE, **given).to_ndarray()
 
 
-_ACCURATE = 0x40000 | 4  # swscale's SWS_ACCURATE_RND | SWS_BICUBIC
+_QUICK = ("yuv420p", "yuvj420p")
+_BICUBIC = 4  # swscale's SWS_BICUBIC
+_ACCURATE = 0x40000 | _BICUBIC  # swscale's SWS_ACCURATE_RND | SWS_BICUBIC
 _TO_SAMPLES = 0x40000 | 0x20  # SWS_ACCURATE_RND | SWS_AREA: chroma is the mean of the pixels that it covers
 
 
@@ -121,12 +127,21 @@ def planes(frame: Any) -> list[np.ndarray]:
     return views
 
 
-def with_change(av: Any, base: list[np.ndarray], old: Any, new: Any) -> Any:
-    """A frame that holds ``base`` plus what changed from ``old`` to ``new`` (frames of one format).
+def keep_unchanged(base: list[np.ndarray], old: Any, new: Any) -> None:
+    """Put the samples ``base`` of a decoded picture into ``new`` where it does not differ from ``old``.
 
-    Where nothing changed, the samples are those of ``base``, so that converting to RGB and back costs nothing there.
+    ``old`` is the decoded picture converted to RGB and back, ``new`` the changed one; both are frames of one format.
+    Where they differ, up to 3 levels of what the conversion to RGB and back costs are given back, and more where they
+    differ by less than 8, so that no edge shows.
     """
     for place, before, after in zip(base, planes(old), planes(new), strict=True):
-        change = cv2.subtract(after, before, dtype=cv2.CV_16S)
-        after[:] = cv2.add(change, place, dtype=cv2.CV_8U)
-    return new
+        rows = np.flatnonzero((before != after).any(1))
+        if not len(rows):
+            after[:] = place
+            continue
+        top, bottom = rows[0], rows[-1] + 1
+        after[:top], after[bottom:] = place[:top], place[bottom:]
+        was, here = before[top:bottom], after[top:bottom]
+        lost = cv2.subtract(place[top:bottom], was, dtype=cv2.CV_16S)
+        most = np.maximum(3, 255 - 32 * cv2.absdiff(was, here).astype(np.int16))
+        here[:] = cv2.add(np.clip(lost, -most, most), here, dtype=cv2.CV_8U)

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.video.containers import holds
 from simswap.video.library import av_module, open_video, reason
-from simswap.video.reader import video_info
+from simswap.video.reader import Seconds, seconds, video_info
 from simswap.video.writer import START, open_output
 
 
@@ -30,8 +30,8 @@ def join_segments(
     segments: Sequence[Path],
     out: Path,
     sound_from: Path | None = None,
-    start: float | Fraction | None = None,
-    end: float | Fraction | None = None,
+    start: Seconds | None = None,
+    end: Seconds | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write segments as one video; the packets of pictures and sound are copied as they are.
@@ -75,8 +75,8 @@ def _join(
     out: Path,
     part: Path,
     sound_from: Path | None,
-    start: float | Fraction | None,
-    end: float | Fraction | None,
+    start: Seconds | None,
+    end: Seconds | None,
     metadata: dict[str, str],
 ) -> None:
     base, times = _plan(segments)
@@ -90,16 +90,25 @@ def _join(
         offset = original.start - clock if original is not None and whole else Fraction(0)
         result = stack.enter_context(open_output(av, part, out.suffix, base, metadata))
         template = stack.enter_context(open_video(segments[0]))[1]
-        stream = result.add_stream_from_template(template)
+        stream = _copied(result, template)
         stream.time_base = base
         lanes = [_pictures(segments, stream, times, round(offset / base), base)]
         if sound is not None and original is not None:
             shift = -clock if whole else -original.start - first
-            begin = None if whole else max(Fraction(0), Fraction(start or 0) - first)
-            stop = None if end is None else Fraction(end) + (offset if whole else -first)
+            begin = None if whole else max(Fraction(0), (seconds(start) or Fraction(0)) - first)
+            limit = seconds(end)
+            stop = None if limit is None else limit + (offset if whole else -first)
             lanes.append(_sound(sound, _sound_streams(sound, result, out), shift, begin, stop))
         for _, _, packet in heapq.merge(*lanes, key=lambda each: each[:2]):
             result.mux_one(packet)
+
+
+def _copied(result: Any, source: Any) -> Any:
+    """A new stream of the result for the packets of another file's stream."""
+    stream = result.add_stream_from_template(source, opaque=True)  # its codec need not be one that encodes
+    if source.type == "video" and source.codec_context.name == "hevc" and result.format.name != "matroska":
+        stream.codec_context.codec_tag = "hvc1"
+    return stream
 
 
 def _begin(segment: Path) -> Fraction:
@@ -113,42 +122,39 @@ def _begin(segment: Path) -> Fraction:
 
 def _plan(segments: list[Path]) -> tuple[Fraction, list[list[_Picture]]]:
     """The unit of time of the result, s, and the times of each segment's packets in the order of the file."""
-    base, headers, offsets, found = None, None, [], []
+    base, headers, starts, shown = None, None, [], []
     for segment in segments:
-        offsets.append(_begin(segment))
+        starts.append(_begin(segment))
         with open_video(segment) as (container, stream):
             context = stream.codec_context
             these = (context.name, context.width, context.height, context.pix_fmt, context.extradata)
             headers, base = headers or these, base or Fraction(stream.time_base)
             if these != headers:
                 raise InputError(f"{segment} was written with other settings than {segments[0]}; start again")
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            zero = min(packet.pts for packet in packets) if packets else 0
-            unit = Fraction(stream.time_base)
-            found.append([((packet.pts - zero) * unit, (packet.duration or 0) * unit) for packet in packets])
-            del packets
+            times = [packet.pts for packet in container.demux(stream) if packet.size]
+            zero, unit = min(times), Fraction(stream.time_base)
+            moved = starts[-1] - starts[0] - zero * unit
+            shown.append([round((moved + time * unit) / base) for time in times])
+            length = stream.duration * unit if stream.duration else Fraction(container.duration, 10**6) - zero * unit
     assert base is not None
-    shown = [
-        [(round((offset - offsets[0] + time) / base), round(length / base)) for time, length in packets]
-        for offset, packets in zip(offsets, found, strict=True)
-    ]
-    return base, _decoding_times(shown)
+    return base, _decoding_times(shown, round((starts[-1] - starts[0] + length) / base))
 
 
-def _decoding_times(shown: list[list[tuple[int, int]]]) -> list[list[_Picture]]:
-    """Decoding times for packets with (pts, duration): the sorted display times, early enough for each packet.
+def _decoding_times(shown: list[list[int]], end: int) -> list[list[_Picture]]:
+    """Decoding times for packets with these display times: the sorted display times, early enough for each packet.
 
-    Each packet's duration is the distance to the next picture shown; the last one keeps its own.
+    A packet's duration is the distance to the next picture shown, and for the last one to ``end``. The last one in the
+    file has that one's as well, since MP4 counts a track's length in decoding times.
     """
-    every = [packet for segment in shown for packet in segment]
-    order = sorted(pts for pts, _ in every)
-    early = max((time - pts for time, (pts, _) in zip(order, every, strict=True)), default=0)
-    after = dict(pairwise(order))
+    every = [time for segment in shown for time in segment]
+    order = sorted(every)
+    early = max((decoded - time for decoded, time in zip(order, every, strict=True)), default=0)
+    last = max(1, end - order[-1])
+    lengths = {**dict(pairwise(order)), order[-1]: order[-1] + last}
     decoding = iter(order)
-    return [
-        [_Picture(pts, next(decoding) - early, after.get(pts, pts + length) - pts) for pts, length in segment]
-        for segment in shown
-    ]
+    found = [[_Picture(time, next(decoding) - early, lengths[time] - time) for time in segment] for segment in shown]
+    found[-1][-1] = replace(found[-1][-1], duration=last)
+    return found
 
 
 Timed = Iterator[tuple[Fraction, int, Any]]
@@ -172,7 +178,7 @@ def _sound_streams(sound: Any, result: Any, out: Path) -> dict[int, Any]:
         name = source.codec_context.name if source.codec_context else "unknown"
         if not holds(out.suffix.lower(), name):
             raise InputError(f"{out}: {out.suffix} does not hold the original's sound ({name}); write it as .mkv")
-        made[source.index] = stream = result.add_stream_from_template(source)
+        made[source.index] = stream = _copied(result, source)
         stream.time_base = source.time_base
         if "language" in source.metadata:
             stream.metadata["language"] = source.metadata["language"]

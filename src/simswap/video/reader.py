@@ -1,9 +1,10 @@
 """Frames of a video file, upright and in RGB, with their exact numbers and times."""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from simswap.video.library import decoded, open_video
 from simswap.video.orientation import orientation, turned
 
 logger = logging.getLogger(__name__)
+Seconds = float | Fraction
 DEFAULT_RATE = Fraction(25)  # where a file names none
 
 
@@ -104,10 +106,20 @@ def video_info(path: Path) -> VideoInfo:
     """
     with open_video(path) as (container, stream):
         first = next(decoded(container, stream), None)
-        return _info(path, container, stream, first)
+        info = _info(path, container, stream, first)
+    return info if info.frames else replace(info, rate=_counted_rate(path) or info.rate)
 
 
-def read_video(path: Path, start: float | None = None, end: float | None = None, every: int = 1) -> Iterator[Frame]:
+def _counted_rate(path: Path, packets: int = 100) -> Fraction | None:
+    """The rate of the first packets of a file without a count of its frames, whose header's may be a guess."""
+    with open_video(path) as (container, stream):
+        times = {packet.pts for packet in islice(container.demux(stream), packets) if packet.pts is not None}
+        if len(times) < 2:
+            return None
+        return (len(times) - 1) / ((max(times) - min(times)) * Fraction(stream.time_base))
+
+
+def read_video(path: Path, start: Seconds | None = None, end: Seconds | None = None, every: int = 1) -> Iterator[Frame]:
     """The frames of a video, one at a time.
 
     The file is read from its beginning whatever ``start`` is: in many codecs, seeking gives a neighboring frame.
@@ -123,20 +135,20 @@ def read_video(path: Path, start: float | None = None, end: float | None = None,
     """
     if every < 1:
         raise ValueError(f"every={every} is not positive")
+    begin, stop = seconds(start), seconds(end)
     with open_video(path) as (container, stream):
         info, number, first = None, -1, None
-        for number, (shown, time) in enumerate(_timed(container, stream)):
-            if end is not None and time >= end:
+        for number, (shown, time, length) in enumerate(_timed(container, stream)):
+            if stop is not None and time >= stop:
                 return
             if info is None:
                 info = _info(path, container, stream, shown)
-            if start is not None and time < start:
+            if begin is not None and time < begin:
                 continue
             first = number if first is None else first
             if (number - first) % every:
                 continue
             _check_size(info, shown, number)
-            length = Fraction(shown.duration) * shown.time_base if shown.duration else None
             yield Frame(number, time, upright_rgb(shown, info), length, Stored(shown, info))
         if info is None:
             _info(path, container, stream, None)
@@ -145,6 +157,42 @@ def read_video(path: Path, start: float | None = None, end: float | None = None,
                 "%s has %d frames and not %d as its header says: it is cut off or damaged", path, number + 1,
                 info.frames,
             )  # fmt: skip
+
+
+def read_numbers(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels | None]]:
+    """(number, picture) of the frames with these numbers, ascending; as `read_video`, but None for missing ones.
+
+    Raises:
+        InputError: as `video_info`.
+    """
+    left = sorted(set(numbers), reverse=True)
+    with open_video(path) as (container, stream):
+        info = None
+        for number, frame in enumerate(decoded(container, stream)):
+            if not left:
+                return
+            info = info or _info(path, container, stream, frame)
+            while left and left[-1] < number:
+                yield left.pop(), None
+            if left and left[-1] == number:
+                yield left.pop(), upright_rgb(frame, info)
+    while left:
+        yield left.pop(), None
+
+
+def count_decoded(path: Path) -> int:
+    """The number of frames by the file's header; counted by decoding it where the header has none.
+
+    Raises:
+        InputError: as `video_info`.
+    """
+    with open_video(path) as (container, stream):
+        return stream.frames or sum(1 for _ in decoded(container, stream))
+
+
+def seconds(value: Seconds | None) -> Fraction | None:
+    """A time as it was written: 0.2 is 1/5, which the float is not."""
+    return None if value is None else Fraction(str(value))
 
 
 def upright_rgb(frame: Any, info: VideoInfo) -> Pixels:
@@ -158,21 +206,32 @@ def upright_rgb(frame: Any, info: VideoInfo) -> Pixels:
     return turned(pixels, info.rotation, info.mirrored)
 
 
-def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, Fraction]]:
-    """Decoded frames with their time since the first one, s; times increase even where the file's do not."""
-    rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
-    first, before = None, None
+def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, Fraction, Fraction]]:
+    """Decoded frames, their time since the first one and how long they are shown, s.
+
+    Times increase even where the file's do not. A frame is shown until the next one, the last one until the end.
+    """
+    rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
+    first, held = None, None
     for frame in decoded(container, stream):
+        unit = Fraction(frame.time_base or stream.time_base)
         if frame.pts is None:
-            time = Fraction(0) if before is None else before + 1 / Fraction(rate)
+            time = Fraction(0) if held is None else held[1] + 1 / rate
+            first = -time if first is None else first
         else:
-            clock = frame.pts * Fraction(frame.time_base)
-            first = clock - (before or 0) if first is None else first
-            time = clock - first
-        if before is not None and time <= before:
-            time = before + Fraction(frame.time_base or stream.time_base)
-        before = time
-        yield frame, time
+            first = frame.pts * unit if first is None else first
+            time = frame.pts * unit - first
+        if held is not None:
+            time = max(time, held[1] + unit)
+            yield *held, time - held[1]
+        held = frame, time
+    if held is None or first is None:
+        return
+    length = held[0].duration * unit if held[0].duration else 1 / rate
+    if stream.duration is not None and stream.start_time is not None:
+        rest = (stream.start_time + stream.duration) * Fraction(stream.time_base) - first - held[1]
+        length = rest if rest > 0 else length
+    yield *held, length
 
 
 def _info(path: Path, container: Any, stream: Any, first: Any) -> VideoInfo:
@@ -197,7 +256,7 @@ def _info(path: Path, container: Any, stream: Any, first: Any) -> VideoInfo:
         duration=length,
         pixel_aspect=turned_aspect,
         bits=max(part.bits for part in first.format.components),
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
         color=tags,
         has_sound=bool(container.streams.audio),
         hdr=tags.hdr,

@@ -9,7 +9,7 @@ from typing import Any
 
 from simswap.errors import InputError
 from simswap.files import atomic_write
-from simswap.video.colors import RGB_MATRIX, from_rgb, has_alpha, planes, with_change
+from simswap.video.colors import RGB_MATRIX, from_rgb, has_alpha, keep_unchanged, planes
 from simswap.video.containers import CODECS, CONTAINERS, QUALITY, check_container, options_of
 from simswap.video.library import av_module, reason
 from simswap.video.orientation import turned
@@ -64,7 +64,9 @@ class VideoWriter:
         self._container: Any = None
         self._stream: Any = None
         self._first = Fraction(0)
-        self._before = -1
+        self._before, self._end = -1, 0
+        self._held: Any = None  # the last packet, whose duration is known when the file ends
+        self._first_dts = 0
         base = info.time_base
         self._base = base if base.denominator <= MOST_TICKS else Fraction(1, 1_000_000)
 
@@ -87,8 +89,9 @@ class VideoWriter:
         self._before = ticks
         picture = self._samples(frame)
         picture.pts, picture.time_base = ticks, self._base
-        if frame.duration:
-            picture.duration = max(1, round(frame.duration / self._base))
+        length = frame.duration or 1 / self.info.rate
+        picture.duration = max(1, round(length / self._base))
+        self._end = ticks + picture.duration
         self._encode(picture)
         self.written += 1
 
@@ -136,7 +139,16 @@ class VideoWriter:
 
     def _encode(self, picture: Any) -> None:
         try:
-            self._container.mux(self._stream.encode(picture))
+            for packet in self._stream.encode(picture):
+                if self._held is None:
+                    self._first_dts = packet.dts
+                else:
+                    self._container.mux_one(self._held)
+                self._held = packet
+            if picture is None and self._held is not None:
+                # MP4 counts a track's length in decoding times
+                self._held.duration = max(1, self._end + self._first_dts - self._held.dts)
+                self._container.mux_one(self._held)
         except self._av.error.FFmpegError as error:
             raise self._unwritable(error) from error
 
@@ -151,7 +163,8 @@ class VideoWriter:
         kept = source if source.format.name.replace("yuvj", "yuv") == self.form else source.reformat(format=self.form)
         base = [turned(plane, info.rotation, info.mirrored) for plane in planes(kept)]
         old = from_rgb(av, stored.pixels(), self.tags, self.form)
-        return with_change(av, base, old, new)
+        keep_unchanged(base, old, new)
+        return new
 
     def _keeps(self, source: Any) -> bool:
         """Whether the samples of a decoded frame can be kept: same colors, and chroma that survives turning."""
