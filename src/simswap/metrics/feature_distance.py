@@ -24,10 +24,10 @@ class FeatureDistance(FrechetInceptionDistance):
         super().update(features.double(), real=real)
 
     def compute(self) -> Tensor:
-        """The distance, float64 []; NaN with fewer than two samples on either side."""
+        """The distance, float64 [], at least 0; NaN with fewer than two samples on either side."""
         if min(int(self.real_features_num_samples), int(self.fake_features_num_samples)) < 2:
             return self.real_features_sum.new_tensor(float("nan"))
-        return super().compute()
+        return super().compute().clamp(min=0)  # equal sets give a little less by rounding
 
 
 class _AsTheyAre(nn.Module):
