@@ -27,7 +27,9 @@ from simswap.settings.words import nearest
 from simswap.sweeping.pruning import pruning_of
 from simswap.tracking.logger import finish
 from simswap.training.callbacks.diagnosis import Diagnosis, Limits
+from simswap.training.callbacks.gradient_histograms import GradientHistograms
 from simswap.training.callbacks.guards import SkippedSteps
+from simswap.training.callbacks.logged_use import LoggedUse
 from simswap.training.callbacks.rank_consistency import RankConsistency
 from simswap.training.callbacks.reporting import StatusReport
 from simswap.training.callbacks.run_fingerprint import RunFingerprint
@@ -188,8 +190,10 @@ def build_callbacks(
         BestCheckpoint(writer, "val/id_retrieval"),
         NewestCheckpoint(run, cfg.checkpoints.every, writer),
         RunFingerprint(data, *frozen, cfg.resume_overrides == "allow", loss_recognizers),
+        LoggedUse(data),
         watch,
         Progress(cfg.progress_every, watch),
+        GradientHistograms(),
     ]
 
 

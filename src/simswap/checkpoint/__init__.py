@@ -6,11 +6,12 @@ for, under ``discriminators.``; it is read the same way. Checkpoints of others a
 (`simswap.models.torch_files`): nothing that they name is instantiated.
 """
 
-from simswap.checkpoint.description import FORMAT, GENERATOR_PREFIX, KEY, describe, git_commit
+from simswap.checkpoint.description import FORMAT, GENERATOR_PREFIX, KEY, describe
 from simswap.checkpoint.discriminators import DISCRIMINATORS_PREFIX, TrainedDiscriminators, load_discriminators
 from simswap.checkpoint.reading import check_finite, read, read_state_dict
 from simswap.checkpoint.slim import write_generator, write_slim
 from simswap.checkpoint.swapping import MOST_STAGES, SwapCheckpoint, load
+from simswap.version import git_commit
 
 __all__ = [
     "DISCRIMINATORS_PREFIX",

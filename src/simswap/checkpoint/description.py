@@ -1,13 +1,11 @@
 """What a checkpoint says about itself, as plain values."""
 
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recognizer
-from simswap.version import __version__
+from simswap.version import __version__, git_commit
 
 FORMAT = 1
 KEY = "simswap"
@@ -36,16 +34,6 @@ def describe(
         "recognizer_view": recognizer_view,
         "config": config,
     }
-
-
-def git_commit() -> str:
-    """The commit of the package's checkout, with ``-dirty`` if files differ; ``unknown`` without a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 def of_training(content: Mapping[str, Any]) -> dict[str, Any]:

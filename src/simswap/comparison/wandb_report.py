@@ -11,8 +11,8 @@ from simswap.comparison.run import Run
 from simswap.comparison.summary import at_a_glance, protocol_words
 from simswap.comparison.tables import markdown, results_table
 from simswap.errors import InputError
+from simswap.settings.wandb_environment import folder_for, given, settled_mode, tidied
 from simswap.tracking.metrics_rows import STEP_METRIC
-from simswap.tracking.wandb_environment import folder_for, given, settled_mode, tidied
 from simswap.tracking.wandb_run import known_as
 
 JOB = "compare"

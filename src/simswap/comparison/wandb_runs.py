@@ -12,8 +12,10 @@ from simswap.comparison.validations import control_columns, last_validation, val
 from simswap.errors import InputError
 from simswap.metrics.figures import validated
 from simswap.settings.recorded_names import earlier_figures, with_current_names
+from simswap.settings.wandb_environment import tidied
 from simswap.tracking.metrics_rows import STEP_METRIC
-from simswap.tracking.wandb_environment import tidied
+from simswap.tracking.wandb_artifacts import USED
+from simswap.tracking.wandb_code import CODE
 from simswap.tracking.wandb_summary import GRID, WORST, evaluation_in, prefix_of
 
 GRIDS = "media/images/samples_"
@@ -81,7 +83,7 @@ def load_wandb(
                     f"{', '.join(sorted(groups)) or 'none'}"
                 )
         for run in found:
-            config = flat(with_current_names(dict(run.config)))
+            config = flat(with_current_names({k: v for k, v in run.config.items() if k not in (USED, CODE)}))
             if not keep(config):
                 continue
             try:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 BLOCK = 32768
 """Bytes of a block of W&B's files, which are written like LevelDB's logs: no record's header crosses a block's end."""
@@ -10,15 +11,7 @@ BLOCK = 32768
 
 def history_rows(file: Path) -> Iterator[dict[str, str]]:
     """The rows of a ``.wandb`` file's history: name → value as JSON. A half-written last record is left out."""
-    from google.protobuf.message import DecodeError
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
-
-    for content in records(file.read_bytes()):
-        record = Record()
-        try:
-            record.ParseFromString(content)
-        except DecodeError:
-            continue
+    for record in parsed_records(file):
         if record.WhichOneof("record_type") == "history":
             yield {"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
 
@@ -49,3 +42,47 @@ def take_setting(name: str, value: str) -> None:
     import wandb
 
     wandb.Settings().update_from_env_vars({name: value})
+
+
+def parsed_records(file: Path) -> Iterator[Any]:
+    """The records of a ``.wandb`` file, as W&B's protobuf messages. Half-written ones are left out."""
+    from google.protobuf.message import DecodeError
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+
+    for content in records(file.read_bytes()):
+        record = Record()
+        try:
+            record.ParseFromString(content)
+        except DecodeError:
+            continue
+        yield record
+
+
+def add_hashed_reference(artifact: Any, name: str, address: str, digest: str) -> None:
+    """Add an entry that only names something by its hash; W&B's own call would take the address as the hash.
+
+    Args:
+        artifact: A ``wandb.Artifact`` that is not logged yet.
+        name: The entry's name.
+        address: What the hash refers to.
+        digest: The hash.
+    """
+    from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
+
+    artifact.manifest.add_entry(ArtifactManifestEntry(path=name, ref=address, digest=digest))
+
+
+def cache_folder() -> Path:
+    """W&B's cache folder: WANDB_CACHE_DIR, or ``wandb`` in the user's cache folder."""
+    from wandb import env
+
+    return Path(env.get_cache_dir())
+
+
+def has_digest(entry: Any, file: Path) -> bool:
+    """Whether a file has the hash of an artifact's entry, which names its algorithm."""
+    from wandb.sdk.artifacts._generated import ArtifactDigestAlgorithm
+    from wandb.sdk.lib.hashutil import md5_file_b64, xxh128_file_b64
+
+    own = entry.digest_algorithm() is ArtifactDigestAlgorithm.MANIFEST_XXH128
+    return entry.digest == (xxh128_file_b64(str(file)) if own else md5_file_b64(str(file)))

@@ -207,9 +207,13 @@ RANGES: dict[str, Range] = {
     "strategy.timeout_minutes": number(0, 525600, above=True, tried=(0.1, None)),
     "logger.init_timeout": number(0, 86400, above=True, tried=(0.1, None)),
     "logger.finish_timeout": number(0, 86400),
+    "logger.keep": whole(1, tried=1000),
+    "logger.watch": whole(1, tried=10**9, null=True),
     # simswap-evaluate
     "grid_faces": whole(1, tried=50),
     "worst_pairs": whole(0, 100),
+    "upload.pairs": whole(0, 10000),
+    "upload.worst": whole(0, 10000),
     "slices.yaw_edges": number(0, 180, above=True, below=True, tried=(1, 179), count=2),
     "slices.min_pairs": whole(1, tried=10**6),
     "protocol.persons": whole(2, tried=10**6),

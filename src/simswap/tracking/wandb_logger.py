@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows, recorded_names
+from simswap.tracking.wandb_artifacts import Uploads
 
 
 class HistoryLogger(WandbLogger):
@@ -21,12 +22,13 @@ class HistoryLogger(WandbLogger):
     Args:
         run: The run folder.
         known: Steps that W&B holds. The first row is preceded by the rows of metrics.csv that W&B does not hold.
+        uploads: What the run sends beside its metrics.
         **keywords: For Lightning's logger.
     """
 
-    def __init__(self, run: Path, known: set[int], **keywords: Any) -> None:
+    def __init__(self, run: Path, known: set[int], uploads: Uploads | None = None, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self.run, self.known = run, known
+        self.run, self.known, self.uploads = run, known, uploads or Uploads()
         self._recorded = recorded_names(run / "metrics.csv")
         self._begun = False
 

@@ -1,20 +1,18 @@
 """A run in W&B: starting or resuming it under one identity, online if possible, and ending it."""
 
 import json
-import os
-import sys
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from simswap.files import atomic_write
-from simswap.tracking.wandb_environment import (
+from simswap.settings.wandb_environment import (
     folder_for,
     given,
     id_of_new_run,
     is_silent,
+    no_terminal,
     say,
     say_once,
     tags,
@@ -113,6 +111,7 @@ def begin(
     config: Mapping[str, Any] | None = None,
     init_timeout: float = 10.0,
     finish_timeout: float = 60.0,
+    code: bool = True,
 ) -> Any:
     """Start or resume a run; its files are below ``<run>/wandb/``.
 
@@ -125,11 +124,12 @@ def begin(
         config: The resolved config.
         init_timeout: Seconds to wait for the server.
         finish_timeout: Seconds that the upload may take at the end.
+        code: Whether W&B records the repository of the current folder and the versions of all packages.
 
     Returns:
         W&B's run object.
     """
-    arguments = _arguments(run, called, goes_on, config, init_timeout, finish_timeout)
+    arguments = _arguments(run, called, goes_on, config, init_timeout, finish_timeout, code)
     if _stays_offline(run, called, mode):
         return _init("offline", arguments)
     experiment, reason = _try_online(arguments)
@@ -142,10 +142,23 @@ def begin(
     return experiment
 
 
-def go_on(run: Path, called: KnownAs, mode: str) -> tuple[Any, str]:
-    """Resume a run to add to it: W&B's run object, or None and the reason why the server did not accept it."""
-    arguments = _arguments(run, called, True, None, 10.0, 60.0)
-    if _stays_offline(run, called, mode):
+def go_on(
+    run: Path, called: KnownAs, mode: str, *, config: Mapping[str, Any] | None = None, like: KnownAs | None = None
+) -> tuple[Any, str]:
+    """Resume a run to add to it, or begin one beside another.
+
+    Args:
+        run: The run folder.
+        called: The identity.
+        mode: ``online`` or ``offline``.
+        config: What to add to the config.
+        like: The other run, if this one is new: it is offline if the other is.
+
+    Returns:
+        W&B's run object, or None and the reason why the server did not accept it.
+    """
+    arguments = _arguments(run, called, like is None, config, 10.0, 60.0, like is not None)
+    if _stays_offline(run, like or called, mode):
         return _init("offline", arguments), ""
     return _try_online(arguments)
 
@@ -162,6 +175,7 @@ def _arguments(
     config: Mapping[str, Any] | None,
     init_timeout: float,
     finish_timeout: float,
+    code: bool,
 ) -> dict[str, Any]:
     import wandb
 
@@ -173,6 +187,7 @@ def _arguments(
         "init_timeout": None if given("WANDB_INIT_TIMEOUT") else init_timeout,
         "silent": None if given("WANDB_SILENT") else True,  # reported here in one line instead
         "console": None if given("WANDB_CONSOLE") else "off",
+        **({} if code else {"disable_git": True, "x_save_requirements": False}),
     }
     return {
         **names,
@@ -194,7 +209,7 @@ def _try_online(arguments: Mapping[str, Any]) -> tuple[Any, str]:
     import wandb
 
     try:
-        with _no_terminal():
+        with no_terminal():
             return _init("online", arguments), ""
     except (wandb.Error, ValueError, TimeoutError, ConnectionError) as error:
         return None, reason_of(error)
@@ -214,18 +229,6 @@ def _init(mode: str, arguments: Mapping[str, Any]) -> Any:
         return wandb.init(mode=mode, **arguments)  # type: ignore[arg-type]
 
 
-@contextmanager
-def _no_terminal() -> Iterator[None]:
-    """Hide the terminal's input: without a login W&B would ask for a key and wait for an answer."""
-    terminal = sys.stdin
-    with open(os.devnull, encoding="utf-8") as nothing:
-        sys.stdin = nothing
-        try:
-            yield
-        finally:
-            sys.stdin = terminal
-
-
 def end(experiment: Any, failed: bool = False) -> None:
     """End the run in W&B; reports what the server did not accept in time, which stays on disk."""
     try:
@@ -236,4 +239,9 @@ def end(experiment: Any, failed: bool = False) -> None:
 
 def folder_of(experiment: Any) -> Path:
     """The folder of a W&B run's files."""
-    return Path(experiment.dir).parent  # .dir is the run's folder of uploaded files, below it
+    return files_of(experiment).parent
+
+
+def files_of(experiment: Any) -> Path:
+    """The folder of the files that W&B uploads as they are."""
+    return Path(experiment.dir)

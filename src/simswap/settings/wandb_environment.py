@@ -117,6 +117,18 @@ def tidied() -> Iterator[None]:
             os.environ.setdefault(name, value)
 
 
+@contextmanager
+def no_terminal() -> Iterator[None]:
+    """Hide the terminal's input: without a login W&B would ask for a key and wait for an answer."""
+    terminal = sys.stdin
+    with open(os.devnull, encoding="utf-8") as nothing:
+        sys.stdin = nothing
+        try:
+            yield
+        finally:
+            sys.stdin = terminal
+
+
 def _refused(name: str, value: str) -> str | None:
     """Why W&B refuses a value; None if it accepts it or does not know the variable."""
     if name in ("WANDB_MODE", "WANDB_DISABLED"):

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from simswap.errors import InputError
-from simswap.tracking import wandb_environment
+from simswap.settings import wandb_environment
+from simswap.settings.wandb_environment import folder_for, settled_mode, tidied
 from simswap.tracking.logger import build_loggers, finish
-from simswap.tracking.wandb_environment import folder_for, settled_mode, tidied
 from simswap.tracking.wandb_history import offline_fragments
 from simswap.tracking.wandb_run import known_as, to_be_known_as
 
