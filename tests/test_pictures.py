@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import simswap
-from simswap.pictures import DIGITAL_SOURCE, GAP, mark_synthetic, on_white, provenance, swap_grid, write_png
+from simswap.pictures import DIGITAL_SOURCE, GAP, mark_synthetic, on_white, provenance, swap_grid, write_jpeg, write_png
 
 
 def flat(*values: int) -> torch.Tensor:
@@ -93,3 +93,14 @@ def test_the_mark_fits_into_tiny_pictures(size):
 def test_transparent_pictures_are_laid_on_white():
     image, alpha = np.full((1, 3, 3), 100, np.uint8), np.array([[0, 128, 255]], np.uint8)
     assert on_white(image, alpha)[0, :, 0].tolist() == [255, 177, 100]
+
+
+def test_a_jpeg_names_its_checkpoint_where_it_is_synthetic(tmp_path):
+    image = np.full((8, 8, 3), 77, np.uint8)
+    write_jpeg(tmp_path / "a.jpg", image, provenance("sha256:abc"))
+    write_jpeg(tmp_path / "b.jpg", image)
+    with Image.open(tmp_path / "a.jpg") as made, Image.open(tmp_path / "b.jpg") as plain:
+        packet = made.getxmp()["xmpmeta"]["RDF"]["Description"]
+        assert (packet["Checkpoint"], packet["DigitalSourceType"]) == ("sha256:abc", DIGITAL_SOURCE)
+        assert plain.getxmp() == {}
+        assert np.abs(np.asarray(made).astype(int) - 77).max() <= 1

@@ -1,5 +1,6 @@
 """``simswap-evaluate``: measure a checkpoint or precomputed swaps by a protocol, beside the controls."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,13 +16,14 @@ from simswap.config import OF_TRAINING, build, build_optional, refuse_of_trainin
 from simswap.errors import InputError
 from simswap.evaluation.judges import further_judges
 from simswap.evaluation.pairs_file import write_pairs
+from simswap.evaluation.pairs_table import chosen_pairs, pairs_table
 from simswap.evaluation.protocol_data import EvaluationProtocol, ProtocolData, Setting
 from simswap.evaluation.report import keep_earlier, print_table, write_evaluation, write_skipped
 from simswap.evaluation.runner import Evaluated, baselines, checkpoint_swappers, describe_protocol, run_protocol
 from simswap.evaluation.slice_tables import slice_text
 from simswap.evaluation.swap_precision import described_precision, swap_dtype
 from simswap.evaluation.trained_by import loss_recognizers
-from simswap.evaluation.worst import add_worst, write_worst
+from simswap.evaluation.worst import Values, add_worst, write_worst
 from simswap.faces.paste import PasteSettings
 from simswap.launching.claims import claimed
 from simswap.launching.devices import choose_device
@@ -37,7 +39,9 @@ from simswap.models.embedder import Embedder
 from simswap.models.recorded import judge_of, pose_of, recognizer_of
 from simswap.pictures import provenance, write_png
 from simswap.tracking.evaluation_names import check_name, stem_of
+from simswap.tracking.wandb_evaluation import EvaluationFiles, log_evaluation, takes_evaluations
 from simswap.tracking.wandb_summary import put_evaluation
+from simswap.wandb_files import is_reference
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -87,7 +91,8 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     if ranks.rank:
         return
     for kind, content in networks:
-        facts = {"checkpoint": str(content.path), "sha256": content.sha256, "iteration": content.iteration}
+        path = paths[kind] if is_reference(paths[kind]) else content.path
+        facts = {"checkpoint": str(path), "sha256": content.sha256, "iteration": content.iteration}
         evaluated.results[kind].update(facts)
     values = add_worst(evaluated, data.names, cfg.worst_pairs)
     loss, precision = loss_recognizers([content for _, content in networks]), described_precision(dtype)
@@ -97,8 +102,39 @@ def evaluate_into(out: Path, cfg: DictConfig, ranks: EvaluationRanks) -> None:
     grids = write_grids(stem, data, ours, sha256, cfg.grid_faces, device)
     worst = write_worst(stem, data, ours, values, sha256, cfg.worst_pairs, device)
     print(f"figures: {stem}.json")
+    if takes_evaluations(out, cfg.wandb):
+        to_wandb(out, stem, cfg, data, evaluated, ours, values, grids, worst, description, device)
+
+
+def to_wandb(
+    out: Path,
+    stem: Path,
+    cfg: DictConfig,
+    data: ProtocolData,
+    evaluated: Evaluated,
+    networks: Sequence[Swapper],
+    values: Mapping[str, Values],
+    grids: Mapping[str, Path],
+    worst: Mapping[str, Path],
+    description: Mapping[str, Any],
+    device: torch.device,
+) -> None:
+    """Add the evaluation to the run in W&B: figures, grids and pairs to its summary, the files as an artifact."""
     name = None if cfg.name is None else str(cfg.name)
-    put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb, worst, name)
+    trained = next((one for one in networks if one.name == "trained"), None)
+    with tempfile.TemporaryDirectory() as pictures:
+        pairs = None
+        if trained is not None and (cfg.upload.pairs or cfg.upload.worst):
+            samples, sha256 = evaluated.samples["trained"], evaluated.results["trained"]["sha256"]
+            own = values.get("trained") or Values.of(samples, evaluated.samples["do_nothing"])
+            chosen = chosen_pairs(own, cfg.upload.pairs, cfg.upload.worst)
+            pairs = pairs_table(Path(pictures), data, trained, samples, own, chosen, sha256, device)
+        if trained is not None and cfg.upload.artifact:
+            files = {"evaluation.json": Path(f"{stem}.json"), "pairs.parquet": Path(f"{stem}_pairs.parquet")}
+            facts = {key: evaluated.results["trained"][key] for key in ("sha256", "iteration")}
+            if not log_evaluation(out, cfg.wandb, EvaluationFiles(files, facts), name):
+                return
+        put_evaluation(out, description, evaluated.results, grids.get("trained"), cfg.wandb, worst, name, pairs)
 
 
 def protocol_data(

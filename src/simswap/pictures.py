@@ -86,6 +86,18 @@ def write_png(path: Path, image: np.ndarray, text: Mapping[str, str] | None = No
         Image.fromarray(image).save(part, format="PNG", pnginfo=png_text(text) if text else None)
 
 
+def write_jpeg(path: Path, image: np.ndarray, words: Mapping[str, str] | None = None, quality: int = 90) -> None:
+    """Write uint8 RGB [H, W, 3] as JPEG, atomically; ``words`` go into its XMP packet, see `provenance`.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    content = b"http://ns.adobe.com/xap/1.0/\0" + xmp_packet(words) if words else b""
+    segment = b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content if words else b""
+    with atomic_write(path) as part:
+        Image.fromarray(image).save(part, format="JPEG", quality=quality, extra=segment)
+
+
 MARKS = ("AI face swap", "AI swap", "AI")
 """What the visible mark says, the longest first; a picture gets the longest that fits across it."""
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from simswap.errors import InputError
 from simswap.metrics.figures import validated
+from simswap.settings.wandb_environment import say, settled_mode
 from simswap.tracking.evaluation_format import FORMAT, as_current
 from simswap.tracking.evaluation_names import names_in, stem_in
 from simswap.tracking.metrics_rows import STEP, read_rows, recorded_names
 from simswap.tracking.runs import evaluation_file, read_evaluation
 from simswap.tracking.status import FINISHED, RUNNING, current_state
-from simswap.tracking.wandb_environment import say, settled_mode
+from simswap.tracking.wandb_artifacts import staged_in
+from simswap.tracking.wandb_evaluation import PAIRS, PairsTable, remember_tables, table_of, tables_in
 from simswap.tracking.wandb_run import end, folder_of, go_on, known_as, reason_of
 
 FACTS = "facts"
@@ -148,6 +150,7 @@ def put_evaluation(
     mode: str,
     worst: Mapping[str, Path] | None = None,
     name: str | None = None,
+    pairs: PairsTable | None = None,
 ) -> None:
     """Add an evaluation to the run's summary in W&B, if its training logged there.
 
@@ -163,6 +166,7 @@ def put_evaluation(
         mode: See `settled_mode`.
         worst: Pictures of the worst pairs, by the swapper's name.
         name: The evaluation's name; None for the first.
+        pairs: The table of pairs, for ``evaluation/pairs``; None without one.
     """
     called, mode = known_as(run), settled_mode(mode)
     if called is None or mode == "disabled":
@@ -184,7 +188,13 @@ def put_evaluation(
     summary = training_summary(run) | summary | evaluation_summary(protocol, results, name)
     pictures |= {prefix_of(name) + GRID: grid} if grid is not None else {}
     pictures |= {_place(prefix_of(name), swapper) + WORST: picture for swapper, picture in (worst or {}).items()}
-    experiment.summary.update(summary | {key: wandb.Image(str(picture)) for key, picture in pictures.items()})
+    own = prefix_of(name) + PAIRS
+    summary |= {key: entry for key, entry in tables_in(run).items() if key != own}
+    summary |= {key: wandb.Image(str(picture)) for key, picture in pictures.items()}
+    with staged_in(run):
+        experiment.summary.update(summary | ({own: table_of(pairs)} if pairs is not None else {}))
+    if pairs is not None:
+        remember_tables(run, {own: experiment.summary._as_dict()[own]})
     where = f"to upload: wandb sync {folder_of(experiment)}" if experiment.offline else experiment.url
     end(experiment, failed=state not in (FINISHED, None))
     say(f"W&B: the evaluation is in the run's summary; {where}")
