@@ -24,6 +24,10 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep of this command line. Raises InputError if it cannot run."""
+        from pathlib import Path
+
+        from simswap.tracking.wandb_trials import put_trials
+
         try:
             from simswap.sweeping.sweep import run_sweep
         except ModuleNotFoundError as error:
@@ -34,7 +38,9 @@ class StudySweeper(Sweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        return run_sweep(self.config, parser.parse_overrides(arguments), self._launch)
+        returns = run_sweep(self.config, parser.parse_overrides(arguments), self._launch)
+        put_trials(Path(self.config.hydra.sweep.dir), self.config)
+        return returns
 
     def _launch(self, batch: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         assert self.config is not None
