@@ -24,6 +24,7 @@ from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door
 from simswap.models.recorded import recognizer_of
 from simswap.pictures import mark_synthetic, provenance, swap_grid, write_png
+from simswap.wandb_files import local_file
 
 
 def swap(cfg: DictConfig) -> None:
@@ -162,7 +163,7 @@ def _settings(cfg: DictConfig, sources: list[Path]) -> dict[str, Any]:
     Raises:
         InputError: a file does not exist.
     """
-    files = {"checkpoint": [Path(cfg.checkpoint)], "sources": sources}
+    files = {"checkpoint": [local_file(cfg.checkpoint)], "sources": sources}
     if cfg.mapping:
         persons, replaced_by = _mapping(Path(cfg.mapping))
         files |= {"persons": persons, "sources": replaced_by}

@@ -12,6 +12,7 @@ from simswap.files import NOT_A_PICKLE
 from simswap.models.torch_files import load_data
 from simswap.settings.recorded_names import described, with_current_names
 from simswap.stand_ins import refuse_stand_in
+from simswap.wandb_files import local_file
 
 
 def check_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
@@ -55,11 +56,12 @@ def weights_below(prefix: str, content: Mapping[str, Any]) -> dict[str, torch.Te
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's complete content as data, with our description.
+    """The complete content of a file, or of ``wandb:entity/project/name:alias``, as data, with our description.
 
     Raises:
-        InputError: it is no such file.
+        InputError: it is no such file, or W&B does not give it.
     """
+    path = local_file(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; give a run's .ckpt file, as in outputs/…/checkpoints/last.ckpt")
     refuse_stand_in(path, "a checkpoint", "torch")

@@ -14,6 +14,7 @@ from simswap.faces.warping import VIEWS
 from simswap.files import sha256_of
 from simswap.models.generator import Generator
 from simswap.models.recognition import Recognizer
+from simswap.wandb_files import local_file
 
 MOST_STAGES = 16
 
@@ -83,12 +84,12 @@ class SwapCheckpoint:
 
 
 def load(path: str | Path) -> SwapCheckpoint:
-    """Read a checkpoint for swapping.
+    """Read a checkpoint for swapping: a file, or ``wandb:entity/project/name:alias``.
 
     Raises:
-        InputError: the file is missing, cut off, foreign or damaged.
+        InputError: the file is missing, cut off, foreign or damaged, or W&B does not give it.
     """
-    path = Path(path)
+    path = local_file(path)
     content = read(path)
     description = content[KEY]
     try:

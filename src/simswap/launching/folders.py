@@ -12,6 +12,7 @@ from omegaconf import ListConfig, OmegaConf
 from simswap.errors import InputError
 from simswap.launching import ranks
 from simswap.launching.claims import claimed
+from simswap.wandb_files import is_reference
 
 TIME = "%Y-%m-%d_%H-%M-%S"
 TRAINING = "training"
@@ -171,11 +172,11 @@ def new_folder(folder: Path) -> Path:
 def evaluation_folder(checkpoint: str | None, out: str | None) -> str:
     """The folder of an evaluation.
 
-    It is ``out`` if given, else the checkpoint's run folder, else the checkpoint's own folder; without a checkpoint, a
-    new folder ``outputs/evaluation/<time>``.
+    It is ``out`` if given, else the checkpoint's run folder, else the checkpoint's own folder; without a checkpoint, or
+    for one in W&B, a new folder ``outputs/evaluation/<time>``.
     """
     out = os.path.expanduser(out) if out else out
-    if checkpoint is None:
+    if checkpoint is None or is_reference(checkpoint):
         return out or run_folder(None, "evaluation")
     folder = Path(checkpoint).expanduser().parent
     folder = folder.parent if folder.name == "checkpoints" else folder

@@ -7,6 +7,7 @@ from simswap import checkpoint
 from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.training.module import SimSwapModule
+from simswap.wandb_files import local_file
 
 SHARED = ("image_size", "pixel_range", "template", "generator", "recognizer")
 """What both runs must have in common, as the checkpoint's description names it; of the recognizer, its SHA-256."""
@@ -15,14 +16,16 @@ SHARED = ("image_size", "pixel_range", "template", "generator", "recognizer")
 def start_from(module: SimSwapModule, path: str | Path) -> None:
     """Load generator, EMA and discriminators from another run's checkpoint; the optimizers start anew.
 
+    The checkpoint is a file, or ``wandb:entity/project/name:alias`` of a run with ``logger.checkpoints=full``.
+
     The origin is added to the module's description, and so to every checkpoint: ``started_from`` with the file's
     SHA-256 and iteration.
 
     Raises:
         InputError: the networks differ, or the file has no discriminators.
     """
-    path = Path(path)
-    content = checkpoint.read(path)
+    file = local_file(path)
+    content = checkpoint.read(file)
     theirs = content[checkpoint.KEY]
     for name in SHARED:
         if _identifying(theirs.get(name)) != _identifying(module.description[name]):
@@ -42,7 +45,7 @@ def start_from(module: SimSwapModule, path: str | Path) -> None:
         ) from error
     module.description["started_from"] = {
         "path": str(path),
-        "sha256": sha256_of(path),
+        "sha256": sha256_of(file),
         "iteration": int(content.get("global_step", 0)),
     }
 
