@@ -3,7 +3,6 @@
 import functools
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from simswap.launching.jobs import failed_jobs, noted, survive
 from simswap.launching.processes import run_handed_over
 from simswap.launching.stops import cut_the_end_short, obeyed
 from simswap.launching.system_errors import allow_open_files, explain_system
+from simswap.settings.agent_arguments import of_agent
 from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
 from simswap.settings.check import check
 from simswap.settings.choices import as_member
@@ -36,6 +36,7 @@ from simswap.settings.recorded_names import KEYS, current_override, move_earlier
 from simswap.settings.records import check_folder
 from simswap.settings.targets import check_targets
 from simswap.settings.trusted import split_trusted, trust, trusted_packages
+from simswap.settings.wandb_environment import given
 from simswap.settings.words import CONF_DIR, explain_hydra
 
 SHARED_BY_RANKS = ("train", "evaluate")
@@ -126,7 +127,8 @@ def _checked(
 
 def _prepare_process(config_name: str) -> None:
     """Translate the command line for Hydra, import trusted packages, and refuse several processes if one must run."""
-    arguments = [re.sub("=None$", "=null", argument) for argument in sys.argv[1:]]  # W&B's agents write null as None
+    by_agent = bool(given("WANDB_SWEEP_ID"))
+    arguments = [written for argument in sys.argv[1:] for written in of_agent(argument, by_agent)]
     trusted, arguments = split_trusted(arguments)
     kept = [argument for argument in arguments if not removed(argument)]
     sys.argv[1:] = read_arguments([as_choice(as_member(current_override(argument))) for argument in kept])
