@@ -282,3 +282,31 @@ def test_wandb_refuses_a_setting_that_it_cannot_take(monkeypatch):
     of_wandb.take_setting("WANDB_INIT_TIMEOUT", "20")
     with pytest.raises(Exception, match=r"init_timeout|number"):
         of_wandb.take_setting("WANDB_INIT_TIMEOUT", "soon")
+
+
+def test_an_entry_of_an_artifact_is_named_by_its_hash_alone():
+    import wandb
+
+    made = [wandb.Artifact("data", type="dataset") for _ in range(3)]
+    for artifact, digest in zip(made, ("a" * 64, "a" * 64, "b" * 64), strict=True):
+        of_wandb.add_hashed_reference(artifact, "manifest", f"data://{digest}", digest)
+    entry = made[0].manifest.entries["manifest"]
+    assert (entry.digest, entry.ref) == ("a" * 64, f"data://{'a' * 64}"), "compat.wandb: entries have changed"
+    assert made[0].manifest.digest() == made[1].manifest.digest() != made[2].manifest.digest()
+
+
+def test_wandb_hashes_files_as_its_entries_say(tmp_path):
+    import wandb
+
+    (tmp_path / "a").write_bytes(b"hello")
+    artifact = wandb.Artifact("a", type="b")
+    artifact.add_file(str(tmp_path / "a"), name="a", policy="immutable", skip_cache=True)
+    entry = artifact.manifest.entries["a"]
+    assert of_wandb.has_digest(entry, tmp_path / "a"), "compat.wandb: the hash of files has changed"
+    (tmp_path / "a").write_bytes(b"hellp")
+    assert not of_wandb.has_digest(entry, tmp_path / "a")
+
+
+def test_wandbs_cache_is_where_its_variable_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    assert of_wandb.cache_folder() == tmp_path / "cache", "compat.wandb: the cache's folder has changed"
