@@ -103,19 +103,38 @@ def to_rgb48(frame: Any, tags: ColorTags) -> np.ndarray:
 _QUICK = ("yuv420p", "yuvj420p")
 _BICUBIC = 4  # swscale's SWS_BICUBIC
 _ACCURATE = 0x40000 | _BICUBIC  # swscale's SWS_ACCURATE_RND | SWS_BICUBIC
-_TO_SAMPLES = 0x40000 | 0x20  # SWS_ACCURATE_RND | SWS_AREA: chroma is the mean of the pixels that it covers
+# red's and blue's share of luma by matrix (ITU-T H.273, table 4)
+_LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+
+
+def to_samples(tags: ColorTags) -> np.ndarray:
+    """The matrix [3, 4] from 8-bit RGB and a constant 1 to 8-bit Y', Cb and Cr (ITU-T H.273, equations 25 to 40)."""
+    red, blue = _LUMA[_MATRICES[tags.matrix]]
+    luma = np.array([red, 1 - red - blue, blue])
+    of_blue = (np.array([0, 0, 1]) - luma) / (2 - 2 * blue)
+    of_red = (np.array([1, 0, 0]) - luma) / (2 - 2 * red)
+    if tags.full:
+        return np.column_stack([np.stack([luma, of_blue, of_red]), [0, 128, 128]])
+    return np.column_stack([np.stack([219 * luma, 224 * of_blue, 224 * of_red]) / 255, [16, 128, 128]])
 
 
 def from_rgb(av: Any, pixels: Pixels, tags: ColorTags, form: str) -> Any:
-    """uint8 RGB [H, W, 3] as a frame (``av.VideoFrame``) in the planar 8-bit format ``form`` with these tags."""
-    rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    return rgb.reformat(
-        format=form,
-        dst_colorspace=_MATRICES[tags.matrix],
-        src_color_range=FULL,
-        dst_color_range=tags.range or LIMITED,
-        interpolation=_TO_SAMPLES,
-    )
+    """uint8 RGB [H, W, 3] as a frame (``av.VideoFrame``) with these tags.
+
+    ``form`` is ``yuv444p`` or ``yuv420p``, whose chroma is the mean of the four pixels that it covers.
+    """
+    height, width = pixels.shape[:2]
+    frame = av.VideoFrame(width, height, form)
+    y, cb, cr = planes(frame)
+    matrix = to_samples(tags)
+    y[:] = cv2.transform(pixels, matrix[:1])
+    if form == "yuv420p":
+        if height % 2 or width % 2:
+            pixels = cv2.copyMakeBorder(pixels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)  # type: ignore
+        pixels = cv2.resize(pixels, cb.shape[::-1], interpolation=cv2.INTER_AREA)  # type: ignore
+    chroma = cv2.transform(pixels, matrix[1:])
+    cb[:], cr[:] = chroma[..., 0], chroma[..., 1]
+    return frame
 
 
 def planes(frame: Any) -> list[np.ndarray]:

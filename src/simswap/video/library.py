@@ -86,6 +86,8 @@ def decoded(container: Any, stream: Any) -> Iterator[Any]:
             packet = next(packets, None)
         except (av.error.FFmpegError, OSError):  # the file ends within a packet
             packet = None
+        if packet is not None and packet.is_corrupt and "mov" in container.format.name:
+            continue  # half a packet, where the file was cut off
         frames = []
         with suppress(av.error.FFmpegError):
             frames = stream.codec_context.decode(packet)  # None: what the decoder still holds
