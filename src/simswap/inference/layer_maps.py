@@ -82,8 +82,11 @@ class LayerMaps:
         self.loss(first_layer, last_layer, layer_reduction)
         scales = range(self.scales) if scale is None else [scale]
         layers = range(first_layer, last_layer + 1)
-        total = np.sum([self.over_face(k, i) for k in scales for i in layers], axis=0, dtype=np.float32)
-        return total / len(layers) if layer_reduction == "mean" else total
+        total = np.zeros((self.size, self.size), np.float32)
+        for layer in layers:
+            for k in scales:
+                total += self.over_face(k, layer)
+        return total / np.float32(len(layers)) if layer_reduction == "mean" else total
 
     def ceiling(self) -> float:
         """The largest value of all maps: the end of the scale that they share."""
