@@ -29,7 +29,7 @@ from simswap.rendered.dataset import photo
 LAYERS_CHECKPOINT = WEIGHTS / "layers.ckpt"
 """The package's checkpoint that keeps its discriminators, for rendered faces."""
 
-RENDERED = {"target": (21, 2, 1), "source": (21, 0, 0)}
+RENDERED = {"target": (21, 4, 0), "source": (21, 5, 0)}
 """Seed, person and image of the rendered faces."""
 
 COLORS = ((12, 16, 60), (52, 62, 150), (28, 138, 158), (122, 200, 108), (252, 232, 84))
