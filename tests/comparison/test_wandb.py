@@ -35,6 +35,7 @@ class Run:
         self.id, self.name, self.state, self.url = name, name, state, f"https://wandb.example/{name}"
         self.group = "sweep 2026-11-25_22-00-00" if name != "alien" else "sweeping"
         self.config = config_of({"objective.weights.identity": 10.0 if seed < 2 else 20.0}, seed % 2)
+        self.config |= {"used": {"data": {"sha256": name}}, "code": {"commit": name}}  # no settings of a variant
         self.summary_metrics = {
             "val/id_retrieval": {"max": 1.0, "last": retrieval}, "val/pose_error_deg": {"min": 0.1, "last": 4.0},
             "val/do_nothing/id_retrieval": 0.0, "val/do_nothing/pose_error_deg": 0.0,

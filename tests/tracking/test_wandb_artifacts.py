@@ -198,6 +198,12 @@ def test_an_unknown_form_is_refused(tmp_path):
     Uploads("full").check()
 
 
+def test_all_ranks_of_a_run_are_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("simswap.launching.ranks.is_first", lambda: False)
+    assert [type(one).__name__ for one in build_loggers(tmp_path, mode="offline")] == ["MetricsCsvLogger"]
+    assert not (tmp_path / "wandb").exists()
+
+
 class Version:
     def __init__(self, number, *aliases):
         self.version, self.aliases, self.deleted = f"v{number}", list(aliases), None

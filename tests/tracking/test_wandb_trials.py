@@ -1,8 +1,11 @@
 """A sweep's trials as W&B has them."""
 
+from types import SimpleNamespace
+
 from omegaconf import OmegaConf
 from tests.wandb_records import fragments, recorded
 
+from hydra_plugins.simswap_sweeping.study_sweeper import StudySweeper
 from simswap.tracking.wandb_run import KnownAs, known_as, remember
 from simswap.tracking.wandb_trials import put_trials, trials_in
 
@@ -52,3 +55,14 @@ def test_the_table_is_in_one_run_of_the_sweeps_group(tmp_path, monkeypatch):
     assert row["sweep/trials/nrows"] == 2
     (table,) = first.of_type("run_table")
     assert any(name.startswith("sweep/trials") for name in table.files)
+
+
+def test_the_sweeper_logs_it_when_all_trials_are_done(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("simswap.sweeping.sweep.run_sweep", lambda *_: done.append("trials") or ["returned"])
+    monkeypatch.setattr("simswap.tracking.wandb_trials.put_trials", lambda *given: done.append(given))
+    sweeper = StudySweeper()
+    sweeper.config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    sweeper.hydra_context = SimpleNamespace(config_loader=None)
+    assert sweeper.sweep(["seed=0,1"]) == ["returned"]
+    assert done == ["trials", (tmp_path, sweeper.config)]

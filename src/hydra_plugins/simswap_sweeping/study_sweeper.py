@@ -1,6 +1,7 @@
 """``hydra/sweeper: study``: runs the trials of an Optuna study, batch by batch, with the configured launcher."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,10 +25,6 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep of this command line. Raises InputError if it cannot run."""
-        from pathlib import Path
-
-        from simswap.tracking.wandb_trials import put_trials
-
         try:
             from simswap.sweeping.sweep import run_sweep
         except ModuleNotFoundError as error:
@@ -38,6 +35,8 @@ class StudySweeper(Sweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        from simswap.tracking.wandb_trials import put_trials
+
         returns = run_sweep(self.config, parser.parse_overrides(arguments), self._launch)
         put_trials(Path(self.config.hydra.sweep.dir), self.config)
         return returns
