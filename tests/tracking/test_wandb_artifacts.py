@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from simswap.data.manifest import Manifest
 from simswap.errors import InputError
 from simswap.evaluate import main as evaluate
 from simswap.tracking.logger import build_loggers
-from simswap.tracking.wandb_artifacts import Uploads, log_checkpoints, prune
+from simswap.tracking.wandb_artifacts import DataFacts, Uploads, log_checkpoints, log_used, prune, within
 from simswap.tracking.wandb_code import uncommitted
 from simswap.version import git_commit
 
@@ -196,6 +197,31 @@ def test_an_unknown_form_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"logger\.checkpoints is 'fat': choose one of slim, full, none"):
         build_loggers(tmp_path, checkpoints="fat")
     Uploads("full").check()
+
+
+def test_an_online_run_uses_its_data_and_waits_no_longer_than_it_is_told():
+    class Experiment:
+        offline, used = False, []
+
+        class config:
+            given: dict = {}  # noqa: RUF012
+
+            @classmethod
+            def update(cls, values, allow_val_change):
+                cls.given |= values
+
+        def use_artifact(self, artifact):
+            self.used.append((artifact.name, artifact.type))
+
+    log_used(Experiment(), DataFacts("f" * 64, 5, 2, "arcface", 32), {"judge": {"name": "j", "sha256": "1"}})
+    assert Experiment.used == [(f"data-{'f' * 12}", "dataset")]
+    assert Experiment.config.given["used"]["judge"] == {"name": "j", "sha256": "1"}
+    held = threading.Event()
+    with pytest.raises(TimeoutError, match=r"no answer in 0\.01 s"):
+        within(0.01, held.wait)
+    held.set()
+    with pytest.raises(ZeroDivisionError):
+        within(60, lambda: 1 / 0)
 
 
 def test_all_ranks_of_a_run_are_one_run(tmp_path, monkeypatch):

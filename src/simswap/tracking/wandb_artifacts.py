@@ -6,7 +6,8 @@ named by its hash, so that runs with the same data share one artifact.
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ ITERATION = "iteration-"
 """Begins the alias of a checkpoint that names its iteration."""
 KEPT = ("best", "last")
 """Aliases of checkpoints, named like their files, that are never pruned."""
+ANSWER = 20.0
+"""Seconds to wait for the server when a run states what it uses."""
 USED = "used"
 """The key of a run's config in W&B that names, with hashes, what the run used."""
 
@@ -86,7 +89,31 @@ def log_used(experiment: Any, data: DataFacts, networks: Mapping[str, Any]) -> N
     if experiment.offline:
         experiment.log_artifact(artifact)
     else:
-        experiment.use_artifact(artifact)
+        within(ANSWER, lambda: experiment.use_artifact(artifact))
+
+
+def within(seconds: float, call: Callable[[], Any]) -> None:
+    """Call a function that may wait for the server without end.
+
+    Raises:
+        TimeoutError: It is not done in time; it is left behind in its thread.
+        Exception: What the call raised.
+    """
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            call()
+        except Exception as error:  # the caller's thread raises it
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="W&B")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer in {seconds:g} s")
+    if errors:
+        raise errors[0]
 
 
 def log_checkpoints(experiment: Any, run: Path, form: str, keep: int) -> list[str]:
