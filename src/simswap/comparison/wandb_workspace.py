@@ -55,7 +55,7 @@ def sections(varied: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         figures[POSE],
         *(one for name, one in figures.items() if name not in (IDENTITY, POSE)),
     ]
-    found = {
+    found: dict[str, list[Any]] = {
         "Validation": [_curve(figure) for figure in ordered],
         "Trade-off": [
             wr.ScatterPlot(

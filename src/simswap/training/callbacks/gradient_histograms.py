@@ -35,7 +35,7 @@ class GradientHistograms(L.Callback):
         if not due:
             return
         own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        found = {}
+        found: dict[str, tuple[Any, Any]] = {}
         for name in ("generator", "discriminators"):
             for block, gradients in blocks(getattr(pl_module, name)):
                 if id(gradients[0]) in own:
