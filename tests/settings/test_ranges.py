@@ -29,7 +29,7 @@ def spelled_out(key):
     return [key.replace("*", name) for name in node.weights]
 
 
-DOORS = ("train", "evaluate", "prepare", "swap", "compare", "export", "import")
+DOORS = ("train", "evaluate", "prepare", "swap", "compare", "export", "import", "app")
 FREE = ("sweep.params",)  # a sweep's own words, checked where it is read
 
 

@@ -1,6 +1,7 @@
 """Photos to try without one's own: rendered faces with known landmarks, and photographs of installed packages."""
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +50,17 @@ def rendered_examples(folder: Path) -> list[Example]:
     return made
 
 
-def photo_examples() -> list[Example]:
-    """The photographs of installed packages; those of packages that are not installed are left out."""
+def photo_examples(folder: Path) -> list[Example]:
+    """Copy the photographs of installed packages into a folder; those of absent packages are left out."""
     found = []
     for name in PHOTOS:
         try:
-            found.append(Example(f"photograph, {name}", photo_file(name), None))
+            file = photo_file(name)
         except InputError:
             continue
+        copy = folder / f"{name}{file.suffix}"
+        shutil.copyfile(file, copy)
+        found.append(Example(f"photograph, {name}", copy, None))
     return found
 
 

@@ -21,9 +21,9 @@ def line(text: str, bad: bool = False) -> str:
     return f"<p {role}>{escape(text)}</p>" if text else ""
 
 
-def shown(error: Exception) -> str:
-    """An error's text for the page, without the page's own folder in front of names."""
-    return _OWN_FOLDER.sub("", str(error))
+def without_own_folder(text: str) -> str:
+    """A text for the page, without the page's own folder in front of names."""
+    return _OWN_FOLDER.sub("", text)
 
 
 def told(work: Callable[..., Any], others: int) -> Callable[..., Any]:
@@ -42,7 +42,7 @@ def told(work: Callable[..., Any], others: int) -> Callable[..., Any]:
         try:
             done = work(*given, **more)
         except InputError as error:
-            return (*(gr.skip() for _ in range(others)), line(shown(error), bad=True))
+            return (*(gr.skip() for _ in range(others)), line(without_own_folder(str(error)), bad=True))
         except Exception:
             log.exception("the page's handler %s failed", work.__name__)
             message = "this did not work, and the fault is the program's: the terminal shows where"

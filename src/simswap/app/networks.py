@@ -12,7 +12,9 @@ import torch
 from simswap import checkpoint
 from simswap.checkpoint import SwapCheckpoint
 from simswap.faces.paste import PasteSettings
-from simswap.inference.swapper import Finder, PhotoSwapper, embedder_of
+from simswap.files import sha256_of
+from simswap.inference.photos import Photo
+from simswap.inference.swapper import Aligned, Finder, PhotoSwapper, embedder_of
 from simswap.models.embedder import Embedder
 from simswap.models.pose import PoseEstimator
 from simswap.models.recognition import Recognizer
@@ -20,6 +22,8 @@ from simswap.models.recorded import recognizer_of
 
 MOST = 3
 """Checkpoints held in memory; the one that was used longest ago goes first, never the page's own."""
+MOST_PHOTOS = 16
+"""Photos whose faces are remembered."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Networks:
         self.work = threading.Lock()
         """Held while networks compute: two swaps at once would take each other's cores."""
         self._lock, self._opened = threading.Lock(), OrderedDict[Path, Opened]()
+        self._faces = OrderedDict[tuple[str, str], list[Aligned]]()
         self._main = main.resolve()
         self.main = self.open(main)
 
@@ -97,6 +102,19 @@ class Networks:
             if len(self._opened) > MOST:
                 del self._opened[next(other for other in self._opened if other != self._main)]
             return self._opened[key]
+
+    def faces(self, opened: Opened, photo: Photo) -> list[Aligned]:
+        """`PhotoSwapper.find`, remembered for the last photos: the page asks again when it swaps."""
+        key = (opened.trained.sha256, sha256_of(photo.path))
+        with self._lock:
+            found = self._faces.get(key)
+        if found is None:
+            found = opened.swapper.find(photo)
+            with self._lock:
+                self._faces[key] = found
+                while len(self._faces) > MOST_PHOTOS:
+                    self._faces.popitem(last=False)
+        return found
 
 
 def _open(path: Path, settings: Settings) -> Opened:

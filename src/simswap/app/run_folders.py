@@ -1,10 +1,14 @@
 """The run folders below ``runs=``: the only place outside of the page's own folder that the page reads from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from simswap.data.listing import natural_key
 from simswap.errors import InputError
 from simswap.tracking.runs import find_runs
+
+READ = (".hydra", "evaluations", "samples")
+"""Folders of a run that are read, beside its own."""
 
 
 class RunFolders:
@@ -30,13 +34,33 @@ class RunFolders:
             return []
         return [str(run.relative_to(self.root)) for run, _ in found if self._is_inside(run)]
 
+    def groups(self) -> dict[str, list[str]]:
+        """The folders that hold several runs at any depth (a sweep, an experiment), and their runs."""
+        names, found = self.names(), dict[str, list[str]]()
+        for name in names:
+            for above in list(Path(name).parents)[:-1]:
+                found.setdefault(f"{above}/", []).append(name)
+        everything = {f"all {len(names)} runs": names} if len(names) > 1 else {}
+        return everything | {folder: runs for folder, runs in sorted(found.items()) if 1 < len(runs) < len(names)}
+
+    def chosen(self, choices: Sequence[str]) -> list[str]:
+        """The runs that a choice of runs and groups means, each once, in natural order."""
+        groups = self.groups()
+        names = dict.fromkeys(name for choice in choices for name in groups.get(choice, [choice]))
+        return sorted(names, key=natural_key)
+
     def folder(self, name: str) -> Path:
         """The folder of a run.
 
         Raises:
-            InputError: No run of this name is below the root.
+            InputError: No run of this name is below the root, or one of its files is a link that leads out.
         """
-        return self.inside(self.root / name)
+        folder = self.inside(self.root / name)
+        for part in (folder, *(folder / below for below in READ)):
+            for file in sorted(part.iterdir()) if part.is_dir() else ():
+                if not self._is_inside(file):
+                    raise InputError(f"{name}: {file.name} is a link out of runs=, which the page does not follow")
+        return folder
 
     def inside(self, path: Path) -> Path:
         """The path, if it is there and lies below the root with all links resolved. Raises InputError otherwise."""

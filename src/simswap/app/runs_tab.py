@@ -1,10 +1,194 @@
-"""The tab that shows runs."""
+"""The tab that shows runs: the comparison page, sample grids, curves, and two checkpoints on the same pair."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from simswap.app.jobs import CANCELLED, Jobs
 from simswap.app.library import gradio
+from simswap.app.lines import line, told
+from simswap.app.parts import figures_table, slider
+from simswap.app.photo_work import swap_photo
+from simswap.app.run_folders import RunFolders
+from simswap.app.run_pages import CURVES, comparison_html, curves_html, grid_html, metric_names
 from simswap.app.state import AppState
+from simswap.app.try_tab import NETWORKS, example_pairs, photo_input
+
+DRAWING = "drawing"
+"""Handlers of this name wait for each other: matplotlib's settings are the process's."""
+OWN = "the page's own checkpoint"
 
 
 def build(state: AppState) -> None:
     """Build the tab."""
     gr = gradio()
-    gr.Markdown("runs" if state.runs else "no runs")
+    if state.runs is None:
+        gr.Markdown("The page was started without runs. Start it with `runs=<folder>` to see those below that folder.")
+        return
+    runs = state.runs
+    with gr.Row():
+        chosen = gr.Dropdown(_choices(runs), multiselect=True, label="Runs, or folders of them", scale=4)
+        again = gr.Button("Look for new runs", scale=1)
+    said = gr.HTML(line(""), elem_id="runs-line")
+    again.click(lambda: gr.update(choices=_choices(runs)), outputs=[chosen])
+    with gr.Tabs():
+        with gr.Tab("Comparison", elem_id="tab-comparison"):
+            _comparison(state, runs, chosen, said)
+        with gr.Tab("Curves", elem_id="tab-curves"):
+            _curves(state, runs, chosen, said)
+        with gr.Tab("Sample grids", elem_id="tab-grids"):
+            _grids(state, runs, said)
+        with gr.Tab("Two checkpoints", elem_id="tab-two"):
+            _two(state, runs)
+
+
+def _choices(runs: RunFolders) -> list[str]:
+    return [*runs.groups(), *runs.names()]
+
+
+def _comparison(state: AppState, runs: RunFolders, chosen: Any, said: Any) -> None:
+    gr = gradio()
+    figures = gr.Radio(
+        [("final evaluation", "evaluation"), ("last validation of the training", "validation")],
+        value="evaluation",
+        label="Figures",
+    )
+    compare = gr.Button("Compare", variant="primary", elem_id="compare")
+    page = gr.HTML("", elem_id="comparison")
+
+    def show(choices: Sequence[str], source: str) -> tuple[str, str]:
+        html, words = comparison_html(runs, state.shelf, choices or (), source)
+        return html, line(words)
+
+    compare.click(told(show, 1), [chosen, figures], [page, said], concurrency_id=DRAWING, concurrency_limit=1)
+
+
+def _curves(state: AppState, runs: RunFolders, chosen: Any, said: Any) -> None:
+    gr = gradio()
+    metrics = gr.Dropdown(list(CURVES), value=list(CURVES), multiselect=True, label="Metrics", allow_custom_value=False)
+    draw = gr.Button("Draw", variant="primary", elem_id="draw")
+    chart = gr.HTML("", elem_id="curves")
+
+    def known(choices: Sequence[str]) -> Any:
+        names = metric_names(runs, choices or ())
+        return gr.update(choices=names or list(CURVES), value=[name for name in CURVES if name in names] or names[:4])
+
+    def show(choices: Sequence[str], names: Sequence[str]) -> tuple[str, str]:
+        return curves_html(runs, state.shelf, choices or (), names or ()), line("drawn")
+
+    chosen.change(known, [chosen], [metrics])
+    draw.click(told(show, 1), [chosen, metrics], [chart, said], concurrency_id=DRAWING, concurrency_limit=1)
+
+
+def _grids(state: AppState, runs: RunFolders, said: Any) -> None:
+    gr = gradio()
+    run = gr.Dropdown(["", *runs.names()], value="", label="Run")
+    place = gr.Slider(1, 2, 1, step=1, label="Which of its sample grids, the first to the last", visible=False)
+    grid = gr.HTML("", elem_id="grid")
+
+    def choose(name: str) -> tuple[Any, str, str]:
+        found = list(runs.grids(name)) if name else []
+        if not found:
+            words = f"{name} has no sample grids: samples.every draws them in training" if name else ""
+            return gr.update(visible=False), "", line(words)
+        last = len(found)
+        update = gr.update(minimum=1, maximum=max(last, 2), value=last, visible=last > 1)
+        words = f"{last} sample grids, of iterations {found[0]:,} to {found[-1]:,}"
+        return update, grid_html(runs, state.shelf, name, found[-1]), line(words)
+
+    def show(name: str, number: int) -> tuple[str, str]:
+        found = list(runs.grids(name)) if name else []
+        if not found:
+            return "", line("")
+        iteration = found[min(max(int(number), 1), len(found)) - 1]
+        return grid_html(runs, state.shelf, name, iteration), line(f"iteration {iteration:,}")
+
+    run.change(told(choose, 2), [run], [place, grid, said])
+    place.release(told(show, 1), [run, place], [grid, said], show_progress="hidden")
+
+
+def _two(state: AppState, runs: RunFolders) -> None:
+    gr = gradio()
+    jobs = Jobs()
+    names = [OWN, *runs.checkpoints()]
+    with gr.Row():
+        first = gr.Dropdown(names, value=OWN, label="First checkpoint")
+        second = gr.Dropdown(names, value=names[-1], label="Second checkpoint")
+    pairs = example_pairs(state.examples)
+    example = gr.Dropdown(["", *pairs], value="", label="Example pair for both")
+    with gr.Row():
+        source = photo_input("both-source", "Source for both: a photo of the person to put in")
+        target = photo_input("both-target", "Target for both: its main face is replaced")
+    with gr.Row():
+        swap = gr.Button("Swap with both", variant="primary", elem_id="swap-both")
+        cancel = gr.Button("Cancel", elem_id="cancel-both")
+    said = gr.HTML(line(""), elem_id="both-line")
+    result = gr.HTML("", elem_id="both-result")
+
+    def choose(name: str) -> tuple[Any, ...]:
+        return tuple(str(one.path) for one in pairs[name]) if name else (gr.skip(), gr.skip())
+
+    def work(
+        request: gr.Request,  # type: ignore[valid-type]
+        progress: Any = gr.Progress(),  # noqa: B008
+        one: str = "",
+        other: str = "",
+        source_path: str | None = None,
+        target_path: str | None = None,
+    ) -> tuple[str, str]:
+        with jobs.begun(request.session_hash) as job:
+            done = both_html(state, runs, (one, other), source_path, target_path, job.step(progress))
+        return done, line("swapped")
+
+    def stop(request: gr.Request) -> str:  # type: ignore[valid-type]
+        return line(CANCELLED if jobs.cancel(request.session_hash) else "nothing is at work")
+
+    example.change(choose, [example], [source, target], show_progress="hidden")
+    started = swap.click(
+        told(work, 1),
+        [first, second, source, target],
+        [result, said],
+        concurrency_id=NETWORKS,
+        concurrency_limit=1,
+        show_progress_on=result,
+    )
+    cancel.click(stop, outputs=[said], cancels=[started], queue=False)
+
+
+def both_html(
+    state: AppState,
+    runs: RunFolders,
+    checkpoints: tuple[str, str],
+    source: str | None,
+    target: str | None,
+    step: Any,
+) -> str:
+    """The same pair, swapped with two checkpoints, under a slider, with the figures of both.
+
+    Raises:
+        InputError: A checkpoint or a photo cannot be used, or the user has cancelled.
+    """
+    networks, names = state.networks, list(checkpoints)
+    done, judges = [], []
+    for number, name in enumerate(checkpoints):
+        step(0.5 * number, f"opening {names[number]}")
+        opened = networks.main if name == OWN else networks.open(runs.inside(runs.root / name))
+        done.append(
+            swap_photo(
+                networks,
+                opened,
+                state.shelf,
+                (source, 1),
+                (target, [1]),
+                networks.settings.paste,
+                lambda share, words, number=number: step((number + share) / 2, f"{names[number]}: {words}"),
+            )
+        )
+        judges.append((opened.judge_name, opened.independent))
+    labels = names if names[0] != names[1] else [f"{names[0]} ({place})" for place in ("first", "second")]
+    rows = {label: one.figures[1] for label, one in zip(labels, done, strict=True)}
+    tables = (
+        figures_table(rows, *judges[0])
+        if judges[0] == judges[1]
+        else "".join(figures_table({label: rows[label]}, *judge) for label, judge in zip(labels, judges, strict=True))
+    )
+    return slider(done[0].after, done[1].after, done[0].size, (labels[0], labels[1])) + tables

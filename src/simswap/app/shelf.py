@@ -108,8 +108,8 @@ def remove_leftovers(where: Path) -> None:
     for folder in where.glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
         try:
-            if pid.isdigit() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
-                if not is_running(int(pid)):
-                    shutil.rmtree(folder, ignore_errors=True)
+            own = pid.isdigit() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+            if own and not is_running(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:
             continue

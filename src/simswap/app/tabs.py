@@ -1,8 +1,8 @@
 """The tabs of the page, in their order.
 
 A tab is a module with ``build(state: AppState) -> None``, called once, inside of its own ``gradio.Tab`` of a
-``gradio.Blocks``. It gets gradio from `simswap.app.library.gradio`, in the function, so that the package imports without
-it. What a handler raises as InputError is shown by `simswap.app.lines.told`.
+``gradio.Blocks``. It gets gradio from `simswap.app.library.gradio`, in the function, so that the package imports
+without it. What a handler raises as InputError is shown by `simswap.app.lines.told`.
 """
 
 from collections.abc import Callable

@@ -37,7 +37,7 @@ def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], ma
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     comparison = replace(comparison, notes=(*comparison.notes, *notes))
-    sections = [kept for section in sections if (kept := _without_failed(section, plots))]
+    sections = [kept for section in sections if (kept := without_failed(section, plots))]
     for name, plot in plots.items():
         with atomic_write(out / "figures" / f"{name}.png") as part:
             part.write_bytes(plot.png)
@@ -59,7 +59,7 @@ def write_all(out: Path, comparison: Comparison, sections: Sequence[Section], ma
     return out / PAGE
 
 
-def _without_failed(section: Section, plots: Mapping[str, Rendered]) -> Section | None:
+def without_failed(section: Section, plots: Mapping[str, Rendered]) -> Section | None:
     """The section with the charts that could be drawn; None if nothing is left."""
     kept = replace(section, charts=tuple(chart for chart in section.charts if chart.name in plots))
     return kept if kept.charts or not section.charts or kept.tables or kept.folded else None

@@ -254,6 +254,13 @@ RANGES: dict[str, Range] = {
     # simswap-compare
     "pictures": whole(0, tried=100),
     "worst": whole(0, tried=100),
+    # simswap-app
+    "port": whole(0, 65535),
+    "uploads.file_mb": number(0, 4000, above=True, tried=(0.01, None)),
+    "uploads.files": whole(1, 10000),
+    "uploads.all_mb": number(0, 100000, above=True, tried=(0.01, None)),
+    "uploads.minutes": number(1, 10000),
+    "uploads.video_seconds": number(0, 3600, above=True, tried=(0.1, None)),
 }
 """Dotted key → its range. A test checks that every numeric key in conf/ is listed.
 
