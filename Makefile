@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # albumentations must not ask the network for newer versions.
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: install demo photos ablation test test-slow test-lowest test-newest coverage lint bench gpu clean
+.PHONY: install demo photos app ablation test test-slow test-lowest test-newest coverage lint bench gpu clean
 
 install: $(INSTALLED)
 
@@ -31,6 +31,10 @@ DEMO_RUN := $(shell date +%Y-%m-%d_%H-%M-%S)
 # Swap faces in photographs that installed packages bring, with the checkpoint for photographs (docs/models.md).
 photos: install
 	$(BIN)/python -m simswap.inference.demo_photos --out outputs/photos
+
+# A local page to try the checkpoint for photographs, and to look at the runs below outputs/ (docs/app.md).
+app: install
+	$(BIN)/simswap-app checkpoint=src/simswap/weights/photo.ckpt runs=outputs
 
 # The paper's ablation on a small scale (docs/ablation.md): seven variants, two reductions, three seeds, one warm start.
 # Repeat the command to continue after an interruption.

@@ -8,6 +8,7 @@ from simswap.app.photo_work import Swapped
 from simswap.inference.swap_figures import SwapFigures
 
 NOTHING = "—"
+SMALL = 512  # px: smaller pictures are enlarged up to it
 
 
 def slider(before: str, after: str, size: tuple[int, int], names: tuple[str, str] = ("before", "after")) -> str:
@@ -22,7 +23,7 @@ def slider(before: str, after: str, size: tuple[int, int], names: tuple[str, str
     left, right = map(escape, names)
     move = "this.closest('.compare').style.setProperty('--at', this.value + '%')"
     return (
-        f'<div class="compare" style="--at: 50%; max-width: {size[0]}px">'
+        f'<div class="compare" style="--at: 50%; max-width: {max(size[0], SMALL)}px">'
         f'<div class="pictures"><img src="{before}" alt="{left}" width="{size[0]}" height="{size[1]}">'
         f'<img class="over" src="{after}" alt="{right}" width="{size[0]}" height="{size[1]}"><span class="edge"></span>'
         f'<input type="range" min="0" max="100" value="50" aria-label="how much of {left} is shown, the rest is '

@@ -31,13 +31,13 @@ def build(state: AppState) -> None:
     said = gr.HTML(line(""), elem_id="runs-line")
     again.click(lambda: gr.update(choices=_choices(runs)), outputs=[chosen])
     with gr.Tabs():
-        with gr.Tab("Comparison", elem_id="tab-comparison"):
+        with gr.Tab("Compare", elem_id="tab-compare"):
             _comparison(state, runs, chosen, said)
         with gr.Tab("Curves", elem_id="tab-curves"):
             _curves(state, runs, chosen, said)
-        with gr.Tab("Sample grids", elem_id="tab-grids"):
+        with gr.Tab("Grids", elem_id="tab-grids"):
             _grids(state, runs, said)
-        with gr.Tab("Two checkpoints", elem_id="tab-two"):
+        with gr.Tab("Swap both", elem_id="tab-both"):
             _two(state, runs)
 
 
