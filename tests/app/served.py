@@ -20,7 +20,7 @@ from tests.skips import NO_BROWSER
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
-PATIENCE_MS = 120_000  # for one step in the browser, on a busy machine
+PATIENCE_MS = 60_000  # for one step in the browser, on a busy machine
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
     outside = made / "outside" / "run"
     make_runs(outside.parent)
     (made / "runs" / "linked").symlink_to(made / "outside" / "sweep" / "0", target_is_directory=True)
-    (made / "runs" / "sweep" / "1" / "samples" / "0000030.png").symlink_to(made / "secret.txt")
+    (made / "runs" / "single" / "0000030.png").symlink_to(made / "secret.txt")
     return made
 
 
@@ -134,7 +134,7 @@ def test_bad_uploads_end_in_one_line(site, browser, tmp_path):
             alert = user.page.get_by_role("alert").inner_text()
             assert "\n" not in alert
             assert str(site.temporary) not in alert
-            user.page.get_by_label("Clear").first.click()
+            user.page.locator("#source-photo").get_by_label("Remove Image").click()
         user.complaints[:] = [one for one in user.complaints if "Failed to load" not in one]
 
 
@@ -162,16 +162,20 @@ def test_runs_side_by_side(site, browser):
         user.tab("Runs")
         user.button("Compare").click()
         user.says("no run is chosen")
-        user.choose("Runs, or folders of them", "sweep/")
+        user.choose("Runs, or folders of them", "all 3 runs")
         user.page.keyboard.press("Escape")
         user.button("Compare").click()
         frame = user.page.frame_locator("iframe.comparison")
         frame.locator("#table-results").wait_for()
+        user.says("2 runs compared; 1 left out, as the page says")
         assert frame.locator("body").evaluate("() => document.domain") == ""  # an origin of its own
         head = frame.locator("#table-results thead button").nth(2)
         head.click()
         assert head.locator("..").get_attribute("aria-sort") in ("ascending", "descending")
 
+        user.page.get_by_label("Runs, or folders of them", exact=True).press("Backspace")
+        user.choose("Runs, or folders of them", "sweep/")
+        user.page.keyboard.press("Escape")
         user.tab("Curves")
         user.button("Draw").click()
         chart = user.page.locator("figure.curves img")
@@ -184,7 +188,9 @@ def test_runs_side_by_side(site, browser):
         grid = user.page.locator("figure.grid img")
         grid.wait_for()
         assert shown(grid)
-        user.says("2 sample grids, of iterations 10 to 20")  # the third is a link to a file outside
+        user.says("2 sample grids, of iterations 10 to 20")
+        user.choose("Run", "single")
+        user.says("0000030.png is a link out of runs=, which the page does not follow")
 
 
 @pytest.mark.browser
@@ -223,8 +229,7 @@ def test_a_phone_and_the_keyboard(site, browser):
         user.page.keyboard.press("Enter")
         user.page.locator("#result .compare").wait_for()
         assert user.page.evaluate(wide) <= 0
-        user.page.get_by_role("tab", name="Try").focus()
-        user.page.keyboard.press("ArrowRight")
+        user.page.get_by_role("tab", name="Runs").focus()
         user.page.keyboard.press("Enter")
         for name in ("Compare", "Curves", "Grids", "Swap both"):
             user.tab(name)

@@ -29,7 +29,7 @@ def page(state: AppState, port: int, limits: Limits) -> Guard:
     gr, fastapi = gradio(), web()
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.get(f"{ADDRESS}/{{token}}/{{name}}")(_made(state))
-    style = files("simswap.app").joinpath("page.css").read_text("utf-8")
+    style, script = (files("simswap.app").joinpath(f"page.{end}").read_text("utf-8") for end in ("css", "js"))
     fonts = [gr.themes.Font(name) for name in ("system-ui", "sans-serif")]
     mono = [gr.themes.Font(name) for name in ("ui-monospace", "monospace")]
     gr.mount_gradio_app(
@@ -51,7 +51,7 @@ def page(state: AppState, port: int, limits: Limits) -> Guard:
         mcp_server=False,
         theme=gr.themes.Base(primary_hue="blue", font=fonts, font_mono=mono),
         css=style,
-        head='<link rel="icon" href="data:,">',
+        head=f'<link rel="icon" href="data:,"><script>{script}</script>',
     )
     return Guard(app, port, state.shelf, limits)
 
@@ -78,7 +78,7 @@ def _made(state: AppState) -> Any:
         found = state.shelf.find(token)
         if found is None or found.name != name:
             raise fastapi.HTTPException(404, "this file is no longer held; make it again")
-        kind = KINDS[found.path.suffix]
+        kind = KINDS.get(found.path.suffix, "application/octet-stream")
         return FileResponse(found.path, media_type=kind, filename=name, content_disposition_type="inline")
 
     return made

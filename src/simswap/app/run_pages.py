@@ -41,8 +41,7 @@ def comparison_html(runs: RunFolders, shelf: Shelf, choices: Sequence[str], figu
         InputError: No run is chosen, or the runs cannot be compared.
     """
     names = _names(runs, choices)
-    folders = [str(runs.folder(name)) for name in names]
-    usable, left_out = _usable(folders, figures)
+    usable, left_out = _usable(runs, names, figures)
     found, _ = load_local(usable, figures, CURVES, _every)
     comparison = compare_runs(found, title=f"Comparison of {len(found)} runs", left_out=left_out)
     sections = sections_of(comparison, published=False, curves=list(CURVES), pictures=4)
@@ -59,11 +58,12 @@ def comparison_html(runs: RunFolders, shelf: Shelf, choices: Sequence[str], figu
     )
 
 
-def _usable(folders: Sequence[str], figures: str) -> tuple[list[str], list[str]]:
+def _usable(runs: RunFolders, names: Sequence[str], figures: str) -> tuple[list[str], list[str]]:
     """The runs that can be compared, and a line for each other; raises InputError where none can."""
     usable, left_out = [], []
-    for folder in folders:
+    for name in names:
         try:
+            folder = str(runs.folder(name))
             load_local(folder, figures, (), _every)
         except InputError as error:
             left_out.append(str(error))

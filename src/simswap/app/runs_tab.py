@@ -151,7 +151,7 @@ def _two(state: AppState, runs: RunFolders) -> None:
         concurrency_limit=1,
         show_progress_on=result,
     )
-    cancel.click(stop, outputs=[said], cancels=[started], queue=False)
+    cancel.click(stop, outputs=[said], cancels=[started], concurrency_limit=None)
 
 
 def both_html(

@@ -20,7 +20,7 @@ PREFIX = "simswap-app-"
 ADDRESS = "/made"
 KINDS = {
     ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".svg": "image/svg+xml", ".mp4": "video/mp4",
-    ".html": "text/html; charset=utf-8",
+    ".mov": "video/quicktime", ".webm": "video/webm", ".mkv": "video/x-matroska", ".html": "text/html; charset=utf-8",
 }  # fmt: skip
 """Ends of the names of files that are served, and what the browser is told that they are."""
 

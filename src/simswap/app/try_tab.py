@@ -94,7 +94,7 @@ def build(state: AppState) -> None:
     started = swap.click(
         told(work, 1), given, [result, said], concurrency_id=NETWORKS, concurrency_limit=1, show_progress_on=result
     )
-    cancel.click(stop, outputs=[said], cancels=[started], queue=False)
+    cancel.click(stop, outputs=[said], cancels=[started], concurrency_limit=None)
 
 
 def example_pairs(examples: Sequence[Example]) -> dict[str, tuple[Example, Example]]:
