@@ -17,7 +17,7 @@ from simswap.app.page import page
 from simswap.app.run_folders import RunFolders
 from simswap.app.shelf import Shelf
 from simswap.app.state import AppState
-from simswap.config import OF_TRAINING, build, build_optional, refuse_of_training
+from simswap.config import OF_TRAINING, build, build_optional
 from simswap.errors import InputError
 from simswap.faces.paste import PasteSettings
 from simswap.inference.finding import PhotoFaceFinder
@@ -25,6 +25,7 @@ from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door
 from simswap.launching.stops import last_words
 from simswap.models.recorded import judge_of, pose_of
+from simswap.wandb_files import local_file
 
 HOST = "127.0.0.1"
 ENDING_S = 2  # how long open connections may take when the page ends
@@ -61,7 +62,7 @@ def state_of(cfg: DictConfig, shelf: Shelf) -> AppState:
     examples = rendered_examples(folder)
     detector = build_optional(cfg.detector)
     networks = Networks(
-        Path(cfg.checkpoint),
+        Path(local_file(cfg.checkpoint)),
         Settings(
             ExampleFinder(examples, PhotoFaceFinder(detector) if detector is not None else None),
             lambda config: judge_of(config) if cfg.judge == OF_TRAINING else build_optional(cfg.judge),
@@ -117,11 +118,6 @@ def run(site: Any, listener: socket.socket, shelf: Shelf) -> None:
         site.should_exit = True
         thread.join(ENDING_S + 1)
         print("the page has ended, and its temporary files are deleted")
-
-
-def check_page(cfg: DictConfig) -> None:
-    """Check that the judge and the pose estimator have a checkpoint they can come from. Raises InputError otherwise."""
-    refuse_of_training(cfg, cfg.checkpoint)
 
 
 def main() -> None:

@@ -74,6 +74,9 @@ class Visit:
     def tab(self, name):
         self.page.get_by_role("tab", name=name, exact=True).click()
 
+    def view(self, name):
+        self.page.get_by_role("radio", name=name, exact=True).check()
+
     def says(self, words):
         self.page.get_by_text(words).first.wait_for()
 
@@ -176,14 +179,14 @@ def test_runs_side_by_side(site, browser):
         user.page.get_by_label("Runs, or folders of them", exact=True).press("Backspace")
         user.choose("Runs, or folders of them", "sweep/")
         user.page.keyboard.press("Escape")
-        user.tab("Curves")
+        user.view("Curves")
         user.button("Draw").click()
         chart = user.page.locator("figure.curves img")
         chart.wait_for()
         assert shown(chart)
         assert "sweep/0: val/id_retrieval 0.9" in chart.get_attribute("alt")
 
-        user.tab("Grids")
+        user.view("Grids")
         user.choose("Run", "sweep/1")
         grid = user.page.locator("figure.grid img")
         grid.wait_for()
@@ -197,7 +200,7 @@ def test_runs_side_by_side(site, browser):
 def test_two_checkpoints_on_the_same_pair(site, browser):
     with Visit(browser, site) as user:
         user.tab("Runs")
-        user.tab("Swap both")
+        user.view("Swap both")
         user.choose("Second checkpoint", "sweep/1/checkpoints/last.ckpt")
         user.example("Example pair for both")
         user.button("Swap with both").click()
@@ -232,7 +235,9 @@ def test_a_phone_and_the_keyboard(site, browser):
         user.page.get_by_role("tab", name="Runs").focus()
         user.page.keyboard.press("Enter")
         for name in ("Compare", "Curves", "Grids", "Swap both"):
-            user.tab(name)
+            user.view(name)
+            {"Compare": user.button("Compare"), "Curves": user.button("Draw"), "Swap both": user.button("Swap with both"),
+             "Grids": user.page.get_by_label("Run", exact=True)}[name].wait_for()  # fmt: skip
             assert user.page.evaluate(wide) <= 0
             assert user.page.evaluate(UNNAMED) == []
 

@@ -30,15 +30,21 @@ def build(state: AppState) -> None:
         again = gr.Button("Look for new runs", scale=1)
     said = gr.HTML(line(""), elem_id="runs-line")
     again.click(lambda: gr.update(choices=_choices(runs)), outputs=[chosen])
-    with gr.Tabs():
-        with gr.Tab("Compare", elem_id="tab-compare"):
-            _comparison(state, runs, chosen, said)
-        with gr.Tab("Curves", elem_id="tab-curves"):
-            _curves(state, runs, chosen, said)
-        with gr.Tab("Grids", elem_id="tab-grids"):
-            _grids(state, runs, said)
-        with gr.Tab("Swap both", elem_id="tab-both"):
-            _two(state, runs)
+    views = {
+        "Compare": lambda: _comparison(state, runs, chosen, said),
+        "Curves": lambda: _curves(state, runs, chosen, said),
+        "Grids": lambda: _grids(state, runs, said),
+        "Swap both": lambda: _two(state, runs),
+    }
+    view = gr.Radio(list(views), value="Compare", label="Show")  # tabs would not fit across a phone
+    parts = []
+    for name, build_view in views.items():
+        with gr.Column(visible=name == "Compare") as part:
+            build_view()
+        parts.append(part)
+    view.change(
+        lambda shown: [gr.update(visible=name == shown) for name in views], [view], parts, show_progress="hidden"
+    )
 
 
 def _choices(runs: RunFolders) -> list[str]:
