@@ -3,13 +3,16 @@
 Light is in cd/m² of the display. White of the result stands for 203 cd/m², the reference white of ITU-R BT.2408.
 """
 
+import struct
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from simswap.faces.detection import Pixels
 
 WHITE = 203.0
+DEFAULT_PEAK = 1000.0  # of PQ, where the file names none
 HLG_PEAK = 1000.0  # of the nominal display, at which HLG's system gamma is 1.2
 HLG_GAMMA = 1.2
 _DISPLAY_GAMMA = 2.4  # ITU-R BT.1886
@@ -27,6 +30,22 @@ _PRIMARIES = {
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
 }
 _D65 = (0.3127, 0.3290)
+
+
+def mastering_peak(frame: Any) -> float:
+    """The luminance of the brightest white of PQ, cd/m²: the mastering display's if the frame names it, or 1,000.
+
+    Args:
+        frame: ``av.VideoFrame``; its side data is FFmpeg's struct AVMasteringDisplayMetadata: eight fractions of
+            chromaticities, the lowest and the highest luminance as fractions, and two flags.
+    """
+    data = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    if data is None or len(bytes(data)) < 88:
+        return DEFAULT_PEAK
+    numbers = struct.unpack("=22i", bytes(data)[:88])
+    top, bottom, has_luminance = numbers[18], numbers[19], numbers[21]
+    peak = top / bottom if has_luminance and bottom else 0.0
+    return peak if WHITE <= peak <= 10_000 else DEFAULT_PEAK
 
 
 def pq_to_light(code: np.ndarray) -> np.ndarray:
@@ -71,7 +90,7 @@ def _to_xyz(chromaticities: tuple[tuple[float, float], ...]) -> np.ndarray:
     return columns * np.linalg.solve(columns, np.array([x / y, 1, (1 - x - y) / y]))
 
 
-def tone_map(codes: np.ndarray, curve: str, primaries: int, peak: float = 1000.0) -> Pixels:
+def tone_map(codes: np.ndarray, curve: str, primaries: int, peak: float = DEFAULT_PEAK) -> Pixels:
     """A picture of high dynamic range in BT.709.
 
     Red, green and blue are scaled by one factor, that of the brightest of them, so that hues stay.

@@ -11,6 +11,7 @@ from typing import Any
 from simswap.errors import InputError
 from simswap.faces.detection import Pixels
 from simswap.video.colors import ColorTags, color_tags, to_rgb, to_rgb48
+from simswap.video.hdr import DEFAULT_PEAK, mastering_peak, tone_map
 from simswap.video.library import decoded, open_video
 from simswap.video.orientation import orientation, turned
 
@@ -63,7 +64,7 @@ class VideoInfo:
     mirrored: bool = False
     time_base: Fraction = Fraction(1, 90_000)
     start: Fraction = Fraction(0)
-    peak: float = 1000.0
+    peak: float = DEFAULT_PEAK
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,6 @@ def seconds(value: Seconds | None) -> Fraction | None:
 def upright_rgb(frame: Any, info: VideoInfo) -> Pixels:
     """A decoded frame (``av.VideoFrame``) as uint8 [H, W, 3] RGB, turned upright; HDR is tone mapped."""
     if info.hdr is not None:
-        from simswap.video.hdr import tone_map
-
         pixels = tone_map(to_rgb48(frame, info.color), info.hdr, info.color.primaries, info.peak)
     else:
         pixels = to_rgb(frame, info.color)
@@ -263,6 +262,7 @@ def _info(path: Path, container: Any, stream: Any, first: Any) -> VideoInfo:
         mirrored=mirrored,
         time_base=base,
         start=(first.pts or 0) * Fraction(first.time_base or base),
+        peak=mastering_peak(first) if tags.hdr == "pq" else DEFAULT_PEAK,
     )
 
 
