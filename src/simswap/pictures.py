@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -115,22 +116,22 @@ def mark_synthetic(image: np.ndarray, alpha: np.ndarray | None = None) -> np.nda
     height, width = image.shape[:2]
     gap = max(1, min(height, width) // 100)
     words, font = _mark_that_fits(width - 2 * gap, height - 2 * gap)
-    picture = Image.fromarray(image if alpha is None else on_white(image, alpha)).convert("RGBA")
-    layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    draw = ImageDraw.Draw(layer)
-    box = draw.textbbox((width - gap, height - gap), words, font=font, anchor="rd")
+    right, bottom = width - gap, height - gap
+    box = ImageDraw.Draw(Image.new("RGBA", (1, 1))).textbbox((right, bottom), words, font=font, anchor="rd")
     left, top = (max(0, math.floor(side) - gap) for side in box[:2])
-    draw.rectangle((left, top, width, height), fill=(0, 0, 0, 110))
-    draw.text((width - gap, height - gap), words, font=font, anchor="rd", fill=(255, 255, 255, 220))
+    corner = image[top:, left:]  # the rest of the image stays as it is
+    picture = Image.fromarray(corner if alpha is None else on_white(corner, alpha[top:, left:])).convert("RGBA")
+    layer = Image.new("RGBA", picture.size, (0, 0, 0, 110))
+    ImageDraw.Draw(layer).text((right - left, bottom - top), words, font=font, anchor="rd", fill=(255, 255, 255, 220))
     marked = np.asarray(Image.alpha_composite(picture, layer).convert("RGB"))
-    if alpha is None:
-        return marked
-    done = np.dstack([image, alpha])
-    done[top:, left:, :3] = marked[top:, left:]
-    done[top:, left:, 3] = 255
+    done = image.copy() if alpha is None else np.dstack([image, alpha])
+    done[top:, left:, :3] = marked
+    if alpha is not None:
+        done[top:, left:, 3] = 255
     return done
 
 
+@lru_cache(8)
 def _mark_that_fits(width: int, height: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
     """The longest mark in letters of a 40th of the image, at least 8 px; in a tiny image a smaller one."""
     usual = max(8, round(min(height, width) / 40))
