@@ -1,5 +1,6 @@
-"""``simswap-swap``: a trained checkpoint on photographs; the metadata of every result names it as synthetic."""
+"""``simswap-swap``: a trained checkpoint on photos and videos; the metadata of every result names it as synthetic."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,24 @@ from tqdm import tqdm
 from simswap import checkpoint
 from simswap.config import build
 from simswap.data.landmarks import LandmarkTable, landmark_files
-from simswap.data.listing import PassedOver, list_images
-from simswap.data.tables import read_table
+from simswap.data.listing import VIDEO, PassedOver, list_images
 from simswap.errors import InputError
 from simswap.faces.paste import PasteSettings
 from simswap.files import sha256_of
+from simswap.inference.choosing import read_mapping, source_face
 from simswap.inference.finding import PhotoFaceFinder, TableFinder
 from simswap.inference.folder_job import JOB, job_digest, result_names, still_to_do
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import Aligned, PhotoSwapper, embedder_of, most_alike
+from simswap.inference.video.settings import Cast
+from simswap.inference.video_command import (
+    is_result_name,
+    is_video_file,
+    left_to_do,
+    list_videos,
+    swap_videos,
+    video_settings,
+)
 from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door
@@ -34,26 +44,53 @@ def swap(cfg: DictConfig) -> None:
         InputError: bad input.
     """
     sources, targets, out = _check_job(cfg)
-    several, settings = _several(cfg.target), _settings(cfg, sources)
-    results = _results(targets, out, settings) if several else dict.fromkeys(targets, out)
-    if not results:
-        print(f"all {len(targets)} photos are done already: {out}")
+    settings = _settings(cfg, sources)
+    videos = [path for path in targets if _is_video(cfg, path)]
+    photos = [path for path in targets if path not in videos]
+    several = _several(cfg)
+    left = _left(photos, out, settings) if several else dict.fromkeys(photos, out)
+    chosen = video_settings(cfg)
+    of_videos = settings | {"video": asdict(chosen)}
+    films = left_to_do(videos, out, several, of_videos, chosen)
+    if not left and not films:
+        one = len(targets) == 1
+        print(f"{'' if one else 'all '}{_count(photos, videos)} {'is' if one else 'are'} done already: {out}")
         return
     swapper, words = _tools(cfg)
     if cfg.grid:
         write_png(out, _grid(swapper, sources, targets, cfg), words)
         print(f"grid: {out}")
         return
-    persons = None
+    persons: list[Path] = []
     if cfg.mapping:
-        persons, sources = _mapping(Path(cfg.mapping))
+        persons, sources = read_mapping(Path(cfg.mapping))
     elif cfg.only:
         persons = [Path(cfg.only)]
-    given = [_source_face(swapper, path, cfg.source_face) for path in sources]
-    references = None
-    if persons is not None:
-        references = swapper.identities([_source_face(swapper, path, "largest") for path in persons])
+    cast = Cast(sources, persons, cfg.source_face)
+    failures = _swap_photos(swapper, left, cast, settings, words, cfg) if left else []
+    failures += swap_videos(swapper, films, cast, of_videos, chosen, alone=not several)
+    done = len(targets) - len(failures)
+    if not done:
+        raise InputError(f"none of the {_count(photos, videos)} could be swapped; the first: {failures[0]}")
+    earlier = len(targets) - len(left) - len(films)
+    before = f" ({earlier} of them earlier)" if earlier else ""
+    print(f"swapped {done} of {_count(photos, videos)}{before}: {out}")
 
+
+def _swap_photos(
+    swapper: PhotoSwapper,
+    results: dict[Path, Path],
+    cast: Cast,
+    settings: dict[str, Any],
+    words: dict[str, str],
+    cfg: DictConfig,
+) -> list[str]:
+    """Swap photos (→ paths of their results); returns a line for each that could not be, where there are several."""
+    several = _several(cfg)
+    given = [source_face(swapper, path, cast.source_face) for path in cast.sources]
+    references = None
+    if cast.persons:
+        references = swapper.identities([source_face(swapper, path, "largest") for path in cast.persons])
     failures: list[str] = []
     for path, file in tqdm(results.items(), desc="swapping", unit="photo", disable=None if several else True):
         try:
@@ -69,11 +106,13 @@ def swap(cfg: DictConfig) -> None:
                 raise
             failures.append(str(error))
             tqdm.write(f"skipped: {error}")
-    done_count = len(targets) - len(failures)
-    if not done_count:
-        raise InputError(f"none of the {len(targets)} photos could be swapped; the first: {failures[0]}")
-    before = f" ({len(targets) - len(results)} of them earlier)" if len(results) < len(targets) else ""
-    print(f"swapped {done_count} of {len(targets)} photos{before}: {out}")
+    return failures
+
+
+def _count(photos: list[Path], videos: list[Path]) -> str:
+    """How many there are, in words."""
+    kinds = [(photos, "photo"), (videos, "video")]
+    return " and ".join(f"{len(paths)} {name}{'s' * (len(paths) > 1)}" for paths, name in kinds if paths)
 
 
 def _tools(cfg: DictConfig) -> tuple[PhotoSwapper, dict[str, str]]:
@@ -111,7 +150,7 @@ def _check_job(cfg: DictConfig) -> tuple[list[Path], list[Path], Path]:
         raise InputError("only= and mapping= both say who is swapped; give one of them")
     if cfg.batch_size < 1:
         raise InputError(f"batch_size={cfg.batch_size}: at least 1")
-    sources, targets, out = _paths(cfg.source), _paths(cfg.target), Path(cfg.out)
+    sources, targets, out = _paths(cfg.source), _paths(cfg.target, cfg), Path(cfg.out)
     if len(sources) > 1 and not cfg.grid:
         raise InputError(f"{len(sources)} sources: say with mapping= whom each replaces, or draw a grid with grid=true")
     if sources and not cfg.grid:
@@ -119,31 +158,46 @@ def _check_job(cfg: DictConfig) -> tuple[list[Path], list[Path], Path]:
         if not others:
             raise InputError(f"{sources[0]} is source and target alike: nothing would change; give another source")
         targets = others  # a folder may hold the source too
-    if cfg.grid or not _several(cfg.target):
-        check_output(out)
+    if cfg.grid or not _several(cfg):
         if cfg.grid and out.suffix.lower() != ".png":
             raise InputError(f"out={out}: a grid is written as .png")
-        if not cfg.grid:
-            check_fits(out, read_photo(targets[0]))
+        if not _is_video(cfg, targets[0]):
+            check_output(out)
+            if not cfg.grid:
+                check_fits(out, read_photo(targets[0]))
     elif isinstance(cfg.target, str) and out.resolve() == Path(cfg.target).resolve():
         raise InputError(f"out={out} is the folder of the targets, and results would be swapped again; choose another")
     return sources, targets, out
 
 
-def _several(target: Any) -> bool:
-    """Whether it names more than one photo: a list, or a folder; then ``out`` is a folder too."""
-    return not isinstance(target, str) or Path(target).is_dir()
+def _several(cfg: DictConfig) -> bool:
+    """Whether there is more than one target: a list, or a folder; then ``out`` is a folder too."""
+    return not isinstance(cfg.target, str) or (Path(cfg.target).is_dir() and not _is_video(cfg, Path(cfg.target)))
 
 
-def _paths(value: Any) -> list[Path]:
+def _is_video(cfg: DictConfig, path: Path) -> bool:
+    """Whether a target is a video: by its name or that of its result, or a folder of frames."""
+    if cfg.grid:
+        return False
+    if path.is_dir():
+        return cfg.video.frames or is_result_name(Path(cfg.out))
+    named = isinstance(cfg.target, str) and not Path(cfg.target).is_dir() and is_result_name(Path(cfg.out))
+    return named or is_video_file(path)
+
+
+def _paths(value: Any, cfg: DictConfig | None = None) -> list[Path]:
+    """The photos of a key; with ``cfg`` the targets, which may be videos."""
     if value is None:
         return []
     if not isinstance(value, str):
         return list(dict.fromkeys(Path(item) for item in value))
-    if not Path(value).is_dir():
+    if not Path(value).is_dir() or (cfg is not None and _is_video(cfg, Path(value))):
         return [Path(value)]
     passed = PassedOver()
     found = [Path(value) / name for name in list_images(Path(value), passed)]
+    if cfg is not None and not cfg.grid:
+        found += list_videos(Path(value))
+        passed.counts.pop(VIDEO, None)
     if not found:
         raise InputError(f"{value}: holds no photos" + "".join(f"; {line}" for line in passed.lines()))
     if passed.counts:
@@ -151,7 +205,7 @@ def _paths(value: Any) -> list[Path]:
     return found
 
 
-def _results(targets: list[Path], out: Path, settings: dict[str, Any]) -> dict[Path, Path]:
+def _left(targets: list[Path], out: Path, settings: dict[str, Any]) -> dict[Path, Path]:
     """Target → path of its swap, without those that an earlier start has finished."""
     names = result_names(targets)
     return still_to_do({path: out / name for path, name in zip(targets, names, strict=True)}, settings)
@@ -165,7 +219,7 @@ def _settings(cfg: DictConfig, sources: list[Path]) -> dict[str, Any]:
     """
     files = {"checkpoint": [local_file(cfg.checkpoint)], "sources": sources}
     if cfg.mapping:
-        persons, replaced_by = _mapping(Path(cfg.mapping))
+        persons, replaced_by = read_mapping(Path(cfg.mapping))
         files |= {"persons": persons, "sources": replaced_by}
     files |= {key: [Path(cfg[key])] for key in ("only", "landmarks") if cfg[key]}
     for path in (path for paths in files.values() for path in paths):
@@ -186,11 +240,6 @@ def _finder(cfg: DictConfig) -> PhotoFaceFinder | TableFinder:
     return PhotoFaceFinder(build(cfg.detector))
 
 
-def _source_face(swapper: PhotoSwapper, path: Path, which: str) -> Aligned:
-    photo = read_photo(path)
-    return swapper.only_face(photo) if which == "only" else swapper.find(photo)[0]
-
-
 def _choose(
     swapper: PhotoSwapper, photo: Photo, sources: list[Aligned], references: torch.Tensor | None, cfg: DictConfig
 ) -> tuple[list[Aligned], list[Aligned]]:
@@ -209,21 +258,9 @@ def _choose(
     return [face for face, _ in kept], [sources[k if cfg.mapping else 0] for _, k in kept]
 
 
-def _mapping(file: Path) -> tuple[list[Path], list[Path]]:
-    """Photos of persons in the targets and of their sources; paths are relative to the file."""
-    try:
-        table = read_table(file)
-        persons, sources = (table.text(name).to_pylist() for name in ("person", "source"))
-    except InputError as error:
-        raise InputError(f"mapping={error}; give a CSV with the columns person,source") from error
-    if not persons or not all(persons) or not all(sources):
-        raise InputError(f"mapping={file}: every row needs both columns, person and source")
-    return [file.parent / name for name in persons], [file.parent / name for name in sources]
-
-
 def _grid(swapper: PhotoSwapper, sources: list[Path], targets: list[Path], cfg: DictConfig) -> Any:
     """The paper's figure of aligned crops."""
-    across = [_source_face(swapper, path, cfg.source_face) for path in sources]
+    across = [source_face(swapper, path, cfg.source_face) for path in sources]
     down = [swapper.find(read_photo(path))[0] for path in targets]
     results = swapper.swap_crops([t for t in down for _ in across], across * len(down))
     stacked = [

@@ -1,5 +1,7 @@
 """Face positions of a photo, from a detector or from a table."""
 
+from pathlib import Path
+
 import numpy as np
 
 from simswap.data.landmarks import LandmarkTable
@@ -43,10 +45,22 @@ class TableFinder:
         Raises:
             InputError: the table has no row for the photo, or its points cannot be a face (`faces.plausible`).
         """
-        name = f"{photo.path.resolve().parent.name}/{photo.path.stem}"
-        landmarks = self.table.find(name, photo.path.suffix)
+        faces = self.of_frame(photo, seen)
+        if not faces:
+            raise InputError(
+                f"{photo.path}: no face found: the table of landmarks has no complete row {_name(photo.path)}"
+            )
+        return faces
+
+    def of_frame(self, photo: Photo, seen: Pixels) -> list[Face]:
+        """The same for a frame of a video, which may have no row: then there is no face.
+
+        Raises:
+            InputError: The points of its row cannot be a face.
+        """
+        landmarks = self.table.find(_name(photo.path), photo.path.suffix)
         if landmarks is None:
-            raise InputError(f"{photo.path}: no face found: the table of landmarks has no complete row {name}")
+            return []
         fault = landmark_fault(landmarks, seen.shape)
         if fault:
             guess = guess_mistake([(landmarks, seen.shape)])
@@ -57,3 +71,7 @@ class TableFinder:
         low, high = landmarks.min(0), landmarks.max(0)
         margin = (high - low) * 0.5
         return [Face(np.concatenate([low - margin, high + margin]), landmarks, 1.0)]
+
+
+def _name(path: Path) -> str:
+    return f"{path.resolve().parent.name}/{path.stem}"

@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from simswap.data.listing import list_images
 from simswap.errors import InputError
 from simswap.files import sha256_of
 from simswap.inference.writing import check_output
@@ -25,32 +26,55 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 def job_digest(settings: Mapping[str, Any], target: Path) -> str:
     """Identifies a swap, ``sha256:…``; settings are plain values, with hashes in place of files."""
-    told = json.dumps({**settings, "target": sha256_of(target)}, sort_keys=True, ensure_ascii=False)
+    told = json.dumps({**settings, "target": _content_of(target)}, sort_keys=True, ensure_ascii=False)
     return f"sha256:{hashlib.sha256(told.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
 
-def result_names(targets: Sequence[Path]) -> list[str]:
+def _content_of(target: Path) -> str | list[tuple[str, str]]:
+    """The hash of a file; of a folder of frames, the name and hash of each."""
+    if not target.is_dir():
+        return sha256_of(target)
+    return [(name, sha256_of(target / name)) for name in list_images(target)]
+
+
+def result_names(targets: Sequence[Path], ending: Callable[[Path], str] = lambda _: ".png") -> list[str]:
     """A name for each target's result; no two are equal, even if case does not count.
 
     ``a.jpg`` becomes ``a.png``; targets that differ only in extension keep it: ``a.jpg.png`` and ``a.png.png``; names
     from several folders that are still equal are numbered: ``a.jpg~2.png``.
+
+    Args:
+        targets: the targets.
+        ending: of the result of a target.
     """
     stems = Counter(path.stem.lower() for path in targets)
     taken: set[str] = set()
     names = []
     for path in targets:
-        name = f"{path.stem}.png" if stems[path.stem.lower()] == 1 else f"{path.name}.png"
+        suffix = ending(path)
+        name = f"{path.stem}{suffix}" if stems[path.stem.lower()] == 1 else f"{path.name}{suffix}"
         number = 1
         while name.lower() in taken:
-            name = f"{path.name}.png" if number == 1 else f"{path.name}~{number}.png"
+            name = f"{path.name}{suffix}" if number == 1 else f"{path.name}~{number}{suffix}"
             number += 1
         taken.add(name.lower())
         names.append(name)
     return names
 
 
-def still_to_do(results: Mapping[Path, Path], settings: Mapping[str, Any]) -> dict[Path, Path]:
+def still_to_do(
+    results: Mapping[Path, Path],
+    settings: Mapping[str, Any],
+    check: Callable[[Path], None] = check_output,
+    job_of: Callable[[Path], str | None] | None = None,
+) -> dict[Path, Path]:
     """The targets (→ paths of their results) without a result.
+
+    Args:
+        results: target → path of its result.
+        settings: see `job_digest`.
+        check: raises InputError for a path that cannot be written.
+        job_of: the digest that a finished result names; by default that of a PNG.
 
     Raises:
         InputError: another file has a result's name, or a result could not be written.
@@ -58,9 +82,9 @@ def still_to_do(results: Mapping[Path, Path], settings: Mapping[str, Any]) -> di
     left = {}
     for target, result in results.items():
         if not os.path.lexists(result):
-            check_output(result)
+            check(result)
             left[target] = result
-        elif not target.is_file() or _job_of(result) != job_digest(settings, target):
+        elif not target.exists() or (job_of or job_of_png)(result) != job_digest(settings, target):
             raise InputError(
                 f"out={result} already exists and was not made by this command (another checkpoint, "
                 "source, target or setting); nothing is overwritten: choose another folder"
@@ -68,7 +92,7 @@ def still_to_do(results: Mapping[Path, Path], settings: Mapping[str, Any]) -> di
     return left
 
 
-def _job_of(result: Path) -> str | None:
+def job_of_png(result: Path) -> str | None:
     """The digest in a complete PNG of ours; None for any other file."""
     try:
         with result.open("rb") as stream:

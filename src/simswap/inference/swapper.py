@@ -15,7 +15,7 @@ from simswap.faces.alignment import Alignment, align, apply, warp
 from simswap.faces.detection import Face, Pixels, pick_main_face
 from simswap.faces.paste import PasteSettings, paste_swap, region
 from simswap.inference.photos import Photo
-from simswap.measuring.swappers import Faces, swap_faces
+from simswap.measuring.swappers import Faces, swap_identities
 from simswap.measuring.usable import is_picture
 from simswap.measuring.window import as_images
 from simswap.models.embedder import Embedder
@@ -57,6 +57,7 @@ class PhotoSwapper:
         batch_size: int,
         device: torch.device,
     ) -> None:
+        self.checkpoint = checkpoint
         self.template, self.size = checkpoint.template, checkpoint.image_size
         self.generator, self.embedder = checkpoint.generator.to(device), embedder.to(device)
         self.find_faces, self.settings, self.min_face = find_faces, settings, min_face
@@ -81,7 +82,7 @@ class PhotoSwapper:
             )
         main = pick_main_face(large, seen.shape)
         ordered = [main, *(face for face in large if face is not main)]
-        return [self._align(seen, face) for face in ordered]
+        return [self.align(seen, face) for face in ordered]
 
     def only_face(self, photo: Photo) -> Aligned:
         """The face of a photo that must show one person.
@@ -108,9 +109,21 @@ class PhotoSwapper:
         for start in range(0, len(targets), self.batch_size):
             some = slice(start, start + self.batch_size)
             with torch.inference_mode():
-                result = swap_faces(
-                    self.generator, self.embedder, self._batch(targets[some]), self._batch(sources[some])
-                )
+                identities = self.identities(sources[some])
+            made += self.swap_identities(targets[some], identities)
+        return made
+
+    def swap_identities(self, targets: Sequence[Aligned], identities: Tensor) -> list[Pixels]:
+        """The crop of each target with the identity embedding [N, E] in its place, uint8 [S, S, 3].
+
+        Raises:
+            InputError: a source has no embedding, or a result is not finite.
+        """
+        made: list[Pixels] = []
+        for start in range(0, len(targets), self.batch_size):
+            some = slice(start, start + self.batch_size)
+            with torch.inference_mode():
+                result = swap_identities(self.generator, self._batch(targets[some]), identities[some])
             if not is_picture(result.images).all():
                 raise InputError(
                     "no swap can be made of these faces: the recognizer cannot embed the source (an empty "
@@ -134,7 +147,8 @@ class PhotoSwapper:
             own[touched] = photo.changed(own, before, after)[touched]
         return done
 
-    def _align(self, seen: Pixels, face: Face) -> Aligned:
+    def align(self, seen: Pixels, face: Face) -> Aligned:
+        """A face of an image [H, W, 3] in sRGB as a crop of the checkpoint's template."""
         alignment = align(face.landmarks, self.template, self.size)
         return Aligned(face, warp(seen, alignment.matrix, self.size), alignment)
 

@@ -38,6 +38,15 @@ def check_output(path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"out={path}: pictures are written as {', '.join(FORMATS)}")
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Check that nothing has this path, and that it can be written.
+
+    Raises:
+        InputError: otherwise.
+    """
     if os.path.lexists(path):
         raise InputError(f"out={path} already exists, and nothing is overwritten: choose another name")
     there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))

@@ -190,7 +190,11 @@ def swap_faces(
     Returns:
         B results in unit range, in the targets' views.
     """
-    identity = embedder.identity(source.images, source.view)
+    return swap_identities(generator, target, embedder.identity(source.images, source.view), dtype)
+
+
+def swap_identities(generator: Generator, target: Faces, identity: Tensor, dtype: torch.dtype | None = None) -> Faces:
+    """As `swap_faces`, with the sources' identity embeddings [B, E]."""
     with nullcontext() if dtype is None else torch.autocast(target.images.device.type, dtype):
         result = generator(pixels.to_range(target.images, generator.pixel_range), identity)
     result = result if dtype is None else result.float()
