@@ -29,7 +29,7 @@ from simswap import checkpoint
 from simswap.faces.alignment import align, apply, fit_similarity, template_points, warp
 from simswap.faces.detection import InsightFaceDetector
 from simswap.faces.paste import PasteSettings
-from simswap.faces.smoothing import smooth
+from simswap.faces.smoothing import steady
 from simswap.inference.finding import PhotoFaceFinder
 from simswap.inference.swapper import PhotoSwapper, embedder_of
 from simswap.inference.video.settings import VideoSettings
@@ -98,7 +98,10 @@ def videos(given):
     judge_file = next(file for file in sorted(Path(given.pack).glob("*.onnx")) if file.stem != "scrfd_2.5g_bnkps")
     judge = Embedder(onnx_recognizer(str(judge_file)), "arcface", 112)
     detector = swapper.find_faces.detector
-    print("video   frames  kept  sound  ms/frame | landmarks: input  unsmoothed  smoothed | identity: the same")
+    print(
+        "video   frames  kept  sound  ms/frame | landmarks of the mask: unsmoothed  smoothed "
+        "| landmarks found on the video: input  unsmoothed  smoothed | identity: the same"
+    )
     for path in sorted(given.videos.glob("*.mp4"))[: given.most]:
         outs = {}
         for smoothing in (0.0, given.smoothing):
@@ -115,7 +118,10 @@ def videos(given):
         heard = sound_of(path, given.seconds)
         sound = all(sound_of(out, given.seconds)[: len(heard)] == heard for out in outs.values())
         found = [measured(file, detector, judge, given.seconds) for file in (path, *outs.values())]
-        steady = [[jitter(values) for values in column] for column in zip(*found, strict=True)]
+        points, moments = found[0][0], np.array(times[0], float)
+        whole = np.isfinite(points).all((1, 2))
+        used = [jitter(steady(moments[whole], points[whole], width)) for width in outs]
+        steady = [used] + [[jitter(values) for values in column] for column in zip(*found, strict=True)]
         sheet(path, outs.values(), given.out / f"{path.stem}.png", given.seconds)
         print(f"{path.stem:8} {done.frames:5}  {kept!s:5} {sound!s:5} {cpu:8.0f}  | "
               + " | ".join("  ".join(f"{value:6.3f}" for value in row) for row in steady), flush=True)  # fmt: skip
@@ -133,7 +139,7 @@ def truth(given):
     for noise in (0.0, 0.5, 1.0, 2.0):
         seen = exact + random.normal(0, noise, exact.shape)
         for width in (0.0, 0.04, 0.08, 0.1, 0.15, 0.2, 0.3):
-            made = smooth(times, seen, width)
+            made = steady(times, seen, width)
             fits = [[align(one, "arcface", 112).matrix for one in points] for points in (made, exact)]
             parts = [np.array([complex(m[0, 0], m[1, 0]) for m in one]) for one in fits]
             ratio = parts[0] / parts[1]

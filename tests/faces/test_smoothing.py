@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simswap.faces.smoothing import fill_gaps, smooth
+from simswap.faces.smoothing import fill_gaps, smooth, steady
 
 
 def test_gaps_up_to_the_limit_are_filled_and_longer_ones_part():
@@ -54,3 +54,31 @@ def test_no_width_and_few_points_are_left_alone():
     assert np.isfinite(smooth(np.arange(3) / 25, points[:3], 0.001)).all()
     with pytest.raises(ValueError, match="negative"):
         smooth(np.arange(7) / 25, points, -1)
+
+
+FACE = np.array([[0.0, 0.0], [35.0, 0.0], [17.5, 20.0], [3.0, 40.0], [32.0, 40.0]])
+
+
+def face_at(path, noise=0.0):
+    random = np.random.default_rng(3)
+    points = FACE + np.stack([path, 0.3 * path], 1)[:, None]
+    return points + random.normal(0, noise, points.shape)
+
+
+def test_a_still_face_is_smoothed_and_a_jerky_one_is_not_left_behind():
+    times = np.arange(60) / 25
+    still = face_at(np.zeros(60), noise=0.5)
+    noise = [np.abs(made - face_at(np.zeros(60))).mean() for made in (still, steady(times, still, 0.1))]
+    assert noise[1] < 0.6 * noise[0]
+    # Every third picture is a repetition, and the face moves 12 px from each to the next: it stands still and jumps.
+    jerky = face_at(12.0 * np.cumsum(np.arange(60) % 3 > 0) * (np.arange(60) > 20))
+    behind = [
+        np.linalg.norm(made - jerky, axis=2).max() for made in (smooth(times, jerky, 0.1), steady(times, jerky, 0.1))
+    ]
+    assert behind[0] > 5
+    assert behind[1] < 1.5
+
+
+def test_steady_without_a_width_changes_nothing():
+    points = face_at(np.arange(9.0))
+    np.testing.assert_array_equal(steady(np.arange(9) / 25, points, 0), points)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from simswap.errors import InputError
 from simswap.faces.following import Track, face_size
-from simswap.faces.smoothing import fill_gaps, smooth
+from simswap.faces.smoothing import fill_gaps, steady
 from simswap.inference.video.settings import VideoSettings
 
 SHORTEST = 3
@@ -162,7 +162,7 @@ def stretches_of(
         frames, points = np.array(track.frames), np.stack(track.landmarks).astype(np.float64)
         for part in np.split(np.arange(len(frames)), _jumps(frames, points)):
             for numbers, filled in fill_gaps(frames[part], points[part], longest):
-                smoothed = smooth(times[numbers], filled, settings.smoothing)
+                smoothed = steady(times[numbers], filled, settings.smoothing)
                 made.append(Stretch(int(numbers[0]), smoothed.astype(np.float32), source))
     return sorted(made, key=lambda stretch: stretch.begin)
 
