@@ -246,7 +246,7 @@ def test_the_frames_in_memory_are_limited_whatever_the_length(clip, photos, tmp_
     alive = []
 
     def count(done, total):
-        alive.append(sum(isinstance(thing, Frame) for thing in gc.get_objects()))
+        alive.append(sum(type(thing) is Frame for thing in gc.get_objects()))
 
     swap_video(swapper_for(clip.detector, batch_size=2), photos["eve"], clip.path, tmp_path / "b.mkv", EXACT, count)
     # two and the one at hand: read ahead, in the batch, and in front of the encoder
