@@ -124,3 +124,15 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match=r"does not hold the original's sound .aac."):
         join_segments(webm, out.with_suffix(".webm"), source)
     assert not out.parent.exists() or list(out.parent.iterdir()) == []
+
+
+@pytest.mark.real
+def test_the_sound_of_real_videos_is_copied_untouched(shared, tmp_path):
+    paths = sorted((shared / "videos").glob("*.mp4"))
+    assert len(paths) == 10
+    for path in paths:
+        (tmp_path / path.stem).mkdir()
+        out = tmp_path / f"{path.stem}.mp4"
+        join_segments(segments_of(path, tmp_path / path.stem, [1, 1]), out, path)
+        assert packets(out, "audio") == packets(path, "audio"), path.name
+        assert (tone(out) == tone(path)).all(), path.name
