@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from simswap import checkpoint, wandb_files
+from simswap.checkpoint.__main__ import main as make_slim
 from simswap.errors import InputError
 from simswap.launching.folders import evaluation_folder
 from simswap.settings.paths import read_arguments
@@ -15,7 +16,7 @@ from simswap.training.warm_start import start_from
 from simswap.wandb_files import Reference, fetched, is_reference, local_file, parsed
 from tests.wandb_server import StandIn, Version, serve
 
-SLIM = Path(checkpoint.__file__).parent / "weights" / "demo.ckpt"
+SLIM = Path(wandb_files.__file__).parent / "weights" / "demo.ckpt"
 NAME = "wandb:me/p/checkpoint-abc"
 
 
@@ -128,7 +129,7 @@ def test_every_command_takes_one(monkeypatch, tmp_path, door):
     checkpoint.write_slim(Path(f"{NAME}:best"), tmp_path / "slim.ckpt")
     assert checkpoint.load(tmp_path / "slim.ckpt").iteration == checkpoint.load(SLIM).iteration
     monkeypatch.setattr("sys.argv", ["checkpoint", f"{NAME}:best", str(tmp_path / "again.ckpt"), "--note", "a=b"])
-    checkpoint.main()
+    make_slim()
     assert torch.load(tmp_path / "again.ckpt", weights_only=True)[checkpoint.KEY]["notes"] == {"a": "b"}
 
     class Module:

@@ -10,7 +10,7 @@ from simswap.metrics.figures import validated
 from simswap.settings.wandb_environment import say, settled_mode
 from simswap.tracking.evaluation_format import FORMAT, as_current
 from simswap.tracking.evaluation_names import names_in, stem_in
-from simswap.tracking.metrics_rows import STEP, read_rows, recorded_names
+from simswap.tracking.metrics_rows import STEP, STEP_METRIC, read_rows, recorded_names
 from simswap.tracking.runs import evaluation_file, read_evaluation
 from simswap.tracking.status import FINISHED, RUNNING, current_state
 from simswap.tracking.wandb_artifacts import staged_in
@@ -185,7 +185,9 @@ def put_evaluation(
         say(f"the evaluation is not in W&B ({reason}): run simswap-evaluate again when its server answers")
         return
     summary, pictures = _others(run, name)
-    summary = training_summary(run) | summary | evaluation_summary(protocol, results, name)
+    rows = read_rows(run / "metrics.csv")
+    steps = {STEP_METRIC: int(rows[-1][STEP])} if rows else {}
+    summary = training_summary(run) | steps | summary | evaluation_summary(protocol, results, name)
     pictures |= {prefix_of(name) + GRID: grid} if grid is not None else {}
     pictures |= {_place(prefix_of(name), swapper) + WORST: picture for swapper, picture in (worst or {}).items()}
     own = prefix_of(name) + PAIRS
