@@ -7,8 +7,12 @@ without it. What a handler raises as InputError is shown by `simswap.app.lines.t
 
 from collections.abc import Callable
 
-from simswap.app import runs_tab, try_tab
+from simswap.app import layers_tab, runs_tab, try_tab
 from simswap.app.state import AppState
 
-TABS: tuple[tuple[str, Callable[[AppState], None]], ...] = (("Try", try_tab.build), ("Runs", runs_tab.build))
+TABS: tuple[tuple[str, Callable[[AppState], None]], ...] = (
+    ("Try", try_tab.build),
+    ("Runs", runs_tab.build),
+    ("Layers", layers_tab.build),
+)
 """The heading of each tab, and the function that builds it."""
