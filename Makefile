@@ -34,7 +34,7 @@ photos: install
 
 # A local page to try the checkpoint for photographs, and to look at the runs below outputs/ (docs/app.md).
 app: install
-	$(BIN)/simswap-app checkpoint=src/simswap/weights/photo.ckpt runs=outputs
+	$(BIN)/simswap-app checkpoint=src/simswap/weights/photo.ckpt judge=dlib pose=dlib68 runs=outputs
 
 # The paper's ablation on a small scale (docs/ablation.md): seven variants, two reductions, three seeds, one warm start.
 # Repeat the command to continue after an interruption.

@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ def state_of(cfg: DictConfig, shelf: Shelf) -> AppState:
         Path(local_file(cfg.checkpoint)),
         Settings(
             ExampleFinder(examples, PhotoFaceFinder(detector) if detector is not None else None),
-            lambda config: judge_of(config) if cfg.judge == OF_TRAINING else build_optional(cfg.judge),
-            lambda config: pose_of(config) if cfg.pose == OF_TRAINING else build(cfg.pose),
+            lambda config: (
+                of_training(judge_of, config, "judge=dlib") if cfg.judge == OF_TRAINING else build_optional(cfg.judge)
+            ),
+            lambda config: of_training(pose_of, config, "pose=dlib68") if cfg.pose == OF_TRAINING else build(cfg.pose),
             cfg.recognition.path,
             cfg.min_face,
             cfg.batch_size,
@@ -76,6 +79,14 @@ def state_of(cfg: DictConfig, shelf: Shelf) -> AppState:
     )
     photos = photo_examples(folder) if detector is not None else []
     return AppState(networks, shelf, runs, (*examples, *photos), cfg.uploads.video_seconds)
+
+
+def of_training(make: Callable[[Mapping[str, Any]], Any], config: Mapping[str, Any], hint: str) -> Any:
+    """A network that a checkpoint's config names; raises InputError where its file is not on this machine."""
+    try:
+        return make(config)
+    except InputError as error:
+        raise InputError(f"of the checkpoint's training: {error}; or choose another, as in {hint}") from error
 
 
 def limits_of(cfg: DictConfig) -> Limits:
