@@ -138,6 +138,16 @@ def test_bad_uploads_end_in_one_line(site, browser, tmp_path):
             assert "\n" not in alert
             assert str(site.temporary) not in alert
             user.page.locator("#source-photo").get_by_label("Remove Image").click()
+        user.example()
+        user.page.get_by_role("radio", name="video", exact=True).check()
+        user.button("Swap").click()
+        user.says("there is no target video")
+        film = tmp_path / "film.mp4"
+        film.write_text("no video")
+        user.page.locator("#target-video input[type=file]").set_input_files(film)
+        user.page.locator("#target-video video").first.wait_for(state="attached")
+        user.button("Swap").click()
+        user.page.locator("#line").get_by_text("film.mp4").wait_for()
         user.complaints[:] = [one for one in user.complaints if "Failed to load" not in one]
 
 

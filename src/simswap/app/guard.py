@@ -31,7 +31,7 @@ FORM = 10_000  # bytes around the file in an upload
 
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
-    "style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; worker-src 'self' blob:; "
+    "style-src 'self' 'unsafe-inline'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; worker-src 'self' blob:; "
     "connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'self'; frame-ancestors 'self'; "
     "object-src 'none'"
 )

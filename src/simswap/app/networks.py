@@ -11,6 +11,7 @@ import torch
 
 from simswap import checkpoint
 from simswap.checkpoint import SwapCheckpoint
+from simswap.evaluation.trained_by import loss_recognizers, part_in_training
 from simswap.faces.paste import PasteSettings
 from simswap.files import sha256_of
 from simswap.inference.photos import Photo
@@ -35,7 +36,7 @@ class Opened:
         swapper: It, at work on photos.
         judge: Measures identity on its crops.
         judge_name: Of the judge, for the page.
-        independent: Whether the judge is another network than the recognizer of the checkpoint.
+        independent: Whether the judge had no part in the checkpoint's training (`evaluation.trained_by`).
         pose: Measures the head pose.
     """
 
@@ -138,6 +139,6 @@ def _open(path: Path, settings: Settings) -> Opened:
         swapper,
         Embedder(judge, trained.template, trained.image_size),
         judge.name,
-        judge.sha256 != recognizer.sha256,
+        not part_in_training(judge, recognizer, loss_recognizers([trained]))["same_network"],
         settings.pose(config),
     )

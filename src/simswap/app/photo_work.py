@@ -132,14 +132,16 @@ def numbered(photo: Photo, faces: Sequence[Aligned], side: int = 640) -> Pixels:
     share = min(1.0, side / max(seen.shape[:2]))
     picture = Image.fromarray(scaled(seen, side))
     draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(size=max(14, side // 28))
+    font = ImageFont.load_default(size=max(14, side // 36))
+    assert isinstance(font, ImageFont.FreeTypeFont)
     for number, face in enumerate(faces, start=1):
         left, top, right, bottom = (float(value) * share for value in face.face.box)
         draw.rectangle((left, top, right, bottom), outline=(255, 255, 255), width=4)
         draw.rectangle((left, top, right, bottom), outline=(20, 90, 200), width=2)
-        words = draw.textbbox((left + 4, max(top, 0) + 2), str(number), font=font)
+        place = (max(left, 0) + 4, max(top - font.size - 6, 2))  # above the box, so that it hides no face
+        words = draw.textbbox(place, str(number), font=font)
         draw.rectangle((words[0] - 4, words[1] - 3, words[2] + 4, words[3] + 3), fill=(20, 90, 200))
-        draw.text((left + 4, max(top, 0) + 2), str(number), font=font, fill=(255, 255, 255))
+        draw.text(place, str(number), font=font, fill=(255, 255, 255))
     return np.asarray(picture)
 
 

@@ -12,9 +12,11 @@ from simswap.app.lines import line, told, without_own_folder
 from simswap.app.parts import swapped_html
 from simswap.app.photo_work import numbered, photo_faces, swap_photo
 from simswap.app.state import AppState
+from simswap.app.video_work import swap_uploaded_video, video_html
 from simswap.errors import InputError
 from simswap.faces.paste import COLORS, PasteSettings
 
+PHOTO, VIDEO = "photo", "video"
 NETWORKS = "networks"
 """Handlers of this name wait for each other, so that a user sees the place in the queue."""
 PAIRS = ((0, 1), (1, 2), (2, 0), (4, 3), (5, 3), (4, 5))
@@ -42,7 +44,19 @@ def build(state: AppState) -> None:
         with gr.Column(min_width=260):
             source = _side("source", "Source: a photo of the person to put in", gr.Radio)
         with gr.Column(min_width=260):
-            target = _side("target", "Target: the photo whose faces are replaced", gr.CheckboxGroup)
+            kind = gr.Radio([PHOTO, VIDEO], value=PHOTO, label="The target is a")
+            with gr.Column(visible=True) as photo_part:
+                target = _side("target", "Target: the photo whose faces are replaced", gr.CheckboxGroup)
+            with gr.Column(visible=False) as video_part:
+                film = gr.Video(
+                    label=f"Target: a video, of which the first {state.video_s:g} s are used",
+                    sources=["upload", "webcam"],
+                    buttons=[],
+                    elem_id="target-video",
+                    height=300,
+                )
+                film.preprocess = uploaded_path
+                every = gr.Checkbox(False, label="Replace all faces of the video, not the main one alone")
     paste = _paste_settings(state.networks.settings.paste)
     with gr.Row():
         swap = gr.Button("Swap", variant="primary", elem_id="swap")
@@ -50,10 +64,13 @@ def build(state: AppState) -> None:
     said = gr.HTML(line(""), elem_id="line")
     result = gr.HTML("", elem_id="result")
 
+    def show(what: str) -> tuple[Any, ...]:
+        return gr.update(visible=what == PHOTO), gr.update(visible=what == VIDEO)
+
     def choose(name: str) -> tuple[Any, ...]:
         if not name:
-            return gr.skip(), gr.skip()
-        return tuple(str(one.path) for one in pairs[name])
+            return gr.skip(), gr.skip(), gr.skip()
+        return (PHOTO, *(str(one.path) for one in pairs[name]))
 
     def work(
         request: gr.Request,  # type: ignore[valid-type]
@@ -62,10 +79,18 @@ def build(state: AppState) -> None:
         source_face: str | None = None,
         target_path: str | None = None,
         target_faces: Sequence[str] = (),
+        what: str = PHOTO,
+        film_path: str | None = None,
+        every_face: bool = False,
         *settings: Any,
     ) -> tuple[str, str]:
+        opened = state.networks.main
         with jobs.begun(request.session_hash) as job:
-            opened = state.networks.main
+            if what == VIDEO:
+                made = swap_uploaded_video(
+                    state, opened, source_path, film_path, every_face, PasteSettings(*settings), job, progress
+                )
+                return video_html(made), line(made.words)
             done = swap_photo(
                 state.networks,
                 opened,
@@ -89,8 +114,9 @@ def build(state: AppState) -> None:
             concurrency_limit=1,
             show_progress="minimal",
         )
-    example.change(choose, [example], [source.photo, target.photo], show_progress="hidden")
-    given = [source.photo, source.chosen, target.photo, target.chosen, *paste]
+    kind.change(show, [kind], [photo_part, video_part], show_progress="hidden")
+    example.change(choose, [example], [kind, source.photo, target.photo], show_progress="hidden")
+    given = [source.photo, source.chosen, target.photo, target.chosen, kind, film, every, *paste]
     started = swap.click(
         told(work, 1), given, [result, said], concurrency_id=NETWORKS, concurrency_limit=1, show_progress_on=result
     )
