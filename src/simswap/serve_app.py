@@ -45,7 +45,12 @@ def serve(cfg: DictConfig) -> None:
             settings = uvicorn.Config(
                 application, log_level="warning", access_log=False, timeout_graceful_shutdown=ENDING_S, ws="none"
             )
-            with last_words(lambda hint: shelf.close() or hint):
+
+            def ended(hint: str | None) -> str | None:
+                shelf.close()
+                return hint
+
+            with last_words(ended):
                 run(uvicorn.Server(settings), listener, shelf)
         finally:
             shelf.close()

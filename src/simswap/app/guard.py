@@ -15,7 +15,8 @@ from typing import Any
 from simswap.app.shelf import ADDRESS, Shelf
 
 Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 FILES = "/gradio_api/file="
