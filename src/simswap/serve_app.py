@@ -40,17 +40,17 @@ def serve(cfg: DictConfig) -> None:
     with bound(cfg.port) as listener:
         port = listener.getsockname()[1]
         shelf = Shelf(60 * cfg.uploads.minutes)
+
+        def forgetting(hint: str | None) -> str | None:
+            shelf.close()
+            return hint
+
         try:
             application = page(state_of(cfg, shelf), port, limits_of(cfg))
             settings = uvicorn.Config(
                 application, log_level="warning", access_log=False, timeout_graceful_shutdown=ENDING_S, ws="none"
             )
-
-            def ended(hint: str | None) -> str | None:
-                shelf.close()
-                return hint
-
-            with last_words(ended):
+            with last_words(forgetting):
                 run(uvicorn.Server(settings), listener, shelf)
         finally:
             shelf.close()

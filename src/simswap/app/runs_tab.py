@@ -1,13 +1,14 @@
 """The tab that shows runs: the comparison page, sample grids, curves, and two checkpoints on the same pair."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from simswap.app.jobs import CANCELLED, Jobs
 from simswap.app.library import gradio
 from simswap.app.lines import line, told
 from simswap.app.parts import figures_table, slider
-from simswap.app.photo_work import Swapped, swap_photo
+from simswap.app.photo_work import swap_photo
 from simswap.app.run_folders import RunFolders
 from simswap.app.run_pages import CURVES, comparison_html, curves_html, grid_html, metric_names
 from simswap.app.state import AppState
@@ -134,7 +135,7 @@ def _two(state: AppState, runs: RunFolders) -> None:
         return tuple(str(one.path) for one in pairs[name]) if name else (gr.skip(), gr.skip())
 
     def work(
-        request: gr.Request,  # type: ignore[name-defined]
+        request: gr.Request,  # type: ignore[valid-type, name-defined]
         progress: Any = gr.Progress(),  # noqa: B008
         one: str = "",
         other: str = "",
@@ -145,7 +146,7 @@ def _two(state: AppState, runs: RunFolders) -> None:
             done = both_html(state, runs, (one, other), source_path, target_path, job.step(progress))
         return done, line("swapped")
 
-    def stop(request: gr.Request) -> str:  # type: ignore[name-defined]
+    def stop(request: gr.Request) -> str:  # type: ignore[valid-type, name-defined]
         return line(CANCELLED if jobs.cancel(request.session_hash) else "nothing is at work")
 
     example.change(choose, [example], [source, target], show_progress="hidden")
@@ -174,12 +175,7 @@ def both_html(
         InputError: A checkpoint or a photo cannot be used, or the user has cancelled.
     """
     networks, names = state.networks, list(checkpoints)
-    done: list[Swapped] = []
-    judges: list[tuple[str, bool]] = []
-
-    def one_of_two(share: float, words: str) -> None:
-        step((len(done) + share) / 2, f"{names[len(done)]}: {words}")
-
+    done, judges = [], []
     for number, name in enumerate(checkpoints):
         step(0.5 * number, f"opening {names[number]}")
         opened = networks.main if name == OWN else networks.open(runs.inside(runs.root / name))
@@ -191,7 +187,7 @@ def both_html(
                 (source, 1),
                 (target, [1]),
                 networks.settings.paste,
-                one_of_two,
+                partial(_half, step, number, names[number]),
             )
         )
         judges.append((opened.judge_name, opened.independent))
@@ -203,3 +199,8 @@ def both_html(
         else "".join(figures_table({label: rows[label]}, *judge) for label, judge in zip(labels, judges, strict=True))
     )
     return slider(done[0].after, done[1].after, done[0].size, (labels[0], labels[1])) + tables
+
+
+def _half(step: Any, number: int, name: str, share: float, words: str) -> None:
+    """Report the progress of one of two jobs as the progress of both."""
+    step((number + share) / 2, f"{name}: {words}")

@@ -73,7 +73,7 @@ def build(state: AppState) -> None:
         return (PHOTO, *(str(one.path) for one in pairs[name]))
 
     def work(
-        request: gr.Request,  # type: ignore[name-defined]
+        request: gr.Request,  # type: ignore[valid-type, name-defined]
         progress: Any = gr.Progress(),  # noqa: B008
         source_path: str | None = None,
         source_face: str | None = None,
@@ -102,7 +102,7 @@ def build(state: AppState) -> None:
             )
         return swapped_html(done, opened.judge_name, opened.independent), line("swapped")
 
-    def stop(request: gr.Request) -> str:  # type: ignore[name-defined]
+    def stop(request: gr.Request) -> str:  # type: ignore[valid-type, name-defined]
         return line(CANCELLED if jobs.cancel(request.session_hash) else "nothing is at work")
 
     for side, what in ((source, "source"), (target, "target")):

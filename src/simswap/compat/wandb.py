@@ -69,7 +69,8 @@ def add_hashed_reference(artifact: Any, name: str, address: str, digest: str) ->
     """
     from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 
-    artifact.manifest.add_entry(ArtifactManifestEntry(path=name, ref=address, digest=digest))
+    entry = ArtifactManifestEntry(path=name, ref=address, digest=digest)  # type: ignore[arg-type]  # it converts the name
+    artifact.manifest.add_entry(entry)
 
 
 def cache_folder() -> Path:

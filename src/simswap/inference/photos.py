@@ -88,8 +88,9 @@ def read_photo(path: Path) -> Photo:
             with Image.open(path) as image:
                 if image.width * image.height > LIMIT_PIXELS:
                     raise InputError(f"{path}: too large ({image.width} x {image.height} pixels); scale it down")
-                if getattr(image, "n_frames", 1) > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF"):
-                    raise InputError(f"{path}: an animation of {image.n_frames} pictures; save one of them as a still")
+                pictures = getattr(image, "n_frames", 1)
+                if pictures > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF"):
+                    raise InputError(f"{path}: an animation of {pictures} pictures; save one of them as a still")
                 check_whole(path.read_bytes())
                 image.load()
                 return _photo(path, image)

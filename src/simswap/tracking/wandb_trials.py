@@ -95,7 +95,7 @@ def put_trials(folder: Path, config: DictConfig) -> None:
             return
         remember(folder, as_it_began(called, experiment))
         with staged_in(folder):
-            experiment.log({TABLE: wandb.Table(columns=columns, data=rows, allow_mixed_types=True)})
+            experiment.log({TABLE: wandb.Table(columns=list[str | int](columns), data=rows, allow_mixed_types=True)})
         end(experiment)
     except Exception as error:  # W&B may fail in any way; the table is safe in its file
         say(f"the sweep's trials are not in W&B ({reason_of(error)})")
