@@ -1,6 +1,7 @@
 """A stand-in for W&B's server on the loopback: it answers what wandb's public API asks, from what a test gives it."""
 
 import base64
+import gzip
 import hashlib
 import http.server
 import json
@@ -196,7 +197,11 @@ def serve(content: StandIn) -> http.server.ThreadingHTTPServer:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path != "/graphql":  # W&B's telemetry
+                self.send_error(404)
+                return
+            asked = json.loads(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
             answer = {"data": content.answer(asked["query"], asked.get("variables") or {})}
             self._send(json.dumps(answer).encode())
 
