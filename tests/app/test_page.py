@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.served import PATIENCE_MS, make_runs, opened_browser, served
-
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+from tests.app.served import make_runs, opened_browser, served
+from tests.app.visits import PHONE, Visit, shown
 
 
 @pytest.fixture(scope="module")
@@ -36,64 +35,6 @@ def site(folder):
 def browser(tmp_path_factory):
     with opened_browser(tmp_path_factory.mktemp("browser")) as found:
         yield found
-
-
-class Visit:
-    """A user's own window, which notes every request and every complaint."""
-
-    def __init__(self, browser, site, size=DESKTOP):
-        self.context = browser.new_context(viewport=size, accept_downloads=True)
-        self.asked, self.complaints = [], []
-        self.context.on("request", lambda request: self.asked.append(request.url))
-        self.context.on("console", lambda words: words.type == "error" and self.complaints.append(words.text))
-        self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        self.site = site
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.page.goto(site.url)
-        self.button("Swap").wait_for()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        self.context.close()
-        if kind is None:
-            assert self.complaints == []
-            own = urlsplit(self.site.url).netloc
-            elsewhere = [url for url in self.asked if not url.startswith(("data:", "blob:"))]
-            assert {urlsplit(url).netloc for url in elsewhere} == {own}
-
-    def button(self, name):
-        return self.page.get_by_role("button", name=name, exact=True)
-
-    def choose(self, label, option):
-        self.page.get_by_label(label, exact=True).click()
-        self.page.get_by_role("option", name=option, exact=True).click()
-
-    def tab(self, name):
-        self.page.get_by_role("tab", name=name, exact=True).click()
-
-    def view(self, name):
-        self.page.get_by_role("radio", name=name, exact=True).check()
-
-    def says(self, words):
-        self.page.get_by_text(words).first.wait_for()
-
-    def example(self, label="Example pair", option="rendered, woman → rendered, man"):
-        self.choose(label, option)
-        names = ("both-source", "both-target") if "both" in label else ("source-photo", "target-photo")
-        for name in names:
-            self.page.locator(f"#{name} img").wait_for()
-
-    def get(self, address):
-        """A file that the page made, as bytes."""
-        return self.context.request.get(self.site.url + address).body()
-
-
-def shown(locator):
-    """Whether a picture was loaded."""
-    return locator.evaluate("image => image.decode().then(() => image.naturalWidth)")
 
 
 @pytest.mark.browser
