@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.app.served import make_runs, opened_browser, served
-from tests.app.visits import PHONE, Visit, shown
+from tests.app.visits import PHONE, UNNAMED, Visit, shown
 
 
 @pytest.fixture(scope="module")
@@ -160,15 +160,6 @@ def test_two_checkpoints_on_the_same_pair(site, browser):
         assert rows[0].startswith("the page's own checkpoint")
         assert rows[1].startswith("sweep/1/checkpoints/last.ckpt")
         assert rows[0].split("\t")[1:] == rows[1].split("\t")[1:]  # the same file
-
-
-UNNAMED = """
-() => [...document.querySelectorAll("input, select, textarea, button, a, img")]
-  .filter((one) => one.offsetParent !== null && one.type !== "file")
-  .filter((one) => !((one.getAttribute("aria-label") || one.getAttribute("alt") || one.innerText || "").trim()
-    || one.title || one.getAttribute("aria-labelledby") || (one.labels && one.labels.length) || one.closest("label")))
-  .map((one) => one.outerHTML.slice(0, 200))
-"""
 
 
 @pytest.mark.browser

@@ -5,6 +5,14 @@ from urllib.parse import urlsplit
 from tests.app.served import PATIENCE_MS
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+UNNAMED = """
+() => [...document.querySelectorAll("input, select, textarea, button, a, img")]
+  .filter((one) => one.offsetParent !== null && one.type !== "file")
+  .filter((one) => !((one.getAttribute("aria-label") || one.getAttribute("alt") || one.innerText || "").trim()
+    || one.title || one.getAttribute("aria-labelledby") || (one.labels && one.labels.length) || one.closest("label")))
+  .map((one) => one.outerHTML.slice(0, 200))
+"""
+"""A script that lists controls and pictures without a name for screen readers."""
 
 
 class Visit:
