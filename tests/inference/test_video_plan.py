@@ -78,9 +78,11 @@ def test_nothing_is_smoothed_across_a_jump():
     assert all(np.ptp(one.landmarks, 0).max() < 1e-4 for one in made)
 
 
-def test_smoothing_takes_the_tremble_and_leaves_the_motion():
+@pytest.mark.parametrize(("pixels", "most"), [(0.3, 0.55), (1.0, 0.65)])
+def test_smoothing_takes_the_tremble_and_leaves_the_motion(pixels, most):
+    """The whole face shakes by so many pixels; the limit for jerky motion lets more of the larger shaking through."""
     times, random = np.arange(100) / 25, np.random.default_rng(0)
-    shake = random.normal(0, 1, 100)
+    shake = random.normal(0, pixels, 100)
     path = 40 * np.sin(times)
     seen = track(range(100), at=lambda frame: path[frame] + shake[frame])
     errors = {}
@@ -88,4 +90,4 @@ def test_smoothing_takes_the_tremble_and_leaves_the_motion():
         made = stretches_of([(seen, 0)], times, VideoSettings(smoothing=smoothing))
         errors[smoothing] = np.std(made[0].landmarks[:, 0, 0] - path)
     assert errors[0] == pytest.approx(np.std(shake), rel=1e-3)
-    assert errors[0.1] < 0.6 * errors[0]
+    assert errors[0.1] < most * errors[0]
