@@ -1,7 +1,6 @@
 """Files that are complete or absent, and hashes that identify them."""
 
 import hashlib
-import importlib.util
 import os
 import pickle
 import struct
@@ -24,12 +23,6 @@ def sha256_of(path: Path) -> str:
         while part := stream.read(2**20):
             digest.update(part)
     return digest.hexdigest()
-
-
-def package_folder(name: str) -> Path | None:
-    """The folder of an installed package, found without importing it; None if it is not installed."""
-    found = importlib.util.find_spec(name)
-    return None if found is None or found.origin is None else Path(found.origin).parent
 
 
 @contextmanager

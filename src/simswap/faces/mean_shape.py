@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simswap.errors import InputError
-from simswap.files import package_folder
+from simswap.packages import package_folder
 from simswap.pickled_arrays import ArraysOnly
 
 POINTS = 68

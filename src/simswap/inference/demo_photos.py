@@ -19,7 +19,7 @@ from simswap.errors import InputError
 from simswap.faces.detection import Pixels
 from simswap.faces.dlib_detector import DlibDetector
 from simswap.faces.paste import PasteSettings
-from simswap.files import atomic_write, package_folder
+from simswap.files import atomic_write
 from simswap.inference.finding import PhotoFaceFinder
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swap_figures import SwapFigures, measure_swaps
@@ -30,6 +30,7 @@ from simswap.models.dlib_pose import Dlib68Pose
 from simswap.models.dlib_recognizer import dlib_recognizer
 from simswap.models.embedder import Embedder
 from simswap.models.recorded import recognizer_of
+from simswap.packages import package_folder
 from simswap.pictures import GAP, mark_synthetic, provenance, write_png
 
 PHOTO_CHECKPOINT = WEIGHTS / "photo.ckpt"

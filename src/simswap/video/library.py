@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from simswap.errors import InputError
+from simswap.packages import import_package
 from simswap.stand_ins import refuse_stand_in
 
 INSTALL = "pip install av (setup.cfg's extra video)"
@@ -28,12 +29,7 @@ def av_module(key: str) -> ModuleType:
     Raises:
         InputError: PyAV is not installed, or cannot be loaded.
     """
-    try:
-        import av
-    except ImportError as error:
-        reason = "" if isinstance(error, ModuleNotFoundError) else f" ({' '.join(str(error).split())[:200]})"
-        raise InputError(f"{key}: needs PyAV, which is not installed or does not load{reason}; {INSTALL}") from error
-    return av
+    return import_package("av", f"{key}: needs PyAV", INSTALL)
 
 
 @contextmanager
