@@ -10,6 +10,7 @@ import io
 import math
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,21 +116,42 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: The file is missing or damaged, or names anything but tensors, containers and networks.
     """
+    return tensors_of(path, "a pickled network", _read)
+
+
+def tensors_of(
+    path: Path, what: str, read: Callable[[Path], tuple[Any, dict[str, bytes]]], scripted: bool = False
+) -> dict[str, Tensor]:
+    """Names and tensors of a file of weights, on the CPU.
+
+    Args:
+        path: The file.
+        what: What it should be, for the messages: ``a pickled network``.
+        read: Gives the records of its pickle, and the values of each storage by its key.
+        scripted: See `FoundTensors`.
+
+    Raises:
+        InputError: The file is missing or damaged, holds no tensors, or names what ``read`` refuses.
+    """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights")
-    refuse_stand_in(path, "a pickled network", "torch")
-    data = path.read_bytes()
+    refuse_stand_in(path, what, "torch")
     try:
-        content, values = _read_zip(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_legacy(data)
-        found = FoundTensors(values)
+        content, values = read(path)
+        found = FoundTensors(values, scripted)
         found.look(content)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path} is refused: {error}; none of its code was run") from error
     except Exception as error:  # damaged bytes can raise nearly any error
-        raise InputError(f"{path} is not a pickled network, or is cut off ({type(error).__name__})") from error
+        raise InputError(f"{path} is not {what}, or is cut off ({type(error).__name__})") from error
     if not found.tensors:
         raise InputError(f"{path}: holds no weights of a network")
     return found.tensors
+
+
+def _read(path: Path) -> tuple[Any, dict[str, bytes]]:
+    data = path.read_bytes()
+    return _read_zip(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_legacy(data)
 
 
 def _read_zip(data: bytes) -> tuple[Any, dict[str, bytes]]:

@@ -5,17 +5,14 @@ the machine of `simswap.models.pickled`, and the tensors' values.
 """
 
 import io
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from simswap.errors import InputError
 from simswap.models.pickle_machine import Record, first_argument, refuse
-from simswap.models.pickled import FoundTensors, PickleReader
-from simswap.stand_ins import refuse_stand_in
+from simswap.models.pickled import PickleReader, tensors_of
 
 _MODULES = "__torch__."
 _LISTS = ("torch.jit._pickle", "build_intlist"), ("torch.jit._pickle", "build_doublelist")
@@ -36,20 +33,7 @@ def read_scripted_module(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: The file is missing or damaged, or names anything but tensors, containers and modules.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file of weights")
-    refuse_stand_in(path, "a TorchScript archive", "torch")
-    try:
-        content, values = _read(path)
-        found = FoundTensors(values, scripted=True)
-        found.look(content)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{path} is refused: {error}; none of its code was run") from error
-    except Exception as error:  # damaged bytes can raise nearly any error
-        raise InputError(f"{path} is not a TorchScript archive, or is cut off ({type(error).__name__})") from error
-    if not found.tensors:
-        raise InputError(f"{path}: holds no weights of a network")
-    return found.tensors
+    return tensors_of(path, "a TorchScript archive", _read, scripted=True)
 
 
 def _read(path: Path) -> tuple[Any, dict[str, bytes]]:
