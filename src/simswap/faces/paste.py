@@ -205,12 +205,11 @@ def paste(
         return unwarp(crop, shifted, (part.shape[0], part.shape[1]), how, border)
 
     share = back(mask, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
-    changed = part + back(result.astype(np.float32) - target.astype(np.float32))
+    kept: float | npt.NDArray[np.float32] = detail
     if detail_fade is not None:
         kept = detail * back(kept_detail(result, target, detail_fade), cv2.INTER_LINEAR)[..., None]
-        changed = kept * changed + (1 - kept) * back(result.astype(np.float32))
-    elif detail < 1:
-        changed = detail * changed + (1 - detail) * back(result.astype(np.float32))
+    changed = part + back(result.astype(np.float32) - target.astype(np.float32))
+    changed = kept * changed + (1 - kept) * back(result.astype(np.float32))
     return np.clip(np.rint(part + share * (changed - part)), 0, 255).astype(np.uint8)
 
 
