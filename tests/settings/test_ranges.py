@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 
 from simswap.errors import InputError
 from simswap.settings.check import _signature_types, check
+from simswap.settings.number_range import LARGEST_SEED, whole
 from simswap.settings.paths import LISTS, PATHS, is_path_of_entry
-from simswap.settings.ranges import LARGEST_SEED, RANGES, range_of, short_seed, table, whole
+from simswap.settings.ranges import RANGES, range_of, short_seed, table
 from simswap.settings.words import CONF_DIR
 from simswap.train import main
 from tests.training.runs import SMALL
