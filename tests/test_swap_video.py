@@ -10,19 +10,9 @@ from simswap.video.joining import read_metadata
 from simswap.video.reader import Frame, read_video
 from simswap.video.writer import VideoWriter
 from tests.inference.clips import info
-from tests.test_swap import checkpoint, faces, photo, swap
+from tests.test_swap import checkpoint, faces, folder, photo, swap
 
-__all__ = ["checkpoint", "faces", "swap"]  # fixtures
-
-
-@pytest.fixture
-def frames(faces, tmp_path):
-    """Two photos of one person as frames; their table names them by folder and file."""
-    folder = tmp_path / "n000001"
-    folder.mkdir()
-    for image in range(2):
-        (folder / photo(faces, 1, image).name).write_bytes(photo(faces, 1, image).read_bytes())
-    return folder
+__all__ = ["checkpoint", "faces", "folder", "swap"]  # fixtures
 
 
 @pytest.fixture
@@ -35,9 +25,9 @@ def video(tmp_path):
     return path
 
 
-def test_frames_become_a_video_and_pictures_and_both_are_done_once(swap, faces, tmp_path, frames):
-    out, folder = tmp_path / "b.mkv", tmp_path / "out"
-    job = [f"source={photo(faces, 0, 0)}", f"target={frames}", "mark=false"]
+def test_frames_become_a_video_and_pictures_and_both_are_done_once(swap, faces, tmp_path, folder):
+    out, pictures = tmp_path / "b.mkv", tmp_path / "out"
+    job = [f"source={photo(faces, 0, 0)}", f"target={folder}", "mark=false"]
     code, said, errors = swap(*job, f"out={out}", "video.codec=ffv1", "video.rate=5")
     assert (code, errors) == (0, "")
     assert f"{out}: faces swapped on 2 of 2 frames" in said
@@ -45,8 +35,8 @@ def test_frames_become_a_video_and_pictures_and_both_are_done_once(swap, faces, 
     shown = list(read_video(out))
     assert [float(frame.time) for frame in shown] == [0, 0.2]
     assert read_metadata(out)["job"].startswith("sha256:")
-    for frame, name in zip(shown, sorted(path.name for path in frames.iterdir()), strict=True):
-        with Image.open(frames / name) as image:
+    for frame, name in zip(shown, sorted(path.name for path in folder.iterdir()), strict=True):
+        with Image.open(folder / name) as image:
             moved = np.abs(np.asarray(image.convert("RGB")).astype(int) - frame.pixels).max(-1)
         assert 0.02 < (moved > 20).mean() < 0.6
     code, said, _ = swap(*job, f"out={out}", "video.codec=ffv1", "video.rate=5")
@@ -54,14 +44,14 @@ def test_frames_become_a_video_and_pictures_and_both_are_done_once(swap, faces, 
     code, _, errors = swap(*job, f"out={out}", "video.codec=ffv1", "video.rate=6")
     assert code == 2
     assert "already exists and was not made by this command" in errors
-    code, said, errors = swap(*job, f"out={folder}", "video.frames=true")
+    code, said, errors = swap(*job, f"out={pictures}", "video.frames=true")
     assert (code, errors) == (0, "")
-    assert sorted(path.name for path in folder.iterdir()) == ["0000_01.png", "0001_01.png"]
+    assert sorted(path.name for path in pictures.iterdir()) == ["0000_01.png", "0001_01.png"]
 
 
-def test_a_folder_may_hold_photos_and_videos(swap, faces, tmp_path, frames, video):
-    video.rename(frames / video.name)
-    code, said, errors = swap(f"source={photo(faces, 0, 0)}", f"target={frames}", f"out={tmp_path / 'out'}")
+def test_a_folder_may_hold_photos_and_videos(swap, faces, tmp_path, folder, video):
+    video.rename(folder / video.name)
+    code, said, errors = swap(f"source={photo(faces, 0, 0)}", f"target={folder}", f"out={tmp_path / 'out'}")
     assert code == 0, errors
     assert "swapped 2 of 2 photos and 1 video:" in said
     assert "gray.mp4: a table of landmarks names pictures" in said
