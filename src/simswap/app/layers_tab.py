@@ -1,13 +1,14 @@
 """The tab that shows the layer range of weak feature matching on one pair."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from simswap.app.inputs import NETWORKS, example_pairs, pair_chooser, photo_input
 from simswap.app.layer_view import Compared, Range, compare, range_html
 from simswap.app.library import gradio
 from simswap.app.lines import line, told
 from simswap.app.state import AppState
-from simswap.app.try_tab import NETWORKS, example_pairs, uploaded_path
 from simswap.checkpoint import load_discriminators
 from simswap.errors import InputError
 from simswap.inference.layer_pictures import LAYERS_CHECKPOINT
@@ -18,6 +19,7 @@ OPENING = (
     "identity may change. Choose a pair, compare, then move m and M."
 )
 REDUCTIONS = {"sum over layers (the paper)": "sum", "mean over layers": "mean"}
+QUICK = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_limit": None}
 ALIKE, OWN = "one color scale for all layers", "each layer its own"
 PACKAGED = f"{LAYERS_CHECKPOINT.name} (comes with the package, rendered faces)"
 
@@ -26,19 +28,23 @@ def build(state: AppState) -> None:
     """Build the tab."""
     gr = gradio()
     gr.Markdown(OPENING)
-    pairs, there = example_pairs(state.examples), checkpoints(state)
-    begun = load_discriminators(next(iter(there.values())))
+    pairs, fixed = example_pairs(state.examples), checkpoints(state)
+    begun = load_discriminators(next(iter(fixed.values())))
+
+    def known() -> dict[str, Path]:  # runs may come and go
+        return fixed | (state.runs.checkpoints() if state.runs else {})
+
     with gr.Row():
         path = gr.Dropdown(
-            list(there),
-            value=next(iter(there)),
+            list(known()),
+            value=next(iter(fixed)),
             label="Checkpoint with discriminators",
             elem_id="layers-checkpoint",
         )
         example = gr.Dropdown(["", *pairs], value="", label="Example pair for layers", elem_id="layers-example")
     with gr.Row():
-        source = _photo("source", "Source: a photo of the person to put in")
-        target = _photo("target", "Target: the photo whose face is replaced")
+        source = photo_input("layers-source", "Source: a photo of the person to put in", 240)
+        target = photo_input("layers-target", "Target: the photo whose face is replaced", 240)
     button = gr.Button("Compare layers", variant="primary", elem_id="layers-compare")
     with gr.Row():
         first = _layer("m: the first layer that counts", begun.first_layer, begun.layers, "layers-first")
@@ -51,8 +57,24 @@ def build(state: AppState) -> None:
         scale = gr.Radio([ALIKE, OWN], value=ALIKE, label="Colors", elem_id="layers-colors")
     said, result, kept = gr.HTML(line(""), elem_id="layers-line"), gr.HTML("", elem_id="layers-result"), gr.State(None)
 
+    _live(kept, (first, last), (reduction, scale), [result, said])
+    path.focus(lambda: gr.update(choices=list(known())), outputs=[path], **QUICK)
+    example.change(pair_chooser(pairs), [example], [source, target], show_progress="hidden")
+    button.click(
+        told(_comparer(state, known, names), 5),
+        [path, source, target, scale],
+        [kept, first, last, reduction, result, said],
+        concurrency_id=NETWORKS,
+        concurrency_limit=1,
+        show_progress_on=result,
+    )
+
+
+def _comparer(state: AppState, known: Callable[[], Mapping[str, Path]], names: Mapping[str, str]) -> Any:
+    gr = gradio()
+
     def work(name: str, source_path: str | None, target_path: str | None, colors: str) -> tuple[Any, ...]:
-        chosen = checkpoints(state).get(name)
+        chosen = known().get(name)
         if chosen is None:
             raise InputError("this checkpoint is no longer there: choose another")
         pair = compare(state.networks, chosen, source_path, target_path)
@@ -66,6 +88,14 @@ def build(state: AppState) -> None:
             line("compared; m, M and the colors now work without the networks"),
         )
 
+    return work
+
+
+def _live(kept: Any, ends: tuple[Any, Any], choices: tuple[Any, Any], shown: list[Any]) -> None:
+    """Draw again when m, M, the reduction or the colors change, without the networks."""
+    gr = gradio()
+    first, last = ends
+
     def show(pair: Compared | None, begin: float, end: float, how: str, colors: str) -> tuple[str, str]:
         if pair is None:
             return "", line("choose a pair and compare first")
@@ -78,55 +108,22 @@ def build(state: AppState) -> None:
     def move_last(pair: Compared | None, begin: float, end: float, *more: Any) -> tuple[Any, str, str]:
         return gr.skip() if begin <= end else end, *show(pair, min(begin, end), end, *more)
 
-    given = [kept, first, last, reduction, scale]
-    quick = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_limit": None}
-    first.input(told(move_first, 2), given, [last, result, said], **quick)
-    last.input(told(move_last, 2), given, [first, result, said], **quick)
-    for choice in (reduction, scale):
-        choice.input(told(show, 1), given, [result, said], **quick)
-    path.focus(lambda: gr.update(choices=list(checkpoints(state))), outputs=[path], **quick)
-    example.change(
-        lambda name: tuple(str(one.path) for one in pairs[name]) if name else (gr.skip(), gr.skip()),
-        [example],
-        [source, target],
-        show_progress="hidden",
-    )
-    button.click(
-        told(work, 5),
-        [path, source, target, scale],
-        [kept, first, last, reduction, result, said],
-        concurrency_id=NETWORKS,
-        concurrency_limit=1,
-        show_progress_on=result,
-    )
+    given = [kept, first, last, *choices]
+    first.input(told(move_first, 2), given, [last, *shown], **QUICK)
+    last.input(told(move_last, 2), given, [first, *shown], **QUICK)
+    for choice in choices:
+        choice.input(told(show, 1), given, shown, **QUICK)
 
 
 def checkpoints(state: AppState) -> dict[str, Path]:
-    """The checkpoints that may be chosen: the page's own if it has discriminators, the package's, and those of runs."""
+    """Checkpoints with discriminators, apart from those of runs: the page's own if it has them, and the package's."""
     own = state.networks.main.trained.path
     found = {PACKAGED: LAYERS_CHECKPOINT}
     try:
         load_discriminators(own)
     except InputError:  # most files that are made to be shared have none
-        pass
-    else:
-        found = {f"{own.name} (of this page)": own} | found
-    return found | (state.runs.checkpoints() if state.runs else {})
-
-
-def _photo(what: str, label: str) -> Any:
-    gr = gradio()
-    photo = gr.Image(
-        label=label,
-        sources=["upload", "webcam", "clipboard"],
-        type="filepath",
-        image_mode=None,
-        buttons=[],
-        elem_id=f"layers-{what}",
-        height=240,
-    )
-    photo.preprocess = uploaded_path
-    return photo
+        return found
+    return {f"{own.name} (of this page)": own} | found
 
 
 def _layer(label: str, value: int, layers: int, name: str) -> Any:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from simswap.app.jobs import CANCELLED, Jobs
+from simswap.app.inputs import NETWORKS, cancels, example_pairs, pair_chooser, photo_input
+from simswap.app.jobs import Jobs
 from simswap.app.library import gradio
 from simswap.app.lines import line, told
 from simswap.app.parts import figures_table, slider
@@ -12,7 +13,6 @@ from simswap.app.photo_work import swap_photo
 from simswap.app.run_folders import RunFolders
 from simswap.app.run_pages import CURVES, comparison_html, curves_html, grid_html, metric_names
 from simswap.app.state import AppState
-from simswap.app.try_tab import NETWORKS, example_pairs, photo_input
 
 DRAWING = "drawing"
 """Handlers of this name wait for each other: matplotlib's settings are the process's."""
@@ -131,9 +131,6 @@ def _two(state: AppState, runs: RunFolders) -> None:
     said = gr.HTML(line(""), elem_id="both-line")
     result = gr.HTML("", elem_id="both-result")
 
-    def choose(name: str) -> tuple[Any, ...]:
-        return tuple(str(one.path) for one in pairs[name]) if name else (gr.skip(), gr.skip())
-
     def work(
         request: gr.Request,  # type: ignore[valid-type, name-defined]
         progress: Any = gr.Progress(),  # noqa: B008
@@ -146,10 +143,7 @@ def _two(state: AppState, runs: RunFolders) -> None:
             done = both_html(state, runs, (one, other), source_path, target_path, job.step(progress))
         return done, line("swapped")
 
-    def stop(request: gr.Request) -> str:  # type: ignore[valid-type, name-defined]
-        return line(CANCELLED if jobs.cancel(request.session_hash) else "nothing is at work")
-
-    example.change(choose, [example], [source, target], show_progress="hidden")
+    example.change(pair_chooser(pairs), [example], [source, target], show_progress="hidden")
     started = swap.click(
         told(work, 1),
         [first, second, source, target],
@@ -158,7 +152,7 @@ def _two(state: AppState, runs: RunFolders) -> None:
         concurrency_limit=1,
         show_progress_on=result,
     )
-    cancel.click(stop, outputs=[said], cancels=[started], concurrency_limit=None)
+    cancels(cancel, jobs, started, said)
 
 
 def both_html(

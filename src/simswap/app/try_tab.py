@@ -1,12 +1,11 @@
 """The tab where a swap is tried."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from simswap.app.examples import Example
-from simswap.app.jobs import CANCELLED, Jobs
+from simswap.app.inputs import NETWORKS, cancels, example_pairs, pair_chooser, photo_input, uploaded_path
+from simswap.app.jobs import Jobs
 from simswap.app.library import gradio
 from simswap.app.lines import line, told, without_own_folder
 from simswap.app.parts import swapped_html
@@ -17,10 +16,8 @@ from simswap.errors import InputError
 from simswap.faces.paste import COLORS, PasteSettings
 
 PHOTO, VIDEO = "photo", "video"
-NETWORKS = "networks"
-"""Handlers of this name wait for each other, so that a user sees the place in the queue."""
-PAIRS = ((0, 1), (1, 2), (2, 0), (4, 3), (5, 3), (4, 5))
-"""Source and target of the example pairs, as places among the examples; those that are not there are left out."""
+PASTE_FIELDS = ("extent", "feather", "color", "detail")
+"""The fields of `PasteSettings` that the page has a control for."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,16 @@ class Side:
     photo: Any
     faces: Any
     chosen: Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """The components of the target: photo or video, the photo's side, the video, and whether all its faces count."""
+
+    kind: Any
+    side: Side
+    film: Any
+    every: Any
 
 
 def build(state: AppState) -> None:
@@ -44,19 +51,7 @@ def build(state: AppState) -> None:
         with gr.Column(min_width=260):
             source = _side("source", "Source: a photo of the person to put in", gr.Radio)
         with gr.Column(min_width=260):
-            kind = gr.Radio([PHOTO, VIDEO], value=PHOTO, label="The target is a")
-            with gr.Column(visible=True) as photo_part:
-                target = _side("target", "Target: the photo whose faces are replaced", gr.CheckboxGroup)
-            with gr.Column(visible=False) as video_part:
-                film = gr.Video(
-                    label=f"Target: a video, of which the first {state.video_s:g} s are used",
-                    sources=["upload", "webcam"],
-                    buttons=[],
-                    elem_id="target-video",
-                    height=300,
-                )
-                film.preprocess = uploaded_path
-                every = gr.Checkbox(False, label="Replace all faces of the video, not the main one alone")
+            target = _target(state.video_s)
     paste = _paste_settings(state.networks.settings.paste)
     with gr.Row():
         swap = gr.Button("Swap", variant="primary", elem_id="swap")
@@ -64,13 +59,36 @@ def build(state: AppState) -> None:
     said = gr.HTML(line(""), elem_id="line")
     result = gr.HTML("", elem_id="result")
 
-    def show(what: str) -> tuple[Any, ...]:
-        return gr.update(visible=what == PHOTO), gr.update(visible=what == VIDEO)
+    for side, what in ((source, "source"), (target.side, "target")):
+        side.photo.change(
+            told(_looker(state, what), 2),
+            [side.photo],
+            [side.faces, side.chosen, said],
+            concurrency_id=NETWORKS,
+            concurrency_limit=1,
+            show_progress="minimal",
+        )
+    choose = pair_chooser(pairs)
+    example.change(
+        lambda name: (PHOTO if name else gr.skip(), *choose(name)),
+        [example],
+        [target.kind, source.photo, target.side.photo],
+        show_progress="hidden",
+    )
+    given = [source.photo, source.chosen, target.side.photo, target.side.chosen, target.kind, target.film, target.every]
+    started = swap.click(
+        told(_worker(state, jobs), 1),
+        [*given, *paste],
+        [result, said],
+        concurrency_id=NETWORKS,
+        concurrency_limit=1,
+        show_progress_on=result,
+    )
+    cancels(cancel, jobs, started, said)
 
-    def choose(name: str) -> tuple[Any, ...]:
-        if not name:
-            return gr.skip(), gr.skip(), gr.skip()
-        return (PHOTO, *(str(one.path) for one in pairs[name]))
+
+def _worker(state: AppState, jobs: Jobs) -> Any:
+    gr = gradio()
 
     def work(
         request: gr.Request,  # type: ignore[valid-type, name-defined]
@@ -84,11 +102,18 @@ def build(state: AppState) -> None:
         every_face: bool = False,
         *settings: Any,
     ) -> tuple[str, str]:
-        opened = state.networks.main
+        opened, paste = state.networks.main, pasted(state.networks.settings.paste, settings)
         with jobs.begun(request.session_hash) as job:
             if what == VIDEO:
                 made = swap_uploaded_video(
-                    state, opened, source_path, film_path, every_face, PasteSettings(*settings), job, progress
+                    state,
+                    opened,
+                    source_path,
+                    film_path,
+                    every_face,
+                    paste,
+                    job,
+                    progress,
                 )
                 return video_html(made), line(made.words)
             done = swap_photo(
@@ -97,56 +122,12 @@ def build(state: AppState) -> None:
                 state.shelf,
                 (source_path, int(source_face or 1)),
                 (target_path, [int(number) for number in target_faces]),
-                PasteSettings(*settings),
+                paste,
                 job.step(progress),
             )
         return swapped_html(done, opened.judge_name, opened.independent), line("swapped")
 
-    def stop(request: gr.Request) -> str:  # type: ignore[valid-type, name-defined]
-        return line(CANCELLED if jobs.cancel(request.session_hash) else "nothing is at work")
-
-    for side, what in ((source, "source"), (target, "target")):
-        side.photo.change(
-            told(_looker(state, what), 2),
-            [side.photo],
-            [side.faces, side.chosen, said],
-            concurrency_id=NETWORKS,
-            concurrency_limit=1,
-            show_progress="minimal",
-        )
-    kind.change(show, [kind], [photo_part, video_part], show_progress="hidden")
-    example.change(choose, [example], [kind, source.photo, target.photo], show_progress="hidden")
-    given = [source.photo, source.chosen, target.photo, target.chosen, kind, film, every, *paste]
-    started = swap.click(
-        told(work, 1), given, [result, said], concurrency_id=NETWORKS, concurrency_limit=1, show_progress_on=result
-    )
-    cancel.click(stop, outputs=[said], cancels=[started], concurrency_limit=None)
-
-
-def example_pairs(examples: Sequence[Example]) -> dict[str, tuple[Example, Example]]:
-    """Source and target of each example pair, by its name."""
-    there = [(examples[a], examples[b]) for a, b in PAIRS if max(a, b) < len(examples)]
-    return {f"{source.name} → {target.name}": (source, target) for source, target in there}
-
-
-def photo_input(name: str, label: str) -> Any:
-    """A photo to upload, to take with the camera or to paste; handlers get its path.
-
-    Args:
-        name: Of its element on the page.
-        label: What it is.
-    """
-    photo = gradio().Image(
-        label=label,
-        sources=["upload", "webcam", "clipboard"],
-        type="filepath",
-        image_mode=None,
-        buttons=[],
-        elem_id=name,
-        height=300,
-    )
-    photo.preprocess = uploaded_path  # the file itself: the page says what is wrong with it
-    return photo
+    return work
 
 
 def _side(what: str, label: str, choice: Any) -> Side:
@@ -166,17 +147,27 @@ def _side(what: str, label: str, choice: Any) -> Side:
     return Side(photo, faces, chosen)
 
 
-def uploaded_path(payload: Any) -> str | None:
-    """The path of an upload, without a look into the file.
+def _target(video_s: float) -> Target:
+    gr = gradio()
+    kind = gr.Radio([PHOTO, VIDEO], value=PHOTO, label="The target is a")
+    with gr.Column(visible=True) as photo_part:
+        side = _side("target", "Target: the photo whose faces are replaced", gr.CheckboxGroup)
+    with gr.Column(visible=False) as video_part:
+        film = gr.Video(
+            label=f"Target: a video, of which the first {video_s:g} s are used",
+            sources=["upload", "webcam"],
+            buttons=[],
+            elem_id="target-video",
+            height=300,
+        )
+        film.preprocess = uploaded_path
+        every = gr.Checkbox(False, label="Replace all faces of the video, not the main one alone")
 
-    Raises:
-        InputError: The picture was sent in another way than as an upload.
-    """
-    if payload is None:
-        return None
-    if not payload.path or not Path(payload.path).is_file():
-        raise InputError("the upload is no longer held: choose the file again")
-    return str(payload.path)
+    def show(what: str) -> tuple[Any, ...]:
+        return gr.update(visible=what == PHOTO), gr.update(visible=what == VIDEO)
+
+    kind.change(show, [kind], [photo_part, video_part], show_progress="hidden")
+    return Target(kind, side, film, every)
 
 
 def _looker(state: AppState, what: str) -> Any:
@@ -202,7 +193,7 @@ def _looker(state: AppState, what: str) -> Any:
 
 
 def _paste_settings(start: PasteSettings) -> list[Any]:
-    """Sliders for the fields of `PasteSettings`, in their order."""
+    """Controls for the settings of `PASTE_FIELDS`, in their order."""
     gr = gradio()
     with gr.Accordion("Paste settings", open=False), gr.Row():
         extent = gr.Slider(0.3, 2, start.extent, step=0.05, label="Extent: size of the mask")
@@ -210,6 +201,19 @@ def _paste_settings(start: PasteSettings) -> list[Any]:
         color = gr.Dropdown(list(COLORS), value=start.color, label="Color: match adopts the target's")
         detail = gr.Slider(0, 1, start.detail, step=0.05, label="Detail: of the photo that is kept")
     return [extent, feather, color, detail]
+
+
+def pasted(start: PasteSettings, given: Sequence[Any]) -> PasteSettings:
+    """The settings of the page's controls; those without a control stay as the page was started.
+
+    Args:
+        start: The settings of the start.
+        given: The controls' values, in the order of `PASTE_FIELDS`.
+
+    Raises:
+        InputError: A value out of its range.
+    """
+    return replace(start, **dict(zip(PASTE_FIELDS, given, strict=True)))
 
 
 def _opening(state: AppState) -> str:
