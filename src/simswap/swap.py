@@ -22,13 +22,13 @@ from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import Aligned, PhotoSwapper, embedder_of, most_alike
 from simswap.inference.video.settings import Cast
 from simswap.inference.video_command import (
-    is_result_name,
     is_video_file,
     left_to_do,
     list_videos,
     swap_videos,
     video_settings,
 )
+from simswap.inference.video_job import is_result_name
 from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.launching.devices import choose_device
 from simswap.launching.front_door import front_door

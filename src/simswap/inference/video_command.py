@@ -14,10 +14,8 @@ from simswap.inference.folder_job import job_digest, result_names, still_to_do
 from simswap.inference.swapper import PhotoSwapper
 from simswap.inference.video.settings import Cast, VideoSettings
 from simswap.inference.video.work import job_of
-from simswap.inference.video_job import check_output_of, is_video_name, swap_video
+from simswap.inference.video_job import check_output_of, is_result_name, swap_video
 from simswap.video.containers import CODECS, CONTAINERS, VIDEO_SUFFIXES
-
-is_result_name = is_video_name
 
 
 def list_videos(folder: Path) -> list[Path]:
@@ -56,7 +54,7 @@ def left_to_do(
         return {}
     names = result_names(videos, lambda path: _ending(path, chosen.codec)) if several else [""]
     results = {path: out / name if several else out for path, name in zip(videos, names, strict=True)}
-    folders = {path: file for path, file in results.items() if path.is_dir() and not is_video_name(file)}
+    folders = {path: file for path, file in results.items() if path.is_dir() and not is_result_name(file)}
     left = dict(folders)  # their pictures are checked one by one
     for path, file in results.items():
         if path not in folders:

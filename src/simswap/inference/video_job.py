@@ -90,7 +90,7 @@ def swap_video(
     return _Job(swapper, cast, VideoSource(target, settings), out, job, progress, cancelled).run()
 
 
-def is_video_name(path: Path) -> bool:
+def is_result_name(path: Path) -> bool:
     """Whether results of this name are videos."""
     return path.suffix.lower() in CONTAINERS
 
@@ -101,7 +101,7 @@ def check_output_of(target: Path, out: Path, settings: VideoSettings) -> None:
     Raises:
         InputError: it exists, or its format cannot hold the video or its sound.
     """
-    if target.is_dir() and not is_video_name(out):
+    if target.is_dir() and not is_result_name(out):
         if out.resolve() == target.resolve():
             raise InputError(f"out={out} is the folder of the frames, and results would be swapped again")
         return  # the pictures are checked one by one
@@ -181,7 +181,7 @@ class _Job:
 
     def _sink(self, folder: Path) -> "Segments | FrameFiles":
         settings = self.source.settings
-        if self.source.is_folder and not is_video_name(self.out):
+        if self.source.is_folder and not is_result_name(self.out):
             return FrameFiles(self.out, self.source.kept_files, self.words, settings.mark)
         return Segments(folder, self.out, self.source, self.source.waiting)
 
