@@ -26,7 +26,8 @@ def _bytes(image: Image.Image, kind: str, **options) -> bytes:
     [
         ("PNG", "RGB", {}, 0), ("BMP", "RGB", {}, 0), ("TIFF", "RGB", {}, 0), ("PPM", "RGB", {}, 0),
         ("WEBP", "RGB", {"lossless": True}, 0), ("PNG", "RGBA", {}, 0), ("JPEG", "RGB", {"quality": 95}, 10),
-        ("JPEG", "CMYK", {"quality": 95}, 10), ("TIFF", "CMYK", {}, 1), ("TIFF", "YCbCr", {}, 3),
+        ("JPEG", "CMYK", {"quality": 95}, 10), ("TIFF", "CMYK", {}, 1),
+        ("TIFF", "YCbCr", {"compression": "tiff_lzw"}, 3),  # without compression, Pillow 12 cannot read its own file
     ],
 )  # fmt: skip
 def test_color_kinds_give_the_same_picture(kind, mode, options, tolerance):
