@@ -14,7 +14,6 @@ embedding.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -121,10 +120,10 @@ def videos(given):
         points, moments = found[0][0], np.array(times[0], float)
         whole = np.isfinite(points).all((1, 2))
         used = [jitter(steady(moments[whole], points[whole], width)) for width in outs]
-        steady = [used] + [[jitter(values) for values in column] for column in zip(*found, strict=True)]
+        rows = [used] + [[jitter(values) for values in column] for column in zip(*found, strict=True)]
         sheet(path, outs.values(), given.out / f"{path.stem}.png", given.seconds)
         print(f"{path.stem:8} {done.frames:5}  {kept!s:5} {sound!s:5} {cpu:8.0f}  | "
-              + " | ".join("  ".join(f"{value:6.3f}" for value in row) for row in steady), flush=True)  # fmt: skip
+              + " | ".join("  ".join(f"{value:6.3f}" for value in row) for row in rows), flush=True)  # fmt: skip
 
 
 def truth(given):
@@ -173,14 +172,19 @@ def memory(given):
         print(f"{seconds:4} s: {subprocess.run(told, check=True, capture_output=True, text=True).stdout.strip()}")
 
 
+def peak_mib():
+    """This process's largest resident memory; ``ru_maxrss`` would be its parent's where that has more."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
 def one(given):
     swapper = swapper_of(given.pack)
     cpu = time.process_time()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     done = swap_video(swapper, given.source, given.videos, given.out, VideoSettings())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cpu = time.process_time() - cpu
-    print(f"{done.frames} frames, {peak / 1024:.0f} MiB (before the swap {before / 1024:.0f}), "
+    print(f"{done.frames} frames, {peak_mib():.0f} MiB (before the swap {before:.0f}), "
           f"{cpu / done.frames * 1e3:.0f} ms of CPU a frame")  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from simswap import checkpoint
 from simswap.config import build
 from simswap.data.landmarks import LandmarkTable, landmark_files
-from simswap.data.listing import VIDEO, PassedOver, list_images
+from simswap.data.listing import VIDEO, VIDEO_SUFFIXES, PassedOver, list_images
 from simswap.errors import InputError
 from simswap.faces.paste import PasteSettings
 from simswap.files import sha256_of
@@ -21,13 +21,7 @@ from simswap.inference.folder_job import JOB, job_digest, result_names, still_to
 from simswap.inference.photos import Photo, read_photo
 from simswap.inference.swapper import Aligned, PhotoSwapper, embedder_of, most_alike
 from simswap.inference.video.settings import Cast
-from simswap.inference.video_command import (
-    is_video_file,
-    left_to_do,
-    list_videos,
-    swap_videos,
-    video_settings,
-)
+from simswap.inference.video_command import left_to_do, list_videos, swap_videos, video_settings
 from simswap.inference.video_job import is_result_name
 from simswap.inference.writing import check_fits, check_output, write_photo
 from simswap.launching.devices import choose_device
@@ -182,7 +176,7 @@ def _is_video(cfg: DictConfig, path: Path) -> bool:
     if path.is_dir():
         return cfg.video.frames or is_result_name(Path(cfg.out))
     named = isinstance(cfg.target, str) and not Path(cfg.target).is_dir() and is_result_name(Path(cfg.out))
-    return named or is_video_file(path)
+    return named or path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _paths(value: Any, cfg: DictConfig | None = None) -> list[Path]:

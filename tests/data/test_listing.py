@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from simswap.data.listing import PassedOver, is_image_name, is_system_name, list_images, natural_key, walk_images
+from simswap.data.listing import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    PassedOver,
+    is_image_name,
+    is_system_name,
+    list_images,
+    natural_key,
+    walk_images,
+)
+from simswap.video.containers import CONTAINERS
 
 
 def _touch(root: Path, *names: str) -> None:
@@ -61,6 +71,7 @@ def test_system_folders_are_not_entered_and_all_is_counted(tmp_path):
         "q/a.avif",
         "q/b.CR2",
         "q/c.mp4",
+        "q/clip.M2TS",
         "q/notes.txt",
         "q/README",
         "q/more.txt",
@@ -74,7 +85,7 @@ def test_system_folders_are_not_entered_and_all_is_counted(tmp_path):
         "HEIC photo": 2,
         "AVIF photo": 1,
         "RAW photo": 1,
-        "video": 1,
+        "video": 2,
         "other file": 3,
         "picture of another type": 1,
     }
@@ -82,6 +93,11 @@ def test_system_folders_are_not_entered_and_all_is_counted(tmp_path):
     assert "2 HEIC photos (save as JPEG or PNG to use)" in lines
     assert "3 system folders" in lines
     assert any(line.startswith("3 other files (") and ".txt" in line and "no ending" in line for line in lines)
+
+
+def test_every_video_that_is_written_is_found_again_and_is_no_image():
+    assert set(CONTAINERS) < VIDEO_SUFFIXES
+    assert not VIDEO_SUFFIXES & IMAGE_SUFFIXES
 
 
 def test_a_root_inside_a_system_folder_is_walked(tmp_path):

@@ -13,7 +13,11 @@ from pathlib import Path
 
 # What counts as an image when a folder is searched (compared in lower case).
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+# And what counts as a video; a GIF is an image. A file that is given by its name may have any ending.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp",
+     ".ogv"}
+)  # fmt: skip
 
 # Made by operating systems, network drives and archives, compared without case. Names that begin with a dot (.DS_Store,
 # ._photo.jpg, .AppleDouble, .Trashes, .snapshot, .zfs, .nfs0001, .@__thumb) count among them without being listed.
@@ -56,7 +60,7 @@ _KINDS = {
           ".srw", ".raw", ".rwl", ".3fr", ".erf", ".kdc", ".mrw", ".x3f", ".iiq"),
     OTHER_PICTURE: (".jxl", ".jp2", ".j2k", ".psd", ".svg", ".pdf", ".eps", ".tga", ".pgm", ".pbm", ".pnm", ".ico",
                     ".apng", ".jpe", ".dib", ".exr", ".hdr", ".dcm"),
-    VIDEO: (*sorted(VIDEO_SUFFIXES), ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts", ".flv", ".ogv"),
+    VIDEO: tuple(sorted(VIDEO_SUFFIXES)),
 }  # fmt: skip
 _KIND_OF = {suffix: kind for kind, suffixes in _KINDS.items() for suffix in suffixes}
 _HINTS = dict.fromkeys((HEIC, AVIF, RAW, OTHER_PICTURE), "save as JPEG or PNG to use")

@@ -8,25 +8,20 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from simswap.data.listing import is_system_name, natural_key
+from simswap.data.listing import is_video_name, natural_key
 from simswap.errors import InputError
 from simswap.inference.folder_job import job_digest, result_names, still_to_do
 from simswap.inference.swapper import PhotoSwapper
 from simswap.inference.video.settings import Cast, VideoSettings
 from simswap.inference.video.work import job_of
 from simswap.inference.video_job import check_output_of, is_result_name, swap_video
-from simswap.video.containers import CODECS, CONTAINERS, VIDEO_SUFFIXES
+from simswap.video.containers import CODECS, CONTAINERS
 
 
 def list_videos(folder: Path) -> list[Path]:
     """The videos of a folder in natural order."""
-    names = [one.name for one in folder.iterdir() if is_video_file(one) and one.is_file()]
-    return [folder / name for name in sorted(names, key=natural_key) if not is_system_name(name)]
-
-
-def is_video_file(path: Path) -> bool:
-    """Whether the ending is a video's; a GIF counts as a picture."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and path.suffix.lower() != ".gif"
+    names = [one.name for one in folder.iterdir() if is_video_name(one.name) and one.is_file()]
+    return [folder / name for name in sorted(names, key=natural_key)]
 
 
 def video_settings(cfg: DictConfig) -> VideoSettings:

@@ -7,10 +7,6 @@ from simswap.errors import InputError
 from simswap.video.library import av_module, open_video
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-VIDEO_SUFFIXES = (
-    *CONTAINERS, ".m4v", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv",
-)  # fmt: skip
-"""Endings by which a folder's videos are known; a file given by name may have any."""
 QUALITY = 75
 
 
