@@ -3,8 +3,6 @@
 ``python benchmarks/video.py videos --videos <videos> --pack <pack> --source <photo> --out <folder> --seconds 1``
     for each video, with and without smoothing: length and sound beside the input's, jitter of landmarks and of identity
     beside the untouched video's, and CPU milliseconds a frame; a sheet of every tenth frame
-``python benchmarks/video.py truth --out <folder>``
-    a rendered head that turns: landmarks with noise, pose error against the truth with and without smoothing
 ``python benchmarks/video.py memory --videos <videos> --pack <pack> --source <photo> --out <folder>``
     peak memory for 10 s and for 3 min of a video at 320 px, made by looping
 
@@ -25,7 +23,7 @@ import numpy as np
 import torch
 
 from simswap import checkpoint
-from simswap.faces.alignment import align, apply, fit_similarity, template_points, warp
+from simswap.faces.alignment import apply, fit_similarity, template_points, warp
 from simswap.faces.detection import InsightFaceDetector
 from simswap.faces.paste import PasteSettings
 from simswap.faces.smoothing import steady
@@ -126,27 +124,6 @@ def videos(given):
               + " | ".join("  ".join(f"{value:6.3f}" for value in row) for row in rows), flush=True)  # fmt: skip
 
 
-def truth(given):
-    """A head of 3 s at 25 frames a second; only the alignment is measured, so that no network adds to it."""
-    from simswap.rendered.rendering import Attributes, landmarks_of, render_person
-
-    random, times = np.random.default_rng(0), np.arange(75) / 25
-    person = render_person(3)
-    exact = np.array([landmarks_of(person, Attributes(yaw=25 * np.sin(2 * t), pitch=6 * np.sin(3 * t), roll=8 * np.sin(1.5 * t), shift_x=0.1 * np.sin(t)), 224) for t in times])  # fmt: skip # noqa: E501
-    print("noise px  smoothing s   error of points px  roll °  scale %  jitter px (truth "
-          f"{jitter(exact):.2f})")  # fmt: skip
-    for noise in (0.0, 0.5, 1.0, 2.0):
-        seen = exact + random.normal(0, noise, exact.shape)
-        for width in (0.0, 0.04, 0.08, 0.1, 0.15, 0.2, 0.3):
-            made = steady(times, seen, width)
-            fits = [[align(one, "arcface", 112).matrix for one in points] for points in (made, exact)]
-            parts = [np.array([complex(m[0, 0], m[1, 0]) for m in one]) for one in fits]
-            ratio = parts[0] / parts[1]
-            error = np.linalg.norm(made - exact, axis=-1).mean()
-            print(f"{noise:8.1f}  {width:11.2f}   {error:18.2f}  {np.degrees(np.abs(np.angle(ratio))).mean():6.2f}  "
-                  f"{100 * np.abs(np.abs(ratio) - 1).mean():7.2f}  {jitter(made):6.2f}")  # fmt: skip
-
-
 def looped(path, seconds, out):
     """A video at 320 px of this length, made by showing one again and again."""
     info = video_info(path)
@@ -190,7 +167,7 @@ def one(given):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("job", choices=("videos", "truth", "memory", "one"))
+    parser.add_argument("job", choices=("videos", "memory", "one"))
     for name in ("videos", "source", "out"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--pack")
@@ -199,7 +176,7 @@ def main():
     parser.add_argument("--most", type=int)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    {"videos": videos, "truth": truth, "memory": memory, "one": one}[given.job](given)
+    {"videos": videos, "memory": memory, "one": one}[given.job](given)
 
 
 if __name__ == "__main__":
