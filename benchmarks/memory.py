@@ -24,8 +24,9 @@ from unittest import mock
 
 import lightning as L
 import torch
+from counted_iteration import Batches, fake_tensors
 from iteration import random_resnet50, timed_module
-from scale import NETS, Batches, fake_tensors
+from scale import NETS
 from timing import TimedModule, bare_trainer
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode

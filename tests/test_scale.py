@@ -5,28 +5,28 @@ import pytest
 from tests.leftovers import REPOSITORY
 
 
-@pytest.fixture
-def scale(monkeypatch):
+@pytest.fixture(autouse=True)
+def _benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    import scale
-
-    return scale
 
 
-def module(scale):
+def module():
+    import counted_iteration
+
     from simswap.models.builtin import recognizer
 
     layers = ("objective.feature_matching.first_layer=1", "objective.feature_matching.last_layer=2")
-    return scale.module_of(32, "generator.width=4", *layers, experiment="debug", face=recognizer())
+    return counted_iteration.module_of(32, "generator.width=4", *layers, experiment="debug", face=recognizer())
 
 
-def test_it_counts_what_an_iteration_computes(scale):
+def test_it_counts_what_an_iteration_computes():
+    from counted_iteration import Batches, Watched, count
     from timing import Operations, bare_trainer
 
     counter = Operations()
-    real = module(scale)
-    bare_trainer(scale.Watched(counter), max_steps=2).fit(real, scale.Batches(32, 2))
-    counted = scale.count(module(scale), 32, 2)
+    real = module()
+    bare_trainer(Watched(counter), max_steps=2).fit(real, Batches(32, 2))
+    counted = count(module(), 32, 2)
     assert counted.operations.total() == counter.total > 0
     trained = [*real.generator.parameters(), *real.discriminators.parameters()]
     # each phase exchanges its own network's gradients, once
@@ -37,15 +37,18 @@ def test_it_counts_what_an_iteration_computes(scale):
     assert counted.kept > 2 * 3 * 32 * 32 * 4
 
 
-def test_an_estimate(scale):
+def test_an_estimate():
     from collections import Counter
 
+    from counted_iteration import Iteration
+    from scale import Assumed, Estimate
+
     one, two = (
-        scale.Iteration(n, Counter(a=n * 4e12), Counter(a=n * 10**9), Counter(a=1000), n * 10**9, 4 * 10**8, 9, 1, 0)
+        Iteration(n, Counter(a=n * 4e12), Counter(a=n * 10**9), Counter(a=1000), n * 10**9, 4 * 10**8, 9, 1, 0)
         for n in (1, 2)
     )
-    assumed = scale.Assumed(1000.0, 0.4, 2.0, 6.0, 100.0, 10.0, 72.0, 1000.0, {224: 20.0})
-    alone, eight = (scale.Estimate(one, two, 3, gpus, 224, assumed) for gpus in (1, 8))
+    assumed = Assumed(1000.0, 0.4, 2.0, 6.0, 100.0, 10.0, 72.0, 1000.0, {224: 20.0})
+    alone, eight = (Estimate(one, two, 3, gpus, 224, assumed) for gpus in (1, 8))
     assert alone.compute == pytest.approx(3 * (4e12 / 400e12 + 1e9 / 2e12))  # 31.5 ms
     assert alone.launch == pytest.approx(0.006)
     assert alone.seconds == alone.compute
