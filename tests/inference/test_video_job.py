@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from simswap.errors import InputError
-from simswap.inference.video import finding, source, work
+from simswap.inference.video import finding, segments, source
 from simswap.inference.video.settings import Cast, VideoSettings
 from simswap.inference.video_job import swap_video
 from simswap.video.joining import read_metadata
@@ -113,7 +113,7 @@ def until(step, what):
 @pytest.fixture
 def short(monkeypatch):
     """Pieces of half a second, and files of ten frames."""
-    monkeypatch.setattr(work, "SEGMENT_SECONDS", 0.5)
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 0.5)
     monkeypatch.setattr(finding, "CHUNK", 10)
 
 

@@ -13,8 +13,9 @@ from simswap.errors import InputError
 from simswap.inference.folder_job import job_digest, result_names, still_to_do
 from simswap.inference.swapper import PhotoSwapper
 from simswap.inference.video.settings import Cast, VideoSettings
-from simswap.inference.video.work import job_of
+from simswap.inference.video.work_folder import job_of
 from simswap.inference.video_job import check_output_of, is_result_name, swap_video
+from simswap.launching import stops
 from simswap.video.containers import CODECS, CONTAINERS
 
 
@@ -80,6 +81,7 @@ def swap_videos(
     failures = []
     for path, file in results.items():
         bars = _Bars(path.name)
+        stops.enter(stops.TRAINING)  # a batch may outlast the time that other work has to end
         try:
             done = swap_video(swapper, cast, path, file, chosen, bars.show, job=job_digest(settings, path))
             bars.close()
@@ -90,6 +92,7 @@ def swap_videos(
             failures.append(str(error))
             tqdm.write(f"skipped: {error}")
         finally:
+            stops.enter(stops.LEAVING)
             bars.close()
     return failures
 

@@ -16,10 +16,11 @@ from simswap.inference.swapper import PhotoSwapper
 from simswap.inference.video.finding import find_all, follow
 from simswap.inference.video.frame_files import FrameFiles
 from simswap.inference.video.plan import Plan, cast_largest, cast_persons, stretches_of, usable_tracks
+from simswap.inference.video.segments import Segments
 from simswap.inference.video.settings import Cast, VideoSettings
 from simswap.inference.video.source import VideoSource
 from simswap.inference.video.swapping import swap_stills
-from simswap.inference.video.work import Segments, open_work, part_file
+from simswap.inference.video.work_folder import open_work, part_file
 from simswap.inference.writing import check_place
 from simswap.launching import stops
 from simswap.pictures import provenance
@@ -150,10 +151,12 @@ class _Job:
         given, persons = self._identities()
         plan, part = None, None
         try:
-            with open_work(self.out, self.job) as folder:
-                sink = self._sink(folder)
+            with open_work(self.out, self.job) as work:
+                sink = self._sink(work.folder)
+                work.worth_keeping = sink.next_place > 0
                 try:
-                    plan = self._plan(folder, persons)
+                    plan = self._plan(work.folder, persons)
+                    work.worth_keeping = True
                     self._swap(plan, given, sink)
                 except KeyboardInterrupt:
                     part = self._leave(sink)

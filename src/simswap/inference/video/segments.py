@@ -1,98 +1,29 @@
-"""The work folder of a video's swap: what is finished stays there until the result is, and the same swap resumes."""
+"""The finished pieces of a video's result, encoded by a thread, and joined when all are there."""
 
-import json
-import os
 import queue
 import re
-import shutil
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from simswap.errors import InputError
-from simswap.files import atomic_write
-from simswap.inference.folder_job import JOB
 from simswap.inference.video.source import VideoSource
 from simswap.inference.video.swapping import Swapped
-from simswap.launching.claims import claimed
-from simswap.video.joining import join_segments, read_metadata
+from simswap.video.joining import join_segments
 from simswap.video.writer import VideoWriter
 
 SEGMENT_SECONDS = 4
 """How much of the video goes into one file. So much is lost if the process is killed."""
-_NAME = re.compile(r"(\d{9})-(\d{9})\..+")
-
-
-def work_folder(out: Path) -> Path:
-    """The hidden folder beside a result that is not finished."""
-    return out.with_name(f".{out.name}.swap")
-
-
-def part_file(out: Path) -> Path:
-    """The playable part of a result that is not finished: ``b.part.mp4`` for ``b.mp4``."""
-    return out.with_name(f"{out.stem}.part{out.suffix}")
-
-
-def job_of(video: Path) -> str | None:
-    """The digest in the metadata of a video of ours; None for any other file."""
-    try:
-        return read_metadata(video).get(JOB.lower())
-    except InputError:
-        return None
-
-
-@contextmanager
-def open_work(out: Path, job: str) -> Iterator[Path]:
-    """Hold the work folder of a result, new or from an earlier start of the same swap; it stays if the block fails.
-
-    Args:
-        out: The result.
-        job: The digest of checkpoint, sources, target and settings.
-
-    Raises:
-        InputError: An earlier start with another digest left work behind, another process is at work, the part's name
-            is taken by another file, or the folder cannot be written.
-    """
-    folder, part = work_folder(out), part_file(out)
-    if os.path.lexists(part) and job_of(part) != job:
-        raise InputError(
-            f"{part} exists and is no part of this swap (another checkpoint, source, target or setting); nothing is "
-            "overwritten: remove it, or choose another out="
-        )
-    begun = folder / "job.json"
-    if folder.is_dir() and any(folder.iterdir()) and _read_job(begun) != job:
-        raise InputError(
-            f"{folder} holds the beginning of another swap (another checkpoint, source, target or setting); remove it, "
-            "or choose another out="
-        )
-    with ExitStack() as afterwards, claimed(folder, "swapping"):
-        if not begun.is_file():
-            with atomic_write(begun) as file:
-                file.write_text(json.dumps({"job": job}))
-        try:
-            yield folder
-        except InputError:
-            if not _pieces(folder, out.suffix):  # bad input leaves nothing behind, unless it is worth to resume
-                afterwards.callback(shutil.rmtree, folder, ignore_errors=True)
-            raise
-        part.unlink(missing_ok=True)
-        afterwards.callback(shutil.rmtree, folder, ignore_errors=True)
-
-
-def _read_job(file: Path) -> str | None:
-    try:
-        told = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return None
-    return told.get("job") if isinstance(told, dict) else None
+_NAME = re.compile(r"(\d{9})-(\d{9})(-short)?\..+")
 
 
 class Segments:
     """The finished pieces of a result, in files named by their first and last frame's place in the video.
 
     A thread of its own draws the mark and encodes. `put` waits if it is behind.
+
+    A piece that a stop or the end cut short has ``short`` in its name. It is joined as the others are, but a later
+    start makes it again: encoders look ahead, so only then is a resumed result the same as an uninterrupted one.
 
     Args:
         folder: The work folder.
@@ -103,6 +34,8 @@ class Segments:
 
     def __init__(self, folder: Path, out: Path, source: VideoSource, waiting: int) -> None:
         self.folder, self.out, self.source = folder, out, source
+        for file in folder.glob(f"*-short{out.suffix}"):
+            file.unlink()
         self.done = _pieces(self.folder, self.out.suffix)
         self._frames: queue.Queue[Swapped | None] = queue.Queue(waiting)
         self._error: BaseException | None = None
@@ -161,7 +94,8 @@ class Segments:
                         writer.write(done.frame(settings.mark))
                         place += 1
                         done = self._frames.get()
-                piece.rename(self.folder / f"{first:09d}-{place - 1:09d}{self.out.suffix}")
+                short = "-short" if done is None else ""
+                piece.rename(self.folder / f"{first:09d}-{place - 1:09d}{short}{self.out.suffix}")
         except BaseException as error:  # raised where the frames come from
             self._error = error
 
