@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def _as_it_was():
     for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "simswap"]:
         logging.getLogger(name).disabled = False  # Hydra's set-up of the log switches off those that it does not know
     yield
+    if sys.platform == "linux":
+        real_time = (os.SCHED_FIFO, os.SCHED_RR)
+        assert os.sched_getscheduler(0) not in real_time, "a library made the tests real-time: all else stands still"
     root.setLevel(level)
     root.handlers[:] = handlers
 

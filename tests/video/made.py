@@ -100,3 +100,10 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
     with av.open(str(path)) as container:
         stream = next(each for each in container.streams if each.type == kind)
         return [(each.pts * each.time_base, bytes(each)) for each in container.demux(stream) if each.size]
+
+
+def noise(count: int = 3, side: int = 32) -> list[np.ndarray]:
+    """Samples [3, H, W], whose colors RGB holds."""
+    random = np.random.default_rng(1)
+    lowest, highest = np.array([90, 112, 112])[:, None, None], np.array([160, 145, 145])[:, None, None]
+    return [random.integers(lowest, highest, (3, side, side)).astype(np.uint16) for _ in range(count)]

@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from tests.video.made import flat, gray, levels, set_matrix, write
+from tests.video.made import flat, gray, levels, noise, set_matrix, write
 
 from simswap.errors import InputError
 from simswap.video.containers import CODECS, check_container, options_of
@@ -30,13 +30,6 @@ def planes_of(path) -> list[list[np.ndarray]]:
 
     with av.open(str(path)) as container:
         return [[plane.copy() for plane in planes(frame)] for frame in container.decode(video=0)]
-
-
-def noise(count: int = 3, side: int = 32) -> list[np.ndarray]:
-    """Samples [3, H, W], whose colors RGB holds."""
-    random = np.random.default_rng(1)
-    lowest, highest = np.array([90, 112, 112])[:, None, None], np.array([160, 145, 145])[:, None, None]
-    return [random.integers(lowest, highest, (3, side, side)).astype(np.uint16) for _ in range(count)]
 
 
 @pytest.mark.parametrize("tags", [(1, 1, 1, 1), (5, 6, 6, 1), (9, 14, 9, 1), (2, 2, 2, 0), (1, 1, 1, 2)])

@@ -14,6 +14,7 @@ from simswap.video.containers import CODECS, CONTAINERS, QUALITY, check_containe
 from simswap.video.library import av_module, reason
 from simswap.video.orientation import turned
 from simswap.video.reader import Frame, VideoInfo
+from simswap.video.scheduling import ordinary_scheduling
 
 START = "simswap_start"
 """Metadata key of a segment: its first frame's `Frame.time`, s, as a fraction."""
@@ -133,6 +134,8 @@ class VideoWriter:
             context.colorspace, context.color_range = self.tags.matrix, self.tags.range
             if self.codec == "hevc" and self.path.suffix.lower() != ".mkv":
                 context.codec_tag = "hvc1"  # the name under which Apple's players know it
+            with ordinary_scheduling():
+                context.open()
             self._stream = stream
         except (av.error.FFmpegError, ValueError) as error:
             raise self._unwritable(error) from error
