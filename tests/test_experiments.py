@@ -17,6 +17,8 @@ from tests.training.tiny import tiny_module
 GROUPS = {
     group: sorted(file.stem for file in (Path(CONF_DIR) / group).glob("*.yaml")) for group in ("experiment", "ablation")
 }
+CHOICES = [f"{group}={name}" for group, names in GROUPS.items() for name in names]
+OF_PAPER = "experiment=vggface2_224"
 # Photographs, and with them their recognizers and pose estimator, are replaced by rendered faces; nothing else is.
 RENDERED = ["recognition=builtin", "judge=builtin", "pose=builtin"]
 SMALL = [
@@ -49,9 +51,11 @@ def crops96(tmp_path_factory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("choice", [f"{group}={name}" for group, names in GROUPS.items() for name in names])
+@pytest.mark.parametrize(
+    "choice", [pytest.param(one, marks=pytest.mark.slow if one == OF_PAPER else ()) for one in CHOICES]
+)
 def test_one_iteration_of_every_experiment_and_ablation(choice, crops96, tmp_path, door):
-    of_paper = choice == "experiment=vggface2_224"
+    of_paper = choice == OF_PAPER
     batch = ["data.batch_size=2"] if of_paper else []  # its 55 M parameters on pictures of 96 px
     base = [] if choice.startswith("experiment") else ["experiment=ablation"]
     code, _, errors = door(

@@ -18,7 +18,7 @@ from tests.device import APPLE, DEVICE, StandIn
 from tests.training.runs import SMALL
 
 
-@pytest.fixture(params=[DEVICE, APPLE], ids=["cuda", "mps"])
+@pytest.fixture(params=[DEVICE, pytest.param(APPLE, marks=pytest.mark.slow)], ids=["cuda", "mps"])
 def gpu(request, monkeypatch):
     """Everything that Lightning, or ``device=cuda`` or ``mps``, moves to a device is on the stand-in."""
     place = property(lambda self: request.param, lambda self, device: None)

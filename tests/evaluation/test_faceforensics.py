@@ -148,6 +148,7 @@ def test_torchrun_agrees_exactly_with_one(whole, videos, tmp_path):
     equal(whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_two_ranks_and_a_second_run_agree_exactly_with_one(whole, videos, tmp_path, door, monkeypatch):
     more = ["protocol.jitter=true"]
     # As srun sets them: nobody says where rank 0 is.

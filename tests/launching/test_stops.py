@@ -57,7 +57,13 @@ def signaled(number: int) -> None:
     time.sleep(60)
 
 
-@pytest.mark.parametrize("number", stops.ASK_TO_STOP)
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(one, marks=() if one in (signal.SIGINT, signal.SIGTERM) else pytest.mark.slow)
+        for one in stops.ASK_TO_STOP
+    ],
+)
 def test_a_wait_inside_of_a_library_ends(number, ended):
     code, errors = ended(
         """

@@ -209,6 +209,7 @@ def test_a_run_with_a_users_optimizer_and_callback_is_resumed_with_trust_alone(m
     assert (tmp_path / "lines.txt").read_text().split() == ["1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_and_the_processes_that_they_start_trust_the_same(mylab, crops, tmp_path, door):
     code, _, errors = door(
         main, "-m", f"trusted=[{mylab}]", "launcher=local", "seed=1,2", *SMALL, f"data.root={crops}",

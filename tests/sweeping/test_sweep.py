@@ -30,6 +30,7 @@ def points(folder: Path) -> dict[int, list]:
     return {int(file.parent.name): json.loads(file.read_text()) for file in folder.glob("*/point.json")}
 
 
+@pytest.mark.slow
 def test_a_study_killed_twice_ends_with_twelve_different_trials(tmp_path):
     kill, sweep = tmp_path / "kill", tmp_path / "sweep"
     kill.mkdir()

@@ -201,6 +201,7 @@ def test_a_run_logs_each_and_says_so(whole):
     ]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_to_the_bit(whole, crops, tmp_path):
     run, output = tmp_path / "run", tmp_path / "out.txt"
     assert finish([*SHORT, *LOSS, f"data.root={crops}", f"hydra.run.dir={run}"], output, "naming 2") == -9

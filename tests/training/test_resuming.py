@@ -58,6 +58,7 @@ def test_a_signal_ends_it_in_order(whole, crops, tmp_path):
     assert differences(content_of(whole), content_of(run)) == []
 
 
+@pytest.mark.slow
 def test_a_stop_in_a_validation_makes_it_again(whole, crops, tmp_path):
     run, output = tmp_path / "run", tmp_path / "out.txt"
     begin = [*LONG, "validation.batch_size=2", f"data.root={crops}", f"hydra.run.dir={run}"]
@@ -75,6 +76,7 @@ def test_a_stop_in_a_validation_makes_it_again(whole, crops, tmp_path):
     assert differences(content_of(other), content_of(run)) == []
 
 
+@pytest.mark.slow
 def test_a_stop_while_it_waits_for_its_workers(whole, crops, tmp_path):
     run, output = tmp_path / "run", tmp_path / "out.txt"
     assert finish([*LONG, f"data.root={crops}", f"hydra.run.dir={run}"], output, "starving 3") == 2, output.read_text()
