@@ -143,6 +143,9 @@ class VideoWriter:
     def _encode(self, picture: Any) -> None:
         try:
             for packet in self._stream.encode(picture):
+                if self.written <= 2 and packet.pts is not None:
+                    # Two frames are coded in their own order, but x265 gives them decoding times that it never set.
+                    packet.dts = packet.pts
                 if self._held is None:
                     self._first_dts = packet.dts
                 else:
