@@ -33,6 +33,7 @@ TOOLS_OWN = (
     "home/.cache/pip", "home/.cache/fontconfig", "home/.cache/torchinductor", "home/.triton", "home/.nv",
     "home/.cache/wandb/logs", "home/.cache/Microsoft", "tmp/.ses",  # the latter two: onnxruntime
     "home/.cache/pocl", "tmp/mat-debug-",  # OpenCL, which OpenCV looks for
+    "tmp/wandb_symon-",  # the socket of W&B's system monitor, which W&B ends by force where the machine is busy
     "home/.ipython", "home/.jupyter", "home/.local/share/jupyter",
 )  # fmt: skip
 """What tools keep for their next start; it is removed with the home."""
