@@ -37,7 +37,7 @@ from simswap.models.embedder import Embedder
 from simswap.models.recognition import onnx_recognizer
 from simswap.models.recorded import recognizer_of
 from simswap.pictures import write_png
-from simswap.video.library import open_video
+from simswap.video.pyav import open_video
 from simswap.video.reader import read_video, video_info
 from simswap.video.writer import VideoWriter
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from simswap.video.colors import planes
 from simswap.video.containers import CODECS, options_of
-from simswap.video.library import decoded, open_video
+from simswap.video.pyav import decoded, open_video
 from simswap.video.reader import read_video, video_info
 from simswap.video.writer import VideoWriter
 

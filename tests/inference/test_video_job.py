@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from simswap.errors import InputError
+from simswap.inference import video_job
 from simswap.inference.video import finding, segments, source
 from simswap.inference.video.settings import Cast, VideoSettings
 from simswap.inference.video_job import swap_video
@@ -154,6 +155,17 @@ def test_what_is_finished_stays_and_the_same_swap_resumes(clip, photos, tmp_path
         assert time == moment
         np.testing.assert_array_equal(pixels, expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.mkv", "whole.mkv"]
+
+
+@pytest.mark.usefixtures("short")
+def test_a_stop_before_the_second_pass_is_resumed_leaves_the_part(clip, photos, tmp_path, monkeypatch):
+    job = (swapper_for(clip.detector), photos["eve"], clip.path, tmp_path / "b.mkv", EXACT)
+    with pytest.raises(KeyboardInterrupt):
+        swap_video(*job, until(FRAMES + 13, KeyboardInterrupt))
+    monkeypatch.setattr(video_job, "follow", lambda files: until(0, KeyboardInterrupt)(0, 0))
+    with pytest.raises(KeyboardInterrupt, match=r"b\.part\.mkv holds the first 10 frames"):
+        swap_video(*job)
+    assert len(frames_of(tmp_path / "b.part.mkv")) == 13
 
 
 @pytest.mark.usefixtures("short")

@@ -63,11 +63,11 @@ def test_gaps_are_filled_up_to_their_limit_in_seconds():
     seen = track([*range(10), *range(13, 20), *range(26, 30)], at=lambda frame: 2.0 * frame)
     made = stretches_of([(seen, 1)], times, VideoSettings(smoothing=0, gap=0.4))
     assert [(one.begin, len(one.landmarks), one.source) for one in made] == [(0, 20, 1), (26, 4, 1)]
-    plan = Plan(made)
+    plan = Plan(made, times)
     (points, source), = plan.at(11)  # fmt: skip
     np.testing.assert_allclose(points, POINTS + np.array([22, 0]), atol=1e-4)
     assert source == 1
-    assert (plan.at(20), plan.at(25), plan.at(30), plan.frames) == ([], [], [], 24)
+    assert (plan.at(20), plan.at(25), plan.at(30), plan.swapped) == ([], [], [], 24)
 
 
 def test_nothing_is_smoothed_across_a_jump():

@@ -7,7 +7,7 @@ from simswap.inference.video.settings import VideoSettings
 from simswap.inference.video_job import swap_video
 from simswap.video.colors import planes
 from simswap.video.containers import CODECS, options_of
-from simswap.video.library import decoded, open_video
+from simswap.video.pyav import decoded, open_video
 from simswap.video.reader import read_video
 from tests.inference.clips import RATE, swapper_for, write_clip, write_photo_of
 

@@ -16,7 +16,7 @@ from simswap.inference.video_job import swap_video
 from simswap.models.embedder import Embedder
 from simswap.models.generator import Generator
 from simswap.models.recognition import onnx_recognizer
-from simswap.video.library import open_video
+from simswap.video.pyav import open_video
 from simswap.video.reader import read_video, video_info
 
 END = 0.4

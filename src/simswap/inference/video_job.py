@@ -159,10 +159,10 @@ class _Job:
                     work.worth_keeping = True
                     self._swap(plan, given, sink)
                 except KeyboardInterrupt:
-                    part = self._leave(sink)
+                    part = self._leave(sink, plan)
                     raise KeyboardInterrupt(self._said(sink, part)) from None
                 except _Cancelled:
-                    part = self._leave(sink)
+                    part = self._leave(sink, plan)
                     raise
                 except BaseException:
                     with suppress(InputError):  # the first error counts
@@ -191,7 +191,7 @@ class _Job:
     def _plan(self, folder: Path, persons: torch.Tensor | None) -> Plan:
         files = find_all(self.source, self.swapper, folder, lambda done: self._tick(done, done))
         tracks, times, shots = follow(files)
-        self._frames, self._shots, self._times = len(times), len(shots) + 1, times
+        self._frames = len(times)
         where = str(self.source.path)
         if not len(times):
             raise InputError(f"{where}: no frame lies between video.start and video.end; choose another part")
@@ -203,7 +203,7 @@ class _Job:
             cast = [(track, 0 if one else person) for track, person in cast]
         else:
             cast = [(track, 0) for track in usable] if settings.faces == "all" else cast_largest(usable)
-        return Plan(stretches_of(cast, times, settings))
+        return Plan(stretches_of(cast, times, settings), times, len(shots) + 1)
 
     def _swap(self, plan: Plan, given: torch.Tensor, sink: "Segments | FrameFiles") -> None:
         begin = sink.next_place
@@ -226,19 +226,19 @@ class _Job:
         if self._cancelled is not None and self._cancelled():
             raise _Cancelled
 
-    def _leave(self, sink: "Segments | FrameFiles") -> Path | None:
+    def _leave(self, sink: "Segments | FrameFiles", plan: Plan | None) -> Path | None:
         """Finish what has begun, and make a playable part of it."""
         stops.enter(stops.SUPERVISING)  # joining a long video takes longer than other ends; a second signal ends it
         try:
             sink.close()
             if isinstance(sink, FrameFiles):
                 return self.out if sink.next_place else None
-            if not sink.done:
-                return None
             part = part_file(self.out)
-            part.unlink(missing_ok=True)  # of an earlier start of this very swap
-            times, place = self._times, sink.next_place
-            sink.join(part, float(times[place]) if place < len(times) else self.source.end, self.words)
+            if plan is None or not sink.done:
+                return part if part.is_file() else None  # of an earlier start of this very swap
+            part.unlink(missing_ok=True)
+            place = sink.next_place
+            sink.join(part, float(plan.times[place]) if place < len(plan.times) else self.source.end, self.words)
             return part
         finally:
             stops.enter(stops.LEAVING)
@@ -251,4 +251,4 @@ class _Job:
     def _result(self, path: Path | None, finished: bool, plan: Plan | None) -> VideoResult:
         if plan is None:
             return VideoResult(path, finished, self._frames, 0, 0)
-        return VideoResult(path, finished, self._frames, plan.frames, self._shots)
+        return VideoResult(path, finished, self._frames, plan.swapped, plan.shots)

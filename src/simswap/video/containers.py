@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simswap.errors import InputError
-from simswap.video.library import av_module, open_video
+from simswap.video.pyav import av_module, open_video
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 QUALITY = 75

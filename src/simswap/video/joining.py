@@ -12,7 +12,7 @@ from typing import Any
 from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.video.containers import holds
-from simswap.video.library import av_module, open_video, reason
+from simswap.video.pyav import av_module, open_video, reason
 from simswap.video.reader import Seconds, seconds, video_info
 from simswap.video.writer import START, open_output
 

@@ -12,8 +12,8 @@ from simswap.errors import InputError
 from simswap.faces.detection import Pixels
 from simswap.video.colors import ColorTags, color_tags, to_rgb, to_rgb48
 from simswap.video.hdr import DEFAULT_PEAK, mastering_peak, tone_map
-from simswap.video.library import decoded, open_video
 from simswap.video.orientation import orientation, turned
+from simswap.video.pyav import decoded, open_video
 
 logger = logging.getLogger(__name__)
 Seconds = float | Fraction

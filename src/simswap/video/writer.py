@@ -11,8 +11,8 @@ from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.video.colors import RGB_MATRIX, from_rgb, has_alpha, keep_unchanged, planes
 from simswap.video.containers import CODECS, CONTAINERS, QUALITY, check_container, options_of
-from simswap.video.library import av_module, reason
 from simswap.video.orientation import turned
+from simswap.video.pyav import av_module, reason
 from simswap.video.reader import Frame, VideoInfo
 from simswap.video.scheduling import ordinary_scheduling
 

@@ -35,10 +35,16 @@ class Stretch:
 
 
 class Plan:
-    """The stretches of a video by frame."""
+    """The stretches of a video by frame.
 
-    def __init__(self, stretches: Sequence[Stretch]) -> None:
-        self.stretches = stretches
+    Attributes:
+        stretches: Of the whole video.
+        times: float64 [N] of its frames, s.
+        shots: How many shots there are.
+    """
+
+    def __init__(self, stretches: Sequence[Stretch], times: npt.NDArray[np.float64], shots: int = 1) -> None:
+        self.stretches, self.times, self.shots = stretches, times, shots
         self._buckets: dict[int, list[Stretch]] = defaultdict(list)
         for stretch in stretches:
             last = stretch.begin + len(stretch.landmarks) - 1
@@ -54,7 +60,7 @@ class Plan:
         ]
 
     @property
-    def frames(self) -> int:
+    def swapped(self) -> int:
         """On how many frames there is a face."""
         covered: set[int] = set()
         for stretch in self.stretches:
