@@ -39,7 +39,7 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
     Raises:
         InputError: the folder or disk cannot be written.
     """
-    part = path.with_name(f".{_short(path.name)}.{os.getpid()}.part")
+    part = path.with_name(f".{short_name(path.name)}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -57,7 +57,7 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
         ) from error
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """A name with room for an ending, on disks with names of up to 255 bytes."""
     data = os.fsencode(name)
     return name if len(data) <= 200 else hashlib.sha256(data).hexdigest()

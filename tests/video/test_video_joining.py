@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from tests.video.made import levels, packets, write
 
 from simswap.errors import InputError
-from simswap.video.joining import join_segments, read_metadata
+from simswap.video.joining import _ascending, join_segments, read_metadata
 from simswap.video.reader import read_video, video_info
 from simswap.video.writer import VideoWriter
 
@@ -32,6 +33,24 @@ def variable(path, count=18, **settings):
     """A video of a variable rate, with sound."""
     times = [F(k, 25) + (F(1, 50) if k % 3 else 0) + (F(1, 5) if k > 9 else 0) for k in range(count)]
     return times, write(path, levels(count), times, base=F(1, 600), options={"bf": "3"}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("times", "kept"),
+    [
+        ([0, 10, 500, 20, 30], [0, 10, 20, 30]),  # one wrong time, far ahead
+        ([0, 10, 10, 20, 5, 30], [0, 10, 20, 30]),  # twice the same; one behind
+        ([400, 500, 0, 10, 510], [400, 510]),
+        ([7], [7]),
+    ],
+)
+def test_sound_with_wrong_times_loses_those_packets_alone(times, kept):
+    def packets_of(number):
+        return [SimpleNamespace(dts=time, pts=time, size=1, time_base=F(1, 100), stream_index=number) for time in times]
+
+    both = [packet for pair in zip(packets_of(1), packets_of(2), strict=True) for packet in pair]
+    for number in (1, 2):
+        assert [one.dts for one in _ascending(iter(both)) if one.stream_index == number] == kept
 
 
 def tone(path) -> np.ndarray:

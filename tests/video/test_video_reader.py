@@ -202,3 +202,12 @@ def test_without_pyav_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(InputError, match=r"needs PyAV.*setup.cfg's extra video"):
         video_info(tmp_path / "a.mp4")
+
+
+def test_times_that_jump_back_are_one_line(tmp_path):
+    once = write(tmp_path / "once.ts", levels(20), rate=10)
+    twice = tmp_path / "twice.ts"
+    twice.write_bytes(2 * once.read_bytes())
+    assert len(list(read_video(once))) == 20
+    with pytest.raises(InputError, match=r"twice\.ts: its times jump back from 1\.90 to 0\.00 s"):
+        list(read_video(twice))

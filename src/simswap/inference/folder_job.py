@@ -31,7 +31,13 @@ def job_digest(settings: Mapping[str, Any], target: Path) -> str:
 
 
 def _content_of(target: Path) -> str | list[tuple[str, str]]:
-    """The hash of a file; of a folder of frames, the name and hash of each."""
+    """The hash of a file; of a folder of frames, the name and hash of each.
+
+    Raises:
+        InputError: there is no such file, or it is a pipe or device, which has no end.
+    """
+    if not target.is_dir() and not target.is_file():
+        raise InputError(f"{target}: no such file")
     if not target.is_dir():
         return sha256_of(target)
     return [(name, sha256_of(target / name)) for name in list_images(target)]

@@ -132,7 +132,7 @@ RANGES: dict[str, Range] = {
     "video.quality": number(0, 100),
     "video.smoothing": number(0, 10),
     "video.gap": number(0, 60),
-    "video.rate": above_zero(0.1, 1000.0),
+    "video.rate": number(0.1, 1000),
     "paste.extent": number(0, 10, above=True, tried=(0.1, None)),
     "paste.feather": share(),
     "paste.detail": share(),

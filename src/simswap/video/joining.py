@@ -13,7 +13,7 @@ from simswap.errors import InputError
 from simswap.files import atomic_write
 from simswap.video.containers import holds
 from simswap.video.pyav import av_module, open_video, reason
-from simswap.video.reader import Seconds, seconds, video_info
+from simswap.video.reader import JUMP_BACK, Seconds, seconds, video_info
 from simswap.video.writer import START, open_output
 
 
@@ -56,7 +56,7 @@ def join_segments(
         try:
             _join(av, list(segments), out, part, sound_from, start, end, dict(metadata or {}))
         except av.error.FFmpegError as error:
-            raise InputError(f"{out} cannot be written ({reason(error)}): free the disk") from error
+            raise InputError(f"{out} cannot be written ({reason(error)}): free the disk or write it as .mkv") from error
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -191,9 +191,7 @@ def _sound(
     """The sound packets, moved by ``shift``; with limits, those that overlap ``begin`` to ``stop`` on the new clock."""
     if not streams:
         return
-    for packet in sound.demux([sound.streams[number] for number in streams]):
-        if not packet.size or packet.pts is None:
-            continue
+    for packet in _ascending(sound.demux([sound.streams[number] for number in streams])):
         unit = Fraction(packet.time_base)
         time = packet.pts * unit + shift
         if begin is not None and time + (packet.duration or 0) * unit <= begin:
@@ -202,6 +200,31 @@ def _sound(
             continue
         number, ticks = packet.stream_index, round(shift / unit)
         packet.pts += ticks
-        packet.dts = packet.pts if packet.dts is None else packet.dts + ticks
+        packet.dts += ticks
         packet.stream = streams[number]
         yield time, 1 + number, packet
+
+
+def _ascending(packets: Iterator[Any]) -> Iterator[Any]:
+    """The packets whose decoding times ascend in each stream, as containers demand.
+
+    In damaged files they do not. A packet is left out if the next one is far before it, so that one wrong time ahead
+    does not cost what follows, and if it is not after the last one that was kept.
+    """
+    waiting: dict[int, Any] = {}
+    last: dict[int, int] = {}
+
+    def kept(packet: Any, ahead: bool = False) -> bool:
+        return not ahead and packet.dts > last.get(packet.stream_index, packet.dts - 1)
+
+    for packet in packets:
+        if not packet.size or packet.pts is None:
+            continue
+        packet.dts = packet.pts if packet.dts is None else packet.dts
+        before = waiting.get(packet.stream_index)
+        waiting[packet.stream_index] = packet
+        ahead = before is not None and (before.dts - packet.dts) * Fraction(packet.time_base) > JUMP_BACK
+        if before is not None and kept(before, ahead):
+            last[before.stream_index] = before.dts
+            yield before
+    yield from (packet for packet in waiting.values() if kept(packet))

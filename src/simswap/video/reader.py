@@ -18,6 +18,7 @@ from simswap.video.pyav import decoded, open_video
 logger = logging.getLogger(__name__)
 Seconds = float | Fraction
 DEFAULT_RATE = Fraction(25)  # where a file names none
+JUMP_BACK = 1  # s; from frame to frame. What is less is a careless clock, and mended
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,14 @@ def read_video(path: Path, start: Seconds | None = None, end: Seconds | None = N
         every: only frames whose number, counted from the first one kept, is a multiple of it.
 
     Raises:
-        InputError: as `video_info`; or the size of the pictures changes.
+        InputError: as `video_info`; or the size of the pictures changes, or their times jump back.
     """
     if every < 1:
         raise ValueError(f"every={every} is not positive")
     begin, stop = seconds(start), seconds(end)
     with open_video(path) as (container, stream):
         info, number, first = None, -1, None
-        for number, (shown, time, length) in enumerate(_timed(container, stream)):
+        for number, (shown, time, length) in enumerate(_timed(path, container, stream)):
             if stop is not None and time >= stop:
                 return
             if info is None:
@@ -205,10 +206,13 @@ def upright_rgb(frame: Any, info: VideoInfo) -> Pixels:
     return turned(pixels, info.rotation, info.mirrored)
 
 
-def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, Fraction, Fraction]]:
+def _timed(path: Path, container: Any, stream: Any) -> Iterator[tuple[Any, Fraction, Fraction]]:
     """Decoded frames, their time since the first one and how long they are shown, s.
 
     Times increase even where the file's do not. A frame is shown until the next one, the last one until the end.
+
+    Raises:
+        InputError: the times jump back.
     """
     rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
     first, held = None, None
@@ -221,6 +225,11 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, Fraction, Fractio
             first = frame.pts * unit if first is None else first
             time = frame.pts * unit - first
         if held is not None:
+            if time < held[1] - JUMP_BACK:
+                raise InputError(
+                    f"{path}: its times jump back from {float(held[1]):.2f} to {float(time):.2f} s, as in files that "
+                    "were put together as they are; write it anew with another program first"
+                )
             time = max(time, held[1] + unit)
             yield *held, time - held[1]
         held = frame, time

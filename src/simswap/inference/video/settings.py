@@ -20,7 +20,7 @@ class VideoSettings:
         every: Only every n-th frame is kept.
         codec: A name of `video.containers.CODECS`.
         quality: 0 to 100.
-        rate: Frames per second of a folder of frames.
+        rate: Frames per second of a folder of frames, 0.1 to 1000.
         smoothing: Standard deviation in seconds of the weights with which landmarks are smoothed; 0 for none.
         gap: The longest time in seconds on which a face that was lost is filled in.
 
@@ -47,8 +47,8 @@ class VideoSettings:
             value = getattr(self, name)
             if value is not None and not value >= low:
                 raise InputError(f"video.{name}={value}: at least {low}")
-        if not self.rate > 0:
-            raise InputError(f"video.rate={self.rate}: above 0")
+        if not 0.1 <= self.rate <= 1000:
+            raise InputError(f"video.rate={self.rate}: 0.1 to 1000")
         if self.end is not None and self.end <= (self.start or 0):
             raise InputError(f"video.end={self.end} must be after video.start={self.start or 0}")
 

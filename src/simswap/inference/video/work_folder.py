@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simswap.errors import InputError
-from simswap.files import atomic_write
+from simswap.files import atomic_write, short_name
 from simswap.inference.folder_job import JOB
 from simswap.launching.claims import claimed
 from simswap.video.joining import read_metadata
@@ -31,12 +31,12 @@ class Work:
 
 def work_folder(out: Path) -> Path:
     """The hidden folder beside a result that is not finished."""
-    return out.with_name(f".{out.name}.swap")
+    return out.with_name(f".{short_name(out.name)}.swap")
 
 
 def part_file(out: Path) -> Path:
     """The playable part of a result that is not finished: ``b.part.mp4`` for ``b.mp4``."""
-    return out.with_name(f"{out.stem}.part{out.suffix}")
+    return out.with_name(f"{short_name(out.stem)}.part{out.suffix}")
 
 
 def job_of(video: Path) -> str | None:
