@@ -43,6 +43,21 @@ def test_a_key_without_a_value_is_named_with_an_example(main, arguments, line, t
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("group", "members"), [("pose", "builtin, dlib68"), ("judge", "builtin, none")])
+@pytest.mark.parametrize("several", [[], ["-m", "seed=0,1"]])
+def test_a_yaml_file_that_stacks_members_of_one_group_is_refused(group, members, several, tmp_path, door, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "mine" / "experiment" / "own.yaml"
+    own.parent.mkdir(parents=True)
+    given = ["hydra.searchpath=[mine]", "experiment=own", "data.root=none"]
+    own.write_text(f"# @package _global_\ndefaults:\n  - override /{group}: [{members}]\n")
+    code, _, errors = door(train, *several, *given)
+    assert code == 2
+    assert f"{group} takes one choice, and a defaults list in a YAML file gives it several; choose builtin" in errors
+    own.write_text(f"# @package _global_\ndefaults:\n  - override /{group}: builtin\n")
+    assert "make one with: simswap-prepare raw=" in door(train, *given)[2]
+
+
 def test_a_searched_folder_is_checked_like_a_config_dir(crops, tmp_path, door, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

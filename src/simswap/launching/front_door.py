@@ -29,7 +29,7 @@ from simswap.launching.system_errors import allow_open_files, explain_system
 from simswap.settings.agent_arguments import of_agent
 from simswap.settings.before import home_of_folders, refuse_gaps, search_folders, search_override
 from simswap.settings.check import check
-from simswap.settings.choices import as_member
+from simswap.settings.choices import as_member, refuse_stacked
 from simswap.settings.judges import as_choice
 from simswap.settings.paths import read_arguments, with_home
 from simswap.settings.recorded_names import KEYS, current_override, move_earlier_keys, removed, renamed
@@ -107,6 +107,7 @@ def _checked(
                 trust(trusted)
             search = search_override(search_folders(HydraConfig.get().overrides.hydra)[0])
             move_earlier_keys(cfg)
+            refuse_stacked(config_name, HydraConfig.get().runtime.choices, cfg)
             check_all(cfg, reference_for(config_name, search))
             with_home(cfg)
             return job(cfg)
@@ -228,6 +229,7 @@ def _check_before_start(
         given = [one.key_or_group for one in OverridesParser.create().parse_overrides(overrides)]
         for line in move_earlier_keys(cfg, given):
             print(line, file=sys.stderr)
+        refuse_stacked(config_name, cfg.hydra.runtime.choices, cfg)
         refuse_gaps(cfg, [*swept, *(OmegaConf.select(cfg, "hydra.sweeper.params") or {})])
         sys.argv[1:] = [*sys.argv[1:], *home_of_folders(cfg)]
         if arguments.multirun or cfg.hydra.mode == RunMode.MULTIRUN:

@@ -1,4 +1,4 @@
-"""The choice of a group's member on the command line, checked before Hydra reads it.
+"""The choice of a group's member: on the command line before Hydra reads it, and in YAML files after.
 
 Hydra stacks the members of a list on each other: ``pose=[builtin,pnp]`` would be a mixture of two estimators, and
 ``loss_recognition=[dlib,none]`` would be none. It stops with a stack trace at a choice that is no name, such as null.
@@ -13,6 +13,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from simswap.errors import InputError
 from simswap.settings.targets import TARGETS
@@ -43,7 +44,37 @@ def as_member(argument: str) -> str:
         return argument  # Hydra reports it
     for one in value.list if isinstance(value, ChoiceSweep) else [value]:
         _check(argument, group, one, members)
+    if isinstance(value, list) and len(value) == 1 and group in TARGETS:
+        return argument[: found.start(3)] + str(value[0])
     return argument
+
+
+def refuse_stacked(config_name: str, chosen: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse a group of one object whose members a defaults list of a YAML file stacks on each other.
+
+    Args:
+        config_name: The name of the command's file in conf/.
+        chosen: Hydra's ``runtime.choices``, in which such a group is missing.
+        config: The composed configuration.
+
+    Raises:
+        InputError: There is such a group.
+    """
+    for group in _defaults(config_name):
+        if group in TARGETS and group in config and group not in chosen:
+            members = ", ".join(groups()[group])
+            raise InputError(
+                f"{group} takes one choice, and a defaults list in a YAML file gives it several; choose {members}"
+            )
+
+
+@cache
+def _defaults(config_name: str) -> tuple[str, ...]:
+    """The groups in the defaults list of a command's file."""
+    config = OmegaConf.load(Path(CONF_DIR) / f"{config_name}.yaml")
+    entries = OmegaConf.to_container(config.defaults)
+    assert isinstance(entries, list)
+    return tuple(str(group) for entry in entries if isinstance(entry, Mapping) for group in entry)
 
 
 def _check(argument: str, group: str, chosen: Any, members: tuple[str, ...]) -> None:
