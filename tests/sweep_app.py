@@ -34,8 +34,7 @@ def job(cfg: DictConfig) -> float | tuple[float, float] | None:
 
 def main() -> None:
     """What a config may hold is tested elsewhere, and asks for torch: no check here. Nor do the trials go to W&B."""
-    os.environ["WANDB_MODE"] = "disabled"
-    with mock.patch.object(front_door, "check"):
+    with mock.patch.object(front_door, "check"), mock.patch.dict(os.environ, WANDB_MODE="disabled"):
         front_door.front_door(job, "train")
 
 

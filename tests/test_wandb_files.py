@@ -14,7 +14,7 @@ from simswap.launching.folders import evaluation_folder
 from simswap.settings.paths import read_arguments
 from simswap.training.warm_start import start_from
 from simswap.wandb_files import Reference, fetched, is_reference, local_file, parsed
-from tests.wandb_server import StandIn, Version, serve
+from tests.wandb_server import StandIn, Version, served
 
 SLIM = Path(wandb_files.__file__).parent / "weights" / "demo.ckpt"
 NAME = "wandb:me/p/checkpoint-abc"
@@ -34,10 +34,8 @@ def server():
         Version("data-abc", "dataset", 0, ["latest"], {"data.json": b"{}"}),
     ]  # fmt: skip
     content_of_server = StandIn(versions=versions)
-    running = serve(content_of_server)
-    yield content_of_server
-    running.shutdown()
-    running.server_close()
+    with served(content_of_server):
+        yield content_of_server
 
 
 @pytest.fixture

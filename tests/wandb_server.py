@@ -7,8 +7,12 @@ import http.server
 import json
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import wandb
 
 ENTITY, PROJECT = "me", "p"
 WHEN = "2026-11-26T12:00:00Z"
@@ -192,8 +196,9 @@ class StandIn:
         return {"result": {"artifact": {"id": own}}}
 
 
-def serve(content: StandIn) -> http.server.ThreadingHTTPServer:
-    """Start the server in a thread; ``content.address`` is where it is."""
+@contextmanager
+def served(content: StandIn) -> Iterator[None]:
+    """The server runs in a thread; ``content.address`` is where it is. At the end W&B forgets that it was logged in."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -224,4 +229,9 @@ def serve(content: StandIn) -> http.server.ThreadingHTTPServer:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     content.address = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        wandb.teardown()  # a login of this process is kept with the address, for whatever starts a run next

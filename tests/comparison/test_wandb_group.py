@@ -19,7 +19,7 @@ from simswap.comparison.wandb_workspace import (
 )
 from simswap.errors import InputError
 from simswap.losses.terms import TERMS
-from tests.wandb_server import WHEN, StandIn, Version, serve
+from tests.wandb_server import WHEN, StandIn, Version, served
 
 pytest.importorskip("wandb_workspaces", reason="the extra 'reports' is not installed")
 VARIED = {"objective.weights.identity": [3.0, 100.0], "objective.feature_matching.first_layer": [0, 2]}
@@ -63,13 +63,11 @@ def server(monkeypatch, tmp_path):
         version("b", 0, "best", "last", "latest"),
     ]
     content = StandIn(runs=runs, versions=versions, inputs={"a": ["data-d1-0"]})
-    running = serve(content)
-    for name, value in {"WANDB_BASE_URL": content.address, "WANDB_API_KEY": "0123456789" * 4,
-                        "WANDB_MODE": "online", "WANDB_DIR": str(tmp_path)}.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    yield content
-    running.shutdown()
-    running.server_close()
+    with served(content):
+        for name, value in {"WANDB_BASE_URL": content.address, "WANDB_API_KEY": "0123456789" * 4,
+                            "WANDB_MODE": "online", "WANDB_DIR": str(tmp_path)}.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        yield content
 
 
 def test_lineage_is_linked_and_old_versions_are_deleted(server, monkeypatch, capsys):
