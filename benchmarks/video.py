@@ -3,6 +3,9 @@
 ``python benchmarks/video.py videos --videos <videos> --pack <pack> --source <photo> --out <folder> --seconds 1``
     for each video, with and without smoothing: length and sound beside the input's, jitter of landmarks and of identity
     beside the untouched video's, and CPU milliseconds a frame; a sheet of every tenth frame
+``python benchmarks/video.py untouched --videos <videos> --pack <pack> --source <photo> --out <folder> --seconds 1``
+    the faces of the second half are not looked for: PSNR of those frames' luma against the original, beside that of the
+    decoded pictures given to the same encoder
 ``python benchmarks/video.py memory --videos <videos> --pack <pack> --source <photo> --out <folder>``
     peak memory for 10 s and for 3 min of a video at 320 px, made by looping
 
@@ -17,10 +20,12 @@ import sys
 import time
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
+from video_files import direct, luma
 
 from simswap import checkpoint
 from simswap.faces.alignment import apply, fit_similarity, template_points, warp
@@ -96,7 +101,7 @@ def videos(given):
     judge = Embedder(onnx_recognizer(str(judge_file)), "arcface", 112)
     detector = swapper.find_faces.detector
     print(
-        "video   frames  kept  sound  ms/frame | landmarks of the mask: unsmoothed  smoothed "
+        "video   swapped  kept  sound  ms/frame | landmarks of the mask: unsmoothed  smoothed "
         "| landmarks found on the video: input  unsmoothed  smoothed | identity: the same"
     )
     for path in sorted(given.videos.glob("*.mp4"))[: given.most]:
@@ -120,8 +125,26 @@ def videos(given):
         used = [jitter(steady(moments[whole], points[whole], width)) for width in outs]
         rows = [used] + [[jitter(values) for values in column] for column in zip(*found, strict=True)]
         sheet(path, outs.values(), given.out / f"{path.stem}.png", given.seconds)
-        print(f"{path.stem:8} {done.frames:5}  {kept!s:5} {sound!s:5} {cpu:8.0f}  | "
+        print(f"{path.stem:8} {done.swapped:3}/{done.frames:3}  {kept!s:5} {sound!s:5} {cpu:8.0f}  | "
               + " | ".join("  ".join(f"{value:6.3f}" for value in row) for row in rows), flush=True)  # fmt: skip
+
+
+def untouched(given):
+    print("video   frames without a face   PSNR dB: swapped video  encoded again")
+    for path in sorted(given.videos.glob("*.mp4"))[: given.most]:
+        swapper, calls, out = swapper_of(given.pack), count(), given.out / f"{path.stem}_half.mp4"
+        frames = sum(1 for _ in read_video(path, end=given.seconds))
+        find = swapper.find_faces
+        # the first call is for the source's photo
+        swapper.find_faces = lambda *seen, find=find, calls=calls, n=frames: (
+            find(*seen) if next(calls) <= n // 2 else []
+        )
+        done = swap_video(swapper, given.source, path, out, VideoSettings(end=given.seconds))
+        again = given.out / f"{path.stem}_again.mp4"
+        direct(path, again, frames)
+        original, *copies = (np.stack([*luma(file, frames)][done.swapped :]) for file in (path, out, again))
+        found = [10 * np.log10(255**2 / ((copy - original) ** 2).mean()) for copy in copies]
+        print(f"{path.stem:8} {len(original):3} of {frames:3}   {found[0]:28.2f}  {found[1]:13.2f}", flush=True)
 
 
 def looped(path, seconds, out):
@@ -167,7 +190,7 @@ def one(given):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("job", choices=("videos", "memory", "one"))
+    parser.add_argument("job", choices=("videos", "untouched", "memory", "one"))
     for name in ("videos", "source", "out"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--pack")
@@ -176,7 +199,7 @@ def main():
     parser.add_argument("--most", type=int)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    {"videos": videos, "memory": memory, "one": one}[given.job](given)
+    {"videos": videos, "untouched": untouched, "memory": memory, "one": one}[given.job](given)
 
 
 if __name__ == "__main__":
