@@ -72,11 +72,11 @@ def open_work(out: Path, job: str) -> Iterator[Work]:
             "or choose another out="
         )
     with ExitStack() as afterwards, claimed(folder, "swapping"):
-        if not begun.is_file():
-            with atomic_write(begun) as file:
-                file.write_text(json.dumps({"job": job}))
         work = Work(folder)
         try:
+            if not begun.is_file():
+                with atomic_write(begun) as file:
+                    file.write_text(json.dumps({"job": job}))
             yield work
         except InputError:
             if not work.worth_keeping:
