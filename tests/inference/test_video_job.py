@@ -245,9 +245,8 @@ def test_small_faces_and_strangers_are_one_line(clip, photos, tmp_path):
 
 def test_a_part_of_the_video_with_every_second_frame(clip, photos, tmp_path):
     out = tmp_path / "b.mkv"
-    done = swap_video(
-        swapper_for(clip.detector), photos["eve"], clip.path, out, replace(EXACT, start=0.5, end=1.5, every=2)
-    )
+    part = replace(EXACT, start=0.5, end=1.5, every=2)
+    done = swap_video(swapper_for(clip.detector), photos["eve"], clip.path, out, part)
     assert done.frames == 5
     times = [float(time) for time, _ in frames_of(out)]
     np.testing.assert_allclose(np.diff(times), 0.2, atol=1e-6)
