@@ -1,6 +1,6 @@
 """What more than one tab has: photos, example pairs, and the button that cancels long work."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from simswap.errors import InputError
 
 NETWORKS = "networks"
 """Handlers of this name wait for each other, so that a user sees the place in the queue."""
+WIDE = 260
+"""Width in px that a control with long words needs: on a phone it has a row of its own."""
+OWN_PHOTOS = "none: photos of your own"
+"""The choice of no example pair."""
 PAIRS = ((0, 1), (1, 2), (2, 0), (4, 3), (5, 3), (4, 5))
 """Source and target of the example pairs, as places among the examples; those that are not there are left out."""
 
@@ -22,17 +26,22 @@ def example_pairs(examples: Sequence[Example]) -> dict[str, tuple[Example, Examp
     return {f"{source.name} → {target.name}": (source, target) for source, target in there}
 
 
-def pair_chooser(pairs: Mapping[str, tuple[Example, Example]]) -> Callable[[str], tuple[Any, Any]]:
-    """A handler that gives the photos of the example pair of a name; without a name, both photos stay."""
+def pair_input(pairs: Mapping[str, tuple[Example, Example]], label: str, **more: Any) -> Any:
+    """A choice among the example pairs, and of none of them; more: of its element on the page."""
+    return gradio().Dropdown([OWN_PHOTOS, *pairs], value=OWN_PHOTOS, label=label, min_width=WIDE, **more)
+
+
+def fills(example: Any, pairs: Mapping[str, tuple[Example, Example]], source: Any, target: Any) -> None:
+    """Let a choice of `pair_input` fill in both photos; a photo of the user's own takes the choice back."""
     gr = gradio()
 
     def choose(name: str) -> tuple[Any, Any]:
-        if not name:
-            return gr.skip(), gr.skip()
-        source, target = pairs[name]
-        return str(source.path), str(target.path)
+        pair = pairs.get(name)
+        return (str(pair[0].path), str(pair[1].path)) if pair else (gr.skip(), gr.skip())
 
-    return choose
+    example.input(choose, [example], [source, target], show_progress="hidden")
+    for photo in (source, target):
+        photo.input(lambda: OWN_PHOTOS, outputs=[example], show_progress="hidden")
 
 
 def photo_input(name: str, label: str, height: int = 300) -> Any:

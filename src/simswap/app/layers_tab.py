@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from simswap.app.inputs import NETWORKS, example_pairs, pair_chooser, photo_input
+from simswap.app.inputs import NETWORKS, WIDE, example_pairs, fills, pair_input, photo_input
 from simswap.app.layer_view import Compared, Range, compare, range_html
 from simswap.app.library import gradio
 from simswap.app.lines import line, told
@@ -40,8 +40,9 @@ def build(state: AppState) -> None:
             value=next(iter(fixed)),
             label="Checkpoint with discriminators",
             elem_id="layers-checkpoint",
+            min_width=WIDE,
         )
-        example = gr.Dropdown(["", *pairs], value="", label="Example pair for layers", elem_id="layers-example")
+        example = pair_input(pairs, "Example pair for layers", elem_id="layers-example")
     with gr.Row():
         source = photo_input("layers-source", "Source: a photo of the person to put in", 240)
         target = photo_input("layers-target", "Target: the photo whose face is replaced", 240)
@@ -52,14 +53,18 @@ def build(state: AppState) -> None:
     with gr.Row():
         names = {value: name for name, value in REDUCTIONS.items()}
         reduction = gr.Radio(
-            list(REDUCTIONS), value=names[begun.layer_reduction], label="Adding up", elem_id="layers-reduction"
+            list(REDUCTIONS),
+            value=names[begun.layer_reduction],
+            label="Adding up",
+            elem_id="layers-reduction",
+            min_width=WIDE,
         )
-        scale = gr.Radio([ALIKE, OWN], value=ALIKE, label="Colors", elem_id="layers-colors")
+        scale = gr.Radio([ALIKE, OWN], value=ALIKE, label="Colors", elem_id="layers-colors", min_width=WIDE)
     said, result, kept = gr.HTML(line(""), elem_id="layers-line"), gr.HTML("", elem_id="layers-result"), gr.State(None)
 
     _live(kept, (first, last), (reduction, scale), [result, said])
     path.focus(lambda: gr.update(choices=list(known())), outputs=[path], **QUICK)
-    example.change(pair_chooser(pairs), [example], [source, target], show_progress="hidden")
+    fills(example, pairs, source, target)
     button.click(
         told(_comparer(state, known, names), 5),
         [path, source, target, scale],
@@ -127,4 +132,4 @@ def checkpoints(state: AppState) -> dict[str, Path]:
 
 
 def _layer(label: str, value: int, layers: int, name: str) -> Any:
-    return gradio().Slider(0, layers - 1, value, step=1, label=label, elem_id=name)
+    return gradio().Slider(0, layers - 1, value, step=1, label=label, elem_id=name, min_width=WIDE)

@@ -34,7 +34,7 @@ def slider(before: str, after: str, size: tuple[int, int], names: tuple[str, str
 
 def download(address: str, words: str) -> str:
     """A link that saves a file."""
-    return f'<p><a class="download" href="{address}" download>{escape(words)}</a></p>'
+    return f'<p class="save"><a href="{address}" download>{escape(words)}</a></p>'
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -45,8 +45,9 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         for row in rows
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="figures">'
-        f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<figure class="figures"><figcaption>{escape(caption)}</figcaption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></figure>"
     )
 
 

@@ -52,7 +52,7 @@ def comparison_html(runs: RunFolders, shelf: Shelf, choices: Sequence[str], figu
     address = shelf.keep("comparison.html", page.encode())
     said = f"{len(found)} runs compared" + (f"; {len(left_out)} left out, as the page says" if left_out else "")
     return (
-        f'<p><a class="download" href="{address}" target="_blank" rel="noopener">Open the comparison by itself</a></p>'
+        f'<p class="save"><a href="{address}" target="_blank" rel="noopener">Open the comparison by itself</a></p>'
         f'<iframe class="comparison" src="{address}" title="Comparison of runs" sandbox="allow-scripts"></iframe>',
         said,
     )

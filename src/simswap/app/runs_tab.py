@@ -1,10 +1,10 @@
 """The tab that shows runs: the comparison page, sample grids, curves, and two checkpoints on the same pair."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from simswap.app.inputs import NETWORKS, cancels, example_pairs, pair_chooser, photo_input
+from simswap.app.inputs import NETWORKS, WIDE, cancels, example_pairs, fills, pair_input, photo_input
 from simswap.app.jobs import Jobs
 from simswap.app.library import gradio
 from simswap.app.lines import line, told
@@ -17,6 +17,8 @@ from simswap.app.state import AppState
 DRAWING = "drawing"
 """Handlers of this name wait for each other: matplotlib's settings are the process's."""
 OWN = "the page's own checkpoint"
+Lists = dict[Any, Callable[[RunFolders], list[str]]]
+"""Dropdowns, and what their choices are now: runs come and go."""
 
 
 def build(state: AppState) -> None:
@@ -27,32 +29,32 @@ def build(state: AppState) -> None:
         return
     runs = state.runs
     with gr.Row():
-        chosen = gr.Dropdown(_choices(runs), multiselect=True, label="Runs, or folders of them", scale=4)
+        view = gr.Radio([*OF_CHOSEN, *OF_ONE], value="Compare", label="Show", scale=4)  # tabs are too wide for a phone
         again = gr.Button("Look for new runs", scale=1)
-    said = gr.HTML(line(""), elem_id="runs-line")
-    again.click(lambda: gr.update(choices=_choices(runs)), outputs=[chosen])
-    views = {
-        "Compare": lambda: _comparison(state, runs, chosen, said),
-        "Curves": lambda: _curves(state, runs, chosen, said),
-        "Grids": lambda: _grids(state, runs, said),
-        "Swap both": lambda: _two(state, runs),
-    }
-    view = gr.Radio(list(views), value="Compare", label="Show")  # tabs would not fit across a phone
-    parts = []
-    for name, build_view in views.items():
+    chosen = gr.Dropdown(_choices(runs), multiselect=True, label="Runs, or folders of them")
+    parts: list[Any] = []
+    lists: Lists = {chosen: _choices}
+    for name, build_view in (OF_CHOSEN | OF_ONE).items():
         with gr.Column(visible=name == "Compare") as part:
-            build_view()
+            lists |= build_view(state, runs, chosen)
         parts.append(part)
     view.change(
-        lambda shown: [gr.update(visible=name == shown) for name in views], [view], parts, show_progress="hidden"
+        lambda shown: (
+            [gr.update(visible=name == shown) for name in (*OF_CHOSEN, *OF_ONE)]
+            + [gr.update(visible=shown in OF_CHOSEN)]
+        ),
+        [view],
+        [*parts, chosen],
+        show_progress="hidden",
     )
+    again.click(lambda: [gr.update(choices=find(runs)) for find in lists.values()], outputs=list(lists))
 
 
 def _choices(runs: RunFolders) -> list[str]:
     return [*runs.groups(), *runs.names()]
 
 
-def _comparison(state: AppState, runs: RunFolders, chosen: Any, said: Any) -> None:
+def _comparison(state: AppState, runs: RunFolders, chosen: Any) -> Lists:
     gr = gradio()
     figures = gr.Radio(
         [("final evaluation", "evaluation"), ("last validation of the training", "validation")],
@@ -60,6 +62,7 @@ def _comparison(state: AppState, runs: RunFolders, chosen: Any, said: Any) -> No
         label="Figures",
     )
     compare = gr.Button("Compare", variant="primary", elem_id="compare")
+    said = gr.HTML(line(""), elem_id="compare-line")
     page = gr.HTML("", elem_id="comparison")
 
     def show(choices: Sequence[str], source: str) -> tuple[str, str]:
@@ -67,12 +70,14 @@ def _comparison(state: AppState, runs: RunFolders, chosen: Any, said: Any) -> No
         return html, line(words)
 
     compare.click(told(show, 1), [chosen, figures], [page, said], concurrency_id=DRAWING, concurrency_limit=1)
+    return {}
 
 
-def _curves(state: AppState, runs: RunFolders, chosen: Any, said: Any) -> None:
+def _curves(state: AppState, runs: RunFolders, chosen: Any) -> Lists:
     gr = gradio()
     metrics = gr.Dropdown(list(CURVES), value=list(CURVES), multiselect=True, label="Metrics", allow_custom_value=False)
     draw = gr.Button("Draw", variant="primary", elem_id="draw")
+    said = gr.HTML(line(""), elem_id="curves-line")
     chart = gr.HTML("", elem_id="curves")
 
     def known(choices: Sequence[str]) -> Any:
@@ -84,17 +89,19 @@ def _curves(state: AppState, runs: RunFolders, chosen: Any, said: Any) -> None:
 
     chosen.change(known, [chosen], [metrics])
     draw.click(told(show, 1), [chosen, metrics], [chart, said], concurrency_id=DRAWING, concurrency_limit=1)
+    return {}
 
 
-def _grids(state: AppState, runs: RunFolders, said: Any) -> None:
+def _grids(state: AppState, runs: RunFolders, _: Any) -> Lists:
     gr = gradio()
-    run = gr.Dropdown(["", *runs.names()], value="", label="Run")
+    run = gr.Dropdown(runs.names(), value=None, label="Run")
     place = gr.Slider(1, 2, 1, step=1, label="Which of its sample grids, the first to the last", visible=False)
+    said = gr.HTML(line(""), elem_id="grids-line")
     grid = gr.HTML("", elem_id="grid")
 
-    def choose(name: str) -> tuple[Any, str, str]:
+    def choose(name: str | None) -> tuple[Any, str, str]:
         found = list(runs.grids(name)) if name else []
-        if not found:
+        if not name or not found:
             words = f"{name} has no sample grids: samples.every draws them in training" if name else ""
             return gr.update(visible=False), "", line(words)
         last = len(found)
@@ -102,31 +109,32 @@ def _grids(state: AppState, runs: RunFolders, said: Any) -> None:
         words = f"{last} sample grids, of iterations {found[0]:,} to {found[-1]:,}"
         return update, grid_html(runs, state.shelf, name, found[-1]), line(words)
 
-    def show(name: str, number: int) -> tuple[str, str]:
+    def show(name: str | None, number: int) -> tuple[str, str]:
         found = list(runs.grids(name)) if name else []
-        if not found:
+        if not name or not found:
             return "", line("")
         iteration = found[min(max(int(number), 1), len(found)) - 1]
         return grid_html(runs, state.shelf, name, iteration), line(f"iteration {iteration:,}")
 
     run.change(told(choose, 2), [run], [place, grid, said])
     place.release(told(show, 1), [run, place], [grid, said], show_progress="hidden")
+    return {run: RunFolders.names}
 
 
-def _two(state: AppState, runs: RunFolders) -> None:
+def _two(state: AppState, runs: RunFolders, _: Any) -> Lists:
     gr = gradio()
     jobs = Jobs()
-    names = [OWN, *runs.checkpoints()]
+    names = _checkpoints(runs)
     with gr.Row():
-        first = gr.Dropdown(names, value=OWN, label="First checkpoint")
-        second = gr.Dropdown(names, value=names[-1], label="Second checkpoint")
+        first = gr.Dropdown(names, value=OWN, label="First checkpoint", min_width=WIDE)
+        second = gr.Dropdown(names, value=names[-1], label="Second checkpoint", min_width=WIDE)
     pairs = example_pairs(state.examples)
-    example = gr.Dropdown(["", *pairs], value="", label="Example pair for both")
+    example = pair_input(pairs, "Example pair for both")
     with gr.Row():
         source = photo_input("both-source", "Source for both: a photo of the person to put in")
         target = photo_input("both-target", "Target for both: its main face is replaced")
     with gr.Row():
-        swap = gr.Button("Swap with both", variant="primary", elem_id="swap-both")
+        swap = gr.Button("Swap with both", variant="primary", elem_id="swap-both", scale=3)
         cancel = gr.Button("Cancel", elem_id="cancel-both")
     said = gr.HTML(line(""), elem_id="both-line")
     result = gr.HTML("", elem_id="both-result")
@@ -143,7 +151,7 @@ def _two(state: AppState, runs: RunFolders) -> None:
             done = both_html(state, runs, (one, other), source_path, target_path, job.step(progress))
         return done, line("swapped")
 
-    example.change(pair_chooser(pairs), [example], [source, target], show_progress="hidden")
+    fills(example, pairs, source, target)
     started = swap.click(
         told(work, 1),
         [first, second, source, target],
@@ -153,6 +161,17 @@ def _two(state: AppState, runs: RunFolders) -> None:
         show_progress_on=result,
     )
     cancels(cancel, jobs, started, said)
+    return {first: _checkpoints, second: _checkpoints}
+
+
+def _checkpoints(runs: RunFolders) -> list[str]:
+    return [OWN, *runs.checkpoints()]
+
+
+OF_CHOSEN = {"Compare": _comparison, "Curves": _curves}
+"""What the tab shows of the chosen runs: name → builder."""
+OF_ONE = {"Grids": _grids, "Swap both": _two}
+"""What has a choice of its own."""
 
 
 def both_html(

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simswap.app.inputs import NETWORKS, cancels, example_pairs, pair_chooser, photo_input, uploaded_path
+from simswap.app.inputs import (
+    NETWORKS,
+    WIDE,
+    cancels,
+    example_pairs,
+    fills,
+    pair_input,
+    photo_input,
+    uploaded_path,
+)
 from simswap.app.jobs import Jobs
 from simswap.app.library import gradio
 from simswap.app.lines import line, told, without_own_folder
@@ -31,9 +40,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Target:
-    """The components of the target: photo or video, the photo's side, the video, and whether all its faces count."""
+    """The components of the target: the photo's side, the video, and whether all its faces count."""
 
-    kind: Any
     side: Side
     film: Any
     every: Any
@@ -46,15 +54,16 @@ def build(state: AppState) -> None:
     gr.Markdown(_opening(state))
     pairs = example_pairs(state.examples)
     with gr.Row():
-        example = gr.Dropdown(["", *pairs], value="", label="Example pair", scale=3)
+        example = pair_input(pairs, "Example pair", scale=2)
+        kind = gr.Radio([PHOTO, VIDEO], value=PHOTO, label="The target is a", min_width=WIDE)
     with gr.Row():
-        with gr.Column(min_width=260):
+        with gr.Column(min_width=WIDE):
             source = _side("source", "Source: a photo of the person to put in", gr.Radio)
-        with gr.Column(min_width=260):
-            target = _target(state.video_s)
+        with gr.Column(min_width=WIDE):
+            target = _target(kind, state.video_s)
     paste = _paste_settings(state.networks.settings.paste)
     with gr.Row():
-        swap = gr.Button("Swap", variant="primary", elem_id="swap")
+        swap = gr.Button("Swap", variant="primary", elem_id="swap", scale=3)
         cancel = gr.Button("Cancel", elem_id="cancel")
     said = gr.HTML(line(""), elem_id="line")
     result = gr.HTML("", elem_id="result")
@@ -68,14 +77,9 @@ def build(state: AppState) -> None:
             concurrency_limit=1,
             show_progress="minimal",
         )
-    choose = pair_chooser(pairs)
-    example.change(
-        lambda name: (PHOTO if name else gr.skip(), *choose(name)),
-        [example],
-        [target.kind, source.photo, target.side.photo],
-        show_progress="hidden",
-    )
-    given = [source.photo, source.chosen, target.side.photo, target.side.chosen, target.kind, target.film, target.every]
+    fills(example, pairs, source.photo, target.side.photo)
+    example.input(lambda: PHOTO, outputs=[kind], show_progress="hidden")
+    given = [source.photo, source.chosen, target.side.photo, target.side.chosen, kind, target.film, target.every]
     started = swap.click(
         told(_worker(state, jobs), 1),
         [*given, *paste],
@@ -134,7 +138,12 @@ def _side(what: str, label: str, choice: Any) -> Side:
     gr = gradio()
     photo = photo_input(f"{what}-photo", label)
     faces = gr.Image(
-        label=f"Faces found in the {what}", interactive=False, visible=False, buttons=[], elem_id=f"{what}-faces"
+        label=f"Faces found in the {what}",
+        interactive=False,
+        visible=False,
+        buttons=[],
+        elem_id=f"{what}-faces",
+        height=360,
     )
     several = choice is gr.CheckboxGroup
     chosen = choice(
@@ -147,9 +156,8 @@ def _side(what: str, label: str, choice: Any) -> Side:
     return Side(photo, faces, chosen)
 
 
-def _target(video_s: float) -> Target:
+def _target(kind: Any, video_s: float) -> Target:
     gr = gradio()
-    kind = gr.Radio([PHOTO, VIDEO], value=PHOTO, label="The target is a")
     with gr.Column(visible=True) as photo_part:
         side = _side("target", "Target: the photo whose faces are replaced", gr.CheckboxGroup)
     with gr.Column(visible=False) as video_part:
@@ -167,7 +175,7 @@ def _target(video_s: float) -> Target:
         return gr.update(visible=what == PHOTO), gr.update(visible=what == VIDEO)
 
     kind.change(show, [kind], [photo_part, video_part], show_progress="hidden")
-    return Target(kind, side, film, every)
+    return Target(side, film, every)
 
 
 def _looker(state: AppState, what: str) -> Any:
