@@ -7,6 +7,7 @@ told to ask no other host for anything.
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from simswap.app.shelf import ADDRESS, Shelf
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Refusal = tuple[int, str]  # status and text
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 FILES = "/gradio_api/file="
@@ -28,12 +30,15 @@ PAGES = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robot
 WRITE = (UPLOAD, "/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset")
 """Paths that take a POST."""
 MOST_JSON = 1_000_000  # bytes of what a handler is given
+MOST_DEEP = 20  # lists and objects in each other
 FORM = 10_000  # bytes around the file in an upload
+BOUNDARY = re.compile(r"multipart/form-data; ?boundary=([\w'()+,./:=?-]+)", re.IGNORECASE)
+"""The kind of an upload as browsers write it, with what divides its files."""
 
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; worker-src 'self' blob:; "
-    "connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'self'; frame-ancestors 'self'; "
+    "connect-src 'self' blob:; frame-src 'self'; form-action 'none'; base-uri 'self'; frame-ancestors 'self'; "
     "object-src 'none'"
 )
 """The browser's orders for the page. gradio's own code needs the two ``unsafe`` ones."""
@@ -41,7 +46,9 @@ MADE_POLICY = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "frame-ancestors 'self'"
 )
-"""For a made page (a comparison): it sees nothing but itself, whatever a run's name or note holds."""
+"""For what the page made, such as a comparison: it sees nothing but itself, whatever a run's name or note holds."""
+UPLOAD_POLICY = "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'"
+"""For an upload: whatever kind it is, no script of it runs."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +89,31 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         path, headers = scope["path"], {name.decode("latin-1"): one.decode("latin-1") for name, one in scope["headers"]}
-        refused = self._refused(scope["method"], path, headers)
-        if refused is None and scope["method"] == "POST":
-            size = self.limits.file_bytes + FORM if path == UPLOAD else MOST_JSON
-            receive, refused = await self._checked_body(path, receive, size)
+        if len(headers) < len(scope["headers"]):  # which one counts is not the same for all who read them
+            refused: Refusal | None = (400, "a header is there twice")
+        else:
+            refused = self._refused(scope["method"], path, headers)
+        ordered = _with_orders(send, path)
+        if refused is None and path == UPLOAD:
+            refused = await self._upload(scope, headers, receive, ordered)
+        elif refused is None and scope["method"] == "POST":
+            body, refused = await self._handlers_input(receive)
+            if refused is None:
+                await self.app(scope, _replayed(body, receive), ordered)
+        elif refused is None:
+            await self.app(scope, receive, ordered)
         if refused is not None:
             await _answer(send, *refused)
-            return
-        await self.app(scope, receive, _with_orders(send, path))
 
-    def _refused(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
-        """Status and text where a request is refused by its head; None where it is not."""
+    def _refused(self, method: str, path: str, headers: dict[str, str]) -> Refusal | None:
+        """Why a request is refused by its head; None where it is not."""
         if headers.get("host") not in self.hosts:
             return 421, "this page answers under 127.0.0.1 alone"
         origin = headers.get("origin")
         if origin is not None and origin.removeprefix("http://") not in self.hosts:
             return 403, "another site's page asks"
-        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        asks = headers.get("sec-fetch-site", "none")  # another port of this machine is same-site
+        if asks not in ("same-origin", "none") and headers.get("sec-fetch-mode") != "navigate":
             return 403, "another site's page asks"
         if method in ("GET", "HEAD"):
             if path.startswith(FILES) and not self._is_upload(path.removeprefix(FILES)):
@@ -114,35 +129,58 @@ class Guard:
             return 507, "too many uploads are held: older ones are deleted by and by; try again later"
         return None
 
-    async def _checked_body(self, path: str, receive: Receive, most: int) -> tuple[Receive, tuple[int, str] | None]:
-        """What is sent, read in full where it is for a handler, and why it is refused."""
-        if path == UPLOAD:
-            return _counted(receive, most), None
+    async def _upload(self, scope: Message, headers: dict[str, str], receive: Receive, send: Send) -> Refusal | None:
+        """Hand an upload on; returns why it is refused, once it is longer than it may be or has too many files."""
+        kind = BOUNDARY.fullmatch(headers.get("content-type", ""))
+        if kind is None:
+            return 400, "no form with files"
+        free = self.limits.files - self.shelf.uploaded()[0]
+        form = Form(receive, self.limits.file_bytes + FORM, f"--{kind[1]}".encode(), free)
+
+        async def sent(message: Message) -> None:
+            if not form.is_refused:
+                await send(message)
+
+        try:
+            await self.app(scope, form, sent)
+        except Exception:  # the page's: its upload broke off
+            if not form.is_refused:
+                raise
+        return (413, "too large, or too many files at once") if form.is_refused else None
+
+    async def _handlers_input(self, receive: Receive) -> tuple[bytes, Refusal | None]:
+        """What is sent to a handler, as it was looked at, and why it is refused."""
         body, more = b"", True
         while more:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False) and message["type"] == "http.request"
-            if len(body) > most:
-                return receive, (413, "too large")
+            if len(body) > MOST_JSON:
+                return b"", (413, "too large")
         try:
             content = json.loads(body or b"{}")
-        except ValueError:
-            return receive, (400, "not JSON")
-        if not self._names_own_files(content):
-            return receive, (403, "a file that is not the page's is named")
-        return _replayed(body, receive), None
+            if not self._names_own_files(content):
+                return b"", (403, "a file that is not the page's is named")
+            return json.dumps(content).encode(), None  # of a key that is there twice, what was looked at alone
+        except (ValueError, RecursionError):
+            return b"", (400, "not JSON, or nested too deep")
 
-    def _names_own_files(self, content: Any) -> bool:
-        """Whether every file in a handler's input is an upload: gradio reads ``path`` of an object, or gets an URL."""
+    def _names_own_files(self, content: Any, depth: int = 0) -> bool:
+        """Whether every file in a handler's input is an upload: gradio reads ``path`` of an object, or gets an URL.
+
+        Raises:
+            RecursionError: It is nested deeper than any handler's is.
+        """
+        if depth > MOST_DEEP:
+            raise RecursionError
         if isinstance(content, list):
-            return all(map(self._names_own_files, content))
+            return all(self._names_own_files(one, depth + 1) for one in content)
         if not isinstance(content, dict):
             return True
         path = content.get("path")
         if path is not None and not (isinstance(path, str) and self._is_upload(path)):
             return False
-        return all(map(self._names_own_files, content.values()))
+        return all(self._names_own_files(one, depth + 1) for one in content.values())
 
     def _is_upload(self, path: str) -> bool:
         if "\0" in path or "://" in path:
@@ -150,17 +188,30 @@ class Guard:
         return Path(path).is_absolute() and Path(path).resolve().is_relative_to(self.shelf.uploads.resolve())
 
 
-def _counted(receive: Receive, most: int) -> Receive:
-    """The same body; it ends as if the connection broke where it is longer than it may be."""
-    held = 0
+class Form:
+    """The body of an upload. Once it is more than it may be, it ends as if the connection broke.
 
-    async def counted() -> Message:
-        nonlocal held
-        message = await receive()
-        held += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if held > most else message
+    Args:
+        receive: Gives the body.
+        most: Bytes of it.
+        edge: Stands before each file of the form, and once at its end.
+        most_files: Files in it.
+    """
 
-    return counted
+    def __init__(self, receive: Receive, most: int, edge: bytes, most_files: int) -> None:
+        self.receive, self.most, self.edge, self.most_files = receive, most, edge, most_files
+        self.is_refused = False
+        self._bytes, self._edges, self._tail = 0, 0, b""
+
+    async def __call__(self) -> Message:
+        """The next part."""
+        message = await self.receive()
+        body = self._tail + message.get("body", b"")
+        self._bytes += len(body) - len(self._tail)
+        self._edges += body.count(self.edge)
+        self._tail = body[max(len(body) - len(self.edge) + 1, 0) :]  # may begin an edge, and never holds all of one
+        self.is_refused |= self._bytes > self.most or self._edges > self.most_files + 1
+        return {"type": "http.disconnect"} if self.is_refused else message
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -178,7 +229,8 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 def _with_orders(send: Send, path: str) -> Send:
     """The answer with the orders for the browser."""
-    policy = MADE_POLICY if path.startswith(f"{ADDRESS}/") and path.endswith(".html") else POLICY
+    places = {f"{ADDRESS}/": MADE_POLICY, FILES: UPLOAD_POLICY}
+    policy = next((one for begin, one in places.items() if path.startswith(begin)), POLICY)
     orders = {
         "content-security-policy": policy, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
         "cross-origin-resource-policy": "same-origin",
