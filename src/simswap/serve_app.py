@@ -100,7 +100,7 @@ def limits_of(cfg: DictConfig) -> Limits:
 
 
 def bound(port: int) -> socket.socket:
-    """A socket that listens on 127.0.0.1 alone.
+    """A listening socket on 127.0.0.1 alone.
 
     Raises:
         InputError: Another program has the port.
@@ -109,6 +109,7 @@ def bound(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen(128)  # now: whoever asks before the page is ready waits, and is not refused
     except OSError as error:
         listener.close()
         raise InputError(f"port={port} cannot be opened ({error.strerror}); choose another, or port=0") from error
