@@ -11,15 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from simswap.app.photo_work import as_jpeg
 from simswap.models.builtin import WEIGHTS
+from simswap.rendered.rendering import Attributes, render, render_person
 from tests.comparison.made import made_run, write_grid
 from tests.skips import NO_BROWSER
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # fmt: skip
 PATIENCE_MS = 60_000  # for one step in the browser, on a busy machine
 
 
@@ -51,14 +55,16 @@ def served(folder: Path, *settings: str, checkpoint: Path = WEIGHTS / "demo.ckpt
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
-        assert found, line + process.stdout.read()
+        said = ""
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", said)):
+            line = process.stdout.readline()  # a warning may come first
+            assert line, said  # it has ended
+            said += line
         yield Site(found[0], temporary, process)
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
         assert process.returncode == 0, rest
-        assert "Traceback" not in rest
+        assert "Traceback" not in rest, rest
     finally:
         process.kill()
         process.communicate()
@@ -68,19 +74,31 @@ def served(folder: Path, *settings: str, checkpoint: Path = WEIGHTS / "demo.ckpt
 
 @contextmanager
 def opened_browser(folder: Path) -> Iterator[object]:
-    """Chromium under playwright, whose own files go to a folder; skips where the system has none."""
+    """Chromium under playwright, whose own files go to a folder, and whose camera sees a rendered face.
+
+    Skips where the system has none.
+    """
     found = next((path for path in map(shutil.which, BROWSERS) if path), None)
     if found is None:
         pytest.skip(f"{NO_BROWSER}: none of {', '.join(BROWSERS)} is installed")
     from playwright.sync_api import sync_playwright
 
+    camera = folder / "camera.mjpeg"
+    camera.write_bytes(as_jpeg(rendered_face()) * 5)  # a film of equal pictures
     home = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=found, args=FLAGS, env=os.environ | home)
+        browser = play.chromium.launch(
+            executable_path=found, args=[*FLAGS, f"--use-file-for-fake-video-capture={camera}"], env=os.environ | home
+        )
         try:
             yield browser
         finally:
             browser.close()
+
+
+def rendered_face(person: int = 8, side: int = 320, **attributes: float) -> np.ndarray:
+    """A photo with a face that dlib finds, uint8 [side, side, 3]."""
+    return render(render_person(person), Attributes(scene=5, **attributes), side).image
 
 
 def make_runs(root: Path) -> None:

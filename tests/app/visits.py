@@ -20,8 +20,9 @@ class Visit:
 
     def __init__(self, browser, site, size=DESKTOP):
         self.context = browser.new_context(viewport=size, accept_downloads=True)
-        self.asked, self.complaints = [], []
+        self.asked, self.complaints, self.failed = [], [], []
         self.context.on("request", lambda request: self.asked.append(request.url))
+        self.context.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
         self.context.on("console", lambda words: words.type == "error" and self.complaints.append(words.text))
         self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         self.site = site
@@ -34,9 +35,10 @@ class Visit:
         return self
 
     def __exit__(self, kind, *_):
-        self.context.close()
+        complaints = list(self.complaints)
+        self.context.close()  # it breaks off what is still asked for, and the page complains
         if kind is None:
-            assert self.complaints == []
+            assert not complaints, (complaints, self.failed)
             own = urlsplit(self.site.url).netloc
             elsewhere = [url for url in self.asked if not url.startswith(("data:", "blob:"))]
             assert {urlsplit(url).netloc for url in elsewhere} == {own}
@@ -53,6 +55,9 @@ class Visit:
 
     def view(self, name):
         self.page.get_by_role("radio", name=name, exact=True).check()
+
+    def upload(self, name, file):
+        self.page.locator(f"#{name} input[type=file]").set_input_files(file)
 
     def says(self, words):
         self.page.get_by_text(words).first.wait_for()
