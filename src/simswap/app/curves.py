@@ -19,7 +19,7 @@ def runs_chart(runs: Mapping[str, Mapping[str, Curve]], metrics: Sequence[str]) 
         runs: Name of the run → metric → its curve; at most `MOST_RUNS`.
         metrics: What is drawn, in this order.
     """
-    ends = "; ".join(f"{name}: {words}" for name, words in _ends(runs, metrics).items())
+    ends = "; ".join(f"{name}: {words or 'none'}" for name, words in _ends(runs, metrics).items())
     return Chart(
         "curves",
         "Curves",
