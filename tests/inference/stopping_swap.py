@@ -75,7 +75,7 @@ def _stopped(work, number, name):
             # from a thread: `os.kill` in this one would run the handler at once
             threading.Timer(0.05, os.kill, (os.getpid(), getattr(signal, name))).start()
             while True:
-                hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)
+                hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000)
         return work(*given)
 
     return counted
