@@ -34,6 +34,7 @@ TOOLS_OWN = (
     "home/.cache/wandb/logs", "home/.cache/Microsoft", "tmp/.ses",  # the latter two: onnxruntime
     "home/.cache/pocl", "tmp/mat-debug-",  # OpenCL, which OpenCV looks for
     "tmp/wandb_symon-",  # the socket of W&B's system monitor, which W&B ends by force where the machine is busy
+    "home/.config/chromium", "home/.cache/dconf",  # a browser's crash reports, and what its toolkit asks
     "home/.ipython", "home/.jupyter", "home/.local/share/jupyter",
 )  # fmt: skip
 """What tools keep for their next start; it is removed with the home."""
