@@ -25,7 +25,7 @@ video => new Promise((done, failed) => {
 
 
 def write_film(path, frames):
-    """A video of one rendered face that turns to and fro."""
+    """A video of one rendered face that turns left and right."""
     faces = [rendered_face(side=SIDE, yaw=3 * number) for number in range(FRAMES)]
     with VideoWriter(path, info(SIDE, SIDE), codec="h264") as writer:
         for number in range(frames):
