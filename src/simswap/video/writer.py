@@ -143,7 +143,7 @@ class VideoWriter:
     def _encode(self, picture: Any) -> None:
         try:
             for packet in self._stream.encode(picture):
-                if self.written <= 2 and packet.pts is not None:
+                if picture is None and self.written <= 2:
                     # Two frames are coded in their own order, but x265 gives them decoding times that it never set.
                     packet.dts = packet.pts
                 if self._held is None:
