@@ -33,15 +33,20 @@ def write_film(path, frames):
     return path
 
 
+def begin_swap(user, film):
+    """Swap the example's source into a video."""
+    user.example()
+    user.view("video")
+    user.upload("target-video", film)
+    user.page.locator("#target-video video").first.wait_for(state="attached")
+    user.button("Swap").click()
+
+
 @pytest.mark.browser
 def test_a_video_is_swapped_plays_and_is_saved(site, browser, tmp_path):
     film = write_film(tmp_path / "film.mp4", FRAMES)
     with Visit(browser, site) as user:
-        user.example()
-        user.view("video")
-        user.upload("target-video", film)
-        user.page.locator("#target-video video").first.wait_for(state="attached")
-        user.button("Swap").click()
+        begin_swap(user, film)
         user.says(f"{FRAMES} of {FRAMES} frames swapped")
         both = user.page.locator("#result video").all()
         assert len(both) == 2
@@ -67,11 +72,7 @@ def test_a_video_is_swapped_plays_and_is_saved(site, browser, tmp_path):
 def test_long_work_shows_its_progress_and_is_cancelled(site, browser, tmp_path):
     film = write_film(tmp_path / "long.mp4", 20 * FRAMES)
     with Visit(browser, site) as user:
-        user.example()
-        user.view("video")
-        user.upload("target-video", film)
-        user.page.locator("#target-video video").first.wait_for(state="attached")
-        user.button("Swap").click()
+        begin_swap(user, film)
         progress = user.page.locator("#result").get_by_text(re.compile(r"(finding faces|swapping) - \d"))
         progress.wait_for()
         user.button("Cancel").click()
